@@ -1,0 +1,172 @@
+package policy
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ClusterImportPolicy says how one type of object of a multi-cloud platform,
+// the Source, becomes PediaClusters: which objects stand for a cluster, where
+// their credentials lie, and the templates that turn both into a PediaCluster.
+type ClusterImportPolicy struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	Spec   ClusterImportPolicySpec
+	Status ClusterImportPolicyStatus
+}
+
+// ClusterImportPolicySpec is the import that the author of a policy wants.
+type ClusterImportPolicySpec struct {
+	Source       SourceType
+	References   []ReferenceTemplate
+	NameTemplate string
+	Conversion
+	Suspend bool
+}
+
+// Conversion turns one Source and its references into a PediaCluster. A policy
+// declares it, and each lifecycle records the one it was made with.
+type Conversion struct {
+	Template          string
+	CreationCondition string
+	DeletionCondition string
+	DeletionPolicy    DeletionPolicy
+}
+
+// DeletionPolicy says what happens to a PediaCluster whose Source goes.
+type DeletionPolicy string
+
+const (
+	DeletionPolicyDelete DeletionPolicy = "Delete"
+	DeletionPolicyOrphan DeletionPolicy = "Orphan"
+)
+
+// SourceType selects the objects that stand for clusters.
+type SourceType struct {
+	Group            string
+	Resource         string
+	Versions         []string
+	LabelSelector    *metav1.LabelSelector
+	SelectorTemplate string
+}
+
+// ReferenceTarget names an object of a type by templates.
+type ReferenceTarget struct {
+	Key               string
+	Group             string
+	Resource          string
+	NamespaceTemplate string
+	NameTemplate      string
+}
+
+// ReferenceTemplate is an object that the templates of a policy read.
+type ReferenceTemplate struct {
+	ReferenceTarget
+	Versions []string
+}
+
+// ClusterImportPolicyStatus is what became of a policy.
+type ClusterImportPolicyStatus struct {
+	ObservedGeneration int64
+	SourceVersion      string
+	Counts             ImportCounts
+	Failures           []SourceFailure
+	Conditions         []metav1.Condition
+}
+
+// ImportCounts counts the Sources of a policy.
+type ImportCounts struct {
+	Selected int32
+	Created  int32
+	Waiting  int32
+	Failed   int32
+	Deleting int32
+}
+
+// SourceFailure is a Source that has no lifecycle, and why.
+type SourceFailure struct {
+	Namespace string
+	Name      string
+	Reason    string
+	Message   string
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ClusterImportPolicyList is a list of policies.
+type ClusterImportPolicyList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []ClusterImportPolicy
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// PediaClusterLifecycle is the record of one import: one per selected Source.
+// It has the name of its PediaCluster, owns it, and is controlled by its
+// policy. The server writes it; users may change its labels and annotations.
+type PediaClusterLifecycle struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	Spec   PediaClusterLifecycleSpec
+	Status PediaClusterLifecycleStatus
+}
+
+// PediaClusterLifecycleSpec is what is imported and how.
+type PediaClusterLifecycleSpec struct {
+	Source     DependentResource
+	References []VersionedReferenceTemplate
+	Conversion
+}
+
+// VersionedReferenceTemplate is an object that the templates of a lifecycle read.
+type VersionedReferenceTemplate struct {
+	ReferenceTarget
+	Version string
+}
+
+// DependentResource names one object.
+type DependentResource struct {
+	Group     string
+	Version   string
+	Resource  string
+	Namespace string
+	Name      string
+}
+
+// PediaClusterLifecycleStatus is what became of one import.
+type PediaClusterLifecycleStatus struct {
+	ObservedGeneration int64
+	Phase              LifecyclePhase
+	References         []DependentResource
+	Cluster            *ClusterState
+	Conditions         []metav1.Condition
+}
+
+// LifecyclePhase is where an import stands.
+type LifecyclePhase string
+
+const (
+	LifecyclePending  LifecyclePhase = "Pending"
+	LifecycleWaiting  LifecyclePhase = "Waiting"
+	LifecycleImported LifecyclePhase = "Imported"
+	LifecycleHeld     LifecyclePhase = "Held"
+	LifecycleConflict LifecyclePhase = "Conflict"
+	LifecycleFailed   LifecyclePhase = "Failed"
+	LifecycleDeleting LifecyclePhase = "Deleting"
+)
+
+// ClusterState is the state of an imported cluster.
+type ClusterState struct {
+	Ready     string
+	Version   string
+	APIServer string
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// PediaClusterLifecycleList is a list of lifecycles.
+type PediaClusterLifecycleList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []PediaClusterLifecycle
+}

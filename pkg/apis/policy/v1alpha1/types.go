@@ -1,0 +1,416 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// +genclient
+// +genclient:nonNamespaced
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ClusterImportPolicy says how one type of object of a multi-cloud platform,
+// the Source, becomes PediaClusters: which objects stand for a cluster, where
+// their credentials lie, and the templates that turn both into a PediaCluster.
+type ClusterImportPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the import that the author wants.
+	Spec ClusterImportPolicySpec `json:"spec"`
+
+	// status is what became of it. Written by the server.
+	// +optional
+	Status ClusterImportPolicyStatus `json:"status,omitempty"`
+}
+
+// ClusterImportPolicySpec is the import that the author of a policy wants.
+type ClusterImportPolicySpec struct {
+	// source is the type of object that stands for a cluster. Its group and
+	// resource cannot be changed.
+	Source SourceType `json:"source"`
+
+	// references are the further objects that the templates read, usually the
+	// Secret with the credentials. They are resolved in order: each may use
+	// .source and every earlier .references.<key>.
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	References []ReferenceTemplate `json:"references,omitempty"`
+
+	// nameTemplate renders the name that the lifecycle and the PediaCluster
+	// have in common. It sees .source only. The result must be a DNS-1123
+	// subdomain; two Sources that render the same name do not both get it.
+	NameTemplate string `json:"nameTemplate"`
+
+	Conversion `json:",inline"`
+
+	// suspend stops the import: while true, nothing is created, changed or
+	// deleted, and the status says so.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Conversion turns one Source and its references into a PediaCluster. A policy
+// declares it, and each lifecycle records the one it was made with.
+type Conversion struct {
+	// template renders the PediaCluster as YAML: metadata.labels,
+	// metadata.annotations and spec. It sees .source and .references.<key>.
+	// Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData,
+	// certData, keyData) follow it always; everything else is set when the
+	// PediaCluster is created and belongs to its users from then on.
+	Template string `json:"template"`
+
+	// creationCondition must render to "true" (in any case, blanks around it
+	// trimmed) for the PediaCluster to be created. It is not asked again
+	// while the PediaCluster exists. It sees .source and .references.<key>.
+	CreationCondition string `json:"creationCondition"`
+
+	// deletionCondition, when it renders to "true", deletes the PediaCluster
+	// though its Source lives. The PediaCluster is created again only when
+	// this stops being true and creationCondition is true. An error in it
+	// deletes nothing. It sees .source and .references.<key>.
+	// +optional
+	DeletionCondition string `json:"deletionCondition,omitempty"`
+
+	// deletionPolicy says what happens to the PediaClusters this policy
+	// created when their Source or the policy goes: "Delete", the default,
+	// deletes them; "Orphan" leaves them to their users.
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// DeletionPolicy says what happens to a PediaCluster whose Source goes.
+// +enum
+type DeletionPolicy string
+
+const (
+	// DeletionPolicyDelete deletes the PediaCluster.
+	DeletionPolicyDelete DeletionPolicy = "Delete"
+	// DeletionPolicyOrphan leaves the PediaCluster to its users.
+	DeletionPolicyOrphan DeletionPolicy = "Orphan"
+)
+
+// SourceType selects the objects that stand for clusters.
+type SourceType struct {
+	// group is the API group of the Source, empty for the core group.
+	Group string `json:"group"`
+
+	// resource is the plural, lower-case name of the type, such as "clusters".
+	Resource string `json:"resource"`
+
+	// versions are the versions that the templates are written for, best
+	// first: the first one that is served is read. Empty means the version
+	// that the API server prefers.
+	// +optional
+	// +listType=atomic
+	Versions []string `json:"versions,omitempty"`
+
+	// labelSelector selects Sources by their labels, in the API server and so
+	// at less cost than selectorTemplate.
+	// +optional
+	LabelSelector *metav1.LabelSelector `json:"labelSelector,omitempty"`
+
+	// selectorTemplate must render to "true" (in any case, blanks around it
+	// trimmed) for a Source to be imported. It sees .source only. Empty
+	// selects all. An error in it deletes nothing.
+	// +optional
+	SelectorTemplate string `json:"selectorTemplate,omitempty"`
+}
+
+// ReferenceTarget names an object of a type by templates.
+type ReferenceTarget struct {
+	// key is the name by which templates read the object: .references.<key>.
+	// Letters, digits and underscores, not starting with a digit.
+	Key string `json:"key"`
+
+	// group is the API group of the object, empty for the core group.
+	Group string `json:"group"`
+
+	// resource is the plural, lower-case name of the type, such as "secrets".
+	Resource string `json:"resource"`
+
+	// namespaceTemplate renders the namespace of the object. Empty for types
+	// without namespaces. It sees .source and every earlier .references.<key>.
+	// +optional
+	NamespaceTemplate string `json:"namespaceTemplate,omitempty"`
+
+	// nameTemplate renders the name of the object. It sees .source and every
+	// earlier .references.<key>.
+	NameTemplate string `json:"nameTemplate"`
+}
+
+// ReferenceTemplate is an object that the templates of a policy read.
+type ReferenceTemplate struct {
+	ReferenceTarget `json:",inline"`
+
+	// versions are the versions that the templates are written for, best
+	// first: the first one that is served is read. Empty means the version
+	// that the API server prefers.
+	// +optional
+	// +listType=atomic
+	Versions []string `json:"versions,omitempty"`
+}
+
+// ClusterImportPolicyStatus is what became of a policy.
+type ClusterImportPolicyStatus struct {
+	// observedGeneration is the generation of the spec that this status
+	// speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// sourceVersion is the version of the Source that is read.
+	// +optional
+	SourceVersion string `json:"sourceVersion,omitempty"`
+
+	// counts are the Sources of this policy by what became of them.
+	// +optional
+	Counts ImportCounts `json:"counts,omitempty"`
+
+	// failures are the first Sources, in the order of their names, that have
+	// no lifecycle though they are selected or their selection failed.
+	// +optional
+	// +listType=atomic
+	Failures []SourceFailure `json:"failures,omitempty"`
+
+	// conditions are Ready, Validated and Reconciling.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ImportCounts counts the Sources of a policy.
+type ImportCounts struct {
+	// selected Sources are those that the selectors let through.
+	// +optional
+	Selected int32 `json:"selected"`
+	// created counts the Sources whose PediaCluster exists.
+	// +optional
+	Created int32 `json:"created"`
+	// waiting counts the Sources that wait for a condition, a reference or a type.
+	// +optional
+	Waiting int32 `json:"waiting"`
+	// failed counts the Sources with an error or a conflict, with or without a lifecycle.
+	// +optional
+	Failed int32 `json:"failed"`
+	// deleting counts the Sources whose PediaCluster is being removed.
+	// +optional
+	Deleting int32 `json:"deleting"`
+}
+
+// SourceFailure is a Source that has no lifecycle, and why.
+type SourceFailure struct {
+	// namespace of the Source, empty for a type without namespaces.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	// name of the Source.
+	Name string `json:"name"`
+	// reason is the cause in one CamelCase word.
+	Reason string `json:"reason"`
+	// message says what is wrong, and what to do.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// Condition types of a ClusterImportPolicy.
+const (
+	// PolicyReady is true when every selected Source has what the policy
+	// wants for it, or waits for it as the policy says.
+	PolicyReady = "Ready"
+	// PolicyValidated is true when the spec is valid and its types are served.
+	PolicyValidated = "Validated"
+	// PolicyReconciling is true while Sources are being worked through.
+	PolicyReconciling = "Reconciling"
+)
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// ClusterImportPolicyList is a list of policies.
+type ClusterImportPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// items are the policies.
+	Items []ClusterImportPolicy `json:"items"`
+}
+
+// +genclient
+// +genclient:nonNamespaced
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// PediaClusterLifecycle is the record of one import: one per selected Source.
+// It has the name of its PediaCluster, owns it, and is controlled by its
+// policy. The server writes it; users may change its labels and annotations.
+type PediaClusterLifecycle struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what is imported and how. Written by the server.
+	Spec PediaClusterLifecycleSpec `json:"spec"`
+
+	// status is what became of it. Written by the server.
+	// +optional
+	Status PediaClusterLifecycleStatus `json:"status,omitempty"`
+}
+
+// PediaClusterLifecycleSpec is what is imported and how.
+type PediaClusterLifecycleSpec struct {
+	// source is the object that stands for the cluster.
+	Source DependentResource `json:"source"`
+
+	// references are the further objects that the templates read, in the
+	// version that is read.
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	References []VersionedReferenceTemplate `json:"references,omitempty"`
+
+	Conversion `json:",inline"`
+}
+
+// VersionedReferenceTemplate is an object that the templates of a lifecycle read.
+type VersionedReferenceTemplate struct {
+	ReferenceTarget `json:",inline"`
+
+	// version is the version that is read.
+	Version string `json:"version"`
+}
+
+// DependentResource names one object.
+type DependentResource struct {
+	// group is the API group of the object, empty for the core group.
+	Group string `json:"group"`
+
+	// version is the version that is read.
+	Version string `json:"version"`
+
+	// resource is the plural, lower-case name of the type.
+	Resource string `json:"resource"`
+
+	// namespace of the object, empty for a type without namespaces.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+
+	// name of the object.
+	Name string `json:"name"`
+}
+
+// PediaClusterLifecycleStatus is what became of one import.
+type PediaClusterLifecycleStatus struct {
+	// observedGeneration is the generation of the spec that this status
+	// speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase is where the import stands, in one word: Pending, Waiting,
+	// Imported, Held, Conflict, Failed or Deleting.
+	// +optional
+	Phase LifecyclePhase `json:"phase,omitempty"`
+
+	// references are the objects that the reference templates resolved to,
+	// whether they exist or not.
+	// +optional
+	// +listType=atomic
+	References []DependentResource `json:"references,omitempty"`
+
+	// cluster is the state of the imported cluster as its PediaCluster shows it.
+	// +optional
+	Cluster *ClusterState `json:"cluster,omitempty"`
+
+	// conditions are Ready, Created, Updating and NameContended.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// LifecyclePhase is where an import stands.
+// +enum
+type LifecyclePhase string
+
+const (
+	// LifecyclePending has not been worked on yet.
+	LifecyclePending LifecyclePhase = "Pending"
+	// LifecycleWaiting waits for a condition, a reference or a type.
+	LifecycleWaiting LifecyclePhase = "Waiting"
+	// LifecycleImported has its PediaCluster, and it is up to date.
+	LifecycleImported LifecyclePhase = "Imported"
+	// LifecycleHeld keeps its PediaCluster as it is until somebody decides.
+	LifecycleHeld LifecyclePhase = "Held"
+	// LifecycleConflict cannot have its PediaCluster: it is somebody else's.
+	LifecycleConflict LifecyclePhase = "Conflict"
+	// LifecycleFailed met an error. What exists stays as it is.
+	LifecycleFailed LifecyclePhase = "Failed"
+	// LifecycleDeleting removes its PediaCluster, then itself.
+	LifecycleDeleting LifecyclePhase = "Deleting"
+)
+
+// ClusterState is the state of an imported cluster.
+type ClusterState struct {
+	// ready is the status of the PediaCluster's Ready condition: True, False
+	// or Unknown. Empty until Clusterpedia has set it.
+	// +optional
+	Ready string `json:"ready,omitempty"`
+
+	// version is the Kubernetes version of the cluster.
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// apiServer is the address of the cluster's API server.
+	// +optional
+	APIServer string `json:"apiServer,omitempty"`
+}
+
+// Condition types of a PediaClusterLifecycle.
+const (
+	// LifecycleReady is true when the PediaCluster exists and is up to date.
+	LifecycleReady = "Ready"
+	// LifecycleCreated is true when the PediaCluster exists.
+	LifecycleCreated = "Created"
+	// LifecycleUpdating is true when the PediaCluster differs from what the
+	// policy wants and cannot be brought in line now.
+	LifecycleUpdating = "Updating"
+	// LifecycleNameContended is true on the lifecycle that keeps a name which
+	// another Source renders too.
+	LifecycleNameContended = "NameContended"
+)
+
+// Names that objects carry.
+const (
+	// Finalizer keeps policies and lifecycles until what they made is gone or
+	// released.
+	Finalizer = "policy.clusterpedia.io/cleanup"
+
+	// CreatedForAnnotation marks a PediaCluster that this server created, with
+	// the policy, resource, namespace and name of its Source:
+	// <policy>/<resource>[.<group>]/<namespace>/<name>.
+	CreatedForAnnotation = "policy.clusterpedia.io/created-for"
+
+	// OrphanAnnotation on a policy or lifecycle that is being deleted leaves
+	// the PediaClusters to their users, whatever deletionPolicy says. A delete
+	// with --cascade=orphan sets it.
+	OrphanAnnotation = "policy.clusterpedia.io/orphan"
+)
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// PediaClusterLifecycleList is a list of lifecycles.
+type PediaClusterLifecycleList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// items are the lifecycles.
+	Items []PediaClusterLifecycle `json:"items"`
+}
