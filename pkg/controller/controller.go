@@ -1,0 +1,296 @@
+// Package controller turns policies into PediaClusters. The policy controller
+// compiles policies, watches the types they name and sums up what became of
+// them; the import controller works on one Source under one policy at a time:
+// its lifecycle, its PediaCluster, and the lifecycle's status.
+//
+// It reads and writes this server's own objects through the loopback client,
+// and the host's through the host client. What to do is decided by pkg/render;
+// here it is done. cmd starts it through a runner that pkg/apiserver is given.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
+	policyscheme "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/scheme"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/informers/externalversions"
+	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// fieldManager is the name under which the controllers write.
+const fieldManager = "policy-apiserver"
+
+// Config is what the controllers need.
+type Config struct {
+	// Loopback reaches this server's own API, as the server itself.
+	Loopback *rest.Config
+	// Host reaches the API server of the host cluster.
+	Host *rest.Config
+	// Workers is how many imports are worked on at a time.
+	Workers int
+}
+
+// Run works until the context ends.
+func Run(ctx context.Context, config Config) error {
+	c, err := newControllers(config)
+	if err != nil {
+		return err
+	}
+	return c.run(ctx)
+}
+
+// pediaClusters is what is watched of Clusterpedia.
+var pediaClusters = hostobjects.Kind{GroupVersionResource: render.PediaClusterGVR}
+
+// Indexes of the lifecycle informer.
+const (
+	byPolicy = "policy" // name of the policy
+	bySource = "source" // type and name of the Source
+)
+
+type controllers struct {
+	policies  *policyController
+	imports   *importController
+	types     *servedtypes.Tracker
+	objects   *hostobjects.Pool
+	informers externalversions.SharedInformerFactory
+	events    events.EventBroadcaster
+	workers   int
+}
+
+func newControllers(config Config) (*controllers, error) {
+	own, err := versioned.NewForConfig(config.Loopback)
+	if err != nil {
+		return nil, fmt.Errorf("making the client of this server's own API: %w", err)
+	}
+	host, err := newHostClients(config.Host)
+	if err != nil {
+		return nil, fmt.Errorf("making the clients of the host: %w", err)
+	}
+
+	c := &controllers{
+		informers: externalversions.NewSharedInformerFactory(own, 0),
+		events:    events.NewBroadcaster(&events.EventSinkImpl{Interface: host.kubernetes.EventsV1()}),
+		workers:   config.Workers,
+	}
+	policies := c.informers.Policy().V1alpha1().ClusterImportPolicies()
+	lifecycles := c.informers.Policy().V1alpha1().PediaClusterLifecycles()
+	if err := lifecycles.Informer().AddIndexers(cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource}); err != nil {
+		return nil, err
+	}
+
+	c.types = servedtypes.New(host.discovery, host.metadata, c.typesChanged)
+	c.objects = hostobjects.NewPool(host.dynamic, host.metadata, c)
+	records := &lifecycleStore{lister: lifecycles.Lister(), indexer: lifecycles.Informer().GetIndexer(),
+		client: own.PolicyV1alpha1().PediaClusterLifecycles()}
+	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), records, c.types, c.objects,
+		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
+	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects)
+	c.policies.enqueueImport = c.imports.queue.Add
+
+	if _, err := policies.Informer().AddEventHandler(c.policies.eventHandler()); err != nil {
+		return nil, err
+	}
+	if _, err := lifecycles.Informer().AddEventHandler(c.imports.lifecycleHandler()); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+type hostClients struct {
+	discovery  discovery.DiscoveryInterface
+	dynamic    dynamic.Interface
+	metadata   metadata.Interface
+	kubernetes kubernetes.Interface
+}
+
+// newHostClients makes clients that share one budget of requests.
+func newHostClients(config *rest.Config) (clients hostClients, err error) {
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return clients, err
+	}
+	if clients.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(config, httpClient); err != nil {
+		return clients, err
+	}
+	if clients.dynamic, err = dynamic.NewForConfigAndClient(config, httpClient); err != nil {
+		return clients, err
+	}
+	if clients.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(config), httpClient); err != nil {
+		return clients, err
+	}
+	clients.kubernetes, err = kubernetes.NewForConfigAndClient(config, httpClient)
+	return clients, err
+}
+
+func (c *controllers) run(ctx context.Context) error {
+	logger := klog.FromContext(ctx)
+	defer utilruntime.HandleCrashWithContext(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	// Whoever returns early takes the others along.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.policies.queue.ShutDown()
+	defer c.imports.queue.ShutDown()
+
+	if err := c.events.StartRecordingToSinkWithContext(ctx); err != nil {
+		return fmt.Errorf("starting to record events: %w", err)
+	}
+	defer c.events.Shutdown()
+
+	c.informers.StartWithContext(ctx)
+	defer c.informers.Shutdown()
+	if err := c.informers.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
+		return fmt.Errorf("waiting for this server's own API: %w", err)
+	}
+
+	wg.Go(func() { c.types.Run(ctx) })
+	defer c.objects.Wait()
+	defer cancel()
+	c.policies.start(ctx)
+
+	logger.Info("The controllers run", "workers", c.workers)
+	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
+	for range c.workers {
+		wg.Go(func() { work(ctx, c.imports.queue, c.imports.reconcile) })
+	}
+	<-ctx.Done()
+	logger.Info("The controllers stop")
+	return nil
+}
+
+// work takes items off the queue until it is shut down. An item whose work
+// failed is tried again with growing delays.
+func work[K comparable](ctx context.Context, queue workqueue.TypedRateLimitingInterface[K], reconcile func(context.Context, K) error) {
+	stop := context.AfterFunc(ctx, queue.ShutDown)
+	defer stop()
+	for {
+		item, shutdown := queue.Get()
+		if shutdown {
+			return
+		}
+		err := reconcile(ctx, item)
+		switch {
+		case err == nil:
+			queue.Forget(item)
+		case ctx.Err() == nil:
+			klog.FromContext(ctx).V(2).Info("Trying again later", "item", item, "err", err)
+			queue.AddRateLimited(item)
+		}
+		queue.Done(item)
+	}
+}
+
+// typesChanged is called when the host serves other types than before.
+func (c *controllers) typesChanged() { c.policies.enqueueAll() }
+
+// ObjectChanged passes a change on the host to the imports that it concerns.
+func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, namespace, name string) {
+	switch {
+	case kind == pediaClusters:
+		c.imports.pediaClusterChanged(name)
+	case kind.MetadataOnly:
+		c.imports.referenceChanged(index.Object{GroupResource: kind.GroupResource(), Namespace: namespace, Name: name})
+	default:
+		for _, policy := range policies {
+			c.imports.queue.Add(index.Import{Policy: policy, Namespace: namespace, Name: name})
+		}
+	}
+}
+
+// StateChanged wakes the policies that wait for the objects of a type.
+func (c *controllers) StateChanged(kind hostobjects.Kind, policies []string) {
+	if kind == pediaClusters {
+		c.policies.enqueueAll()
+		return
+	}
+	for _, policy := range policies {
+		c.policies.queue.Add(policy)
+	}
+}
+
+func indexByPolicy(object any) ([]string, error) {
+	return []string{policyOf(object.(*policyv1alpha1.PediaClusterLifecycle))}, nil
+}
+
+func indexBySource(object any) ([]string, error) {
+	return []string{sourceKey(object.(*policyv1alpha1.PediaClusterLifecycle).Spec.Source)}, nil
+}
+
+// sourceKey names a Source, in whatever version.
+func sourceKey(source policyv1alpha1.DependentResource) string {
+	resource := schema.GroupResource{Group: source.Group, Resource: source.Resource}
+	return resource.String() + "/" + source.Namespace + "/" + source.Name
+}
+
+// policyOf is the name of the policy that controls the lifecycle.
+func policyOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
+	for _, owner := range lifecycle.OwnerReferences {
+		if owner.Controller != nil && *owner.Controller && owner.Kind == "ClusterImportPolicy" {
+			return owner.Name
+		}
+	}
+	return ""
+}
+
+// importOf is the import that the lifecycle records.
+func importOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) index.Import {
+	return index.Import{Policy: policyOf(lifecycle), Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
+}
+
+// lifecycleStore reads lifecycles from the informer and writes them.
+type lifecycleStore struct {
+	lister  policylisters.PediaClusterLifecycleLister
+	indexer cache.Indexer
+	client  lifecycleClient
+}
+
+// ofSource returns the lifecycles of a Source, whatever their policy.
+func (s *lifecycleStore) ofSource(source policyv1alpha1.DependentResource) []*policyv1alpha1.PediaClusterLifecycle {
+	return s.indexed(bySource, sourceKey(source))
+}
+
+// ofPolicy returns the lifecycles of a policy.
+func (s *lifecycleStore) ofPolicy(policy string) []*policyv1alpha1.PediaClusterLifecycle {
+	return s.indexed(byPolicy, policy)
+}
+
+func (s *lifecycleStore) indexed(name, value string) []*policyv1alpha1.PediaClusterLifecycle {
+	objects, err := s.indexer.ByIndex(name, value)
+	if err != nil {
+		utilruntime.HandleError(err)
+	}
+	lifecycles := make([]*policyv1alpha1.PediaClusterLifecycle, 0, len(objects))
+	for _, object := range objects {
+		lifecycles = append(lifecycles, object.(*policyv1alpha1.PediaClusterLifecycle))
+	}
+	return lifecycles
+}
+
+// all returns every lifecycle.
+func (s *lifecycleStore) all() []*policyv1alpha1.PediaClusterLifecycle {
+	lifecycles, err := s.lister.List(labels.Everything())
+	utilruntime.HandleError(err)
+	return lifecycles
+}

@@ -1,0 +1,83 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// execution is a plan after it was carried out, or could not be.
+type execution struct {
+	plan render.Plan
+	// pediaCluster is the one that exists now, nil when there is none.
+	pediaCluster *unstructured.Unstructured
+	// err is why it has to be tried again.
+	err error
+	// stale is set when what the plan was made from is no longer so: the next
+	// attempt will see it, and there is nothing to tell.
+	stale bool
+}
+
+// execute carries out a plan in at most one write.
+func (c *importController) execute(ctx context.Context, current *unstructured.Unstructured, plan render.Plan) execution {
+	client := c.host.Resource(render.PediaClusterGVR)
+	done := execution{plan: plan, pediaCluster: current}
+	var err error
+	switch plan.Action {
+	case render.ActionCreate:
+		done.pediaCluster, err = client.Create(ctx, plan.Object, metav1.CreateOptions{
+			FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
+	case render.ActionUpdate:
+		var patch []byte
+		if patch, err = json.Marshal(plan.Patch); err != nil {
+			break
+		}
+		done.pediaCluster, err = client.Patch(ctx, current.GetName(), types.MergePatchType, patch, metav1.PatchOptions{
+			FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
+	case render.ActionDelete:
+		if err = c.deletePediaCluster(ctx, current, plan.Reason); err == nil {
+			done.pediaCluster = nil
+		}
+	}
+	if err == nil {
+		return done
+	}
+
+	done.pediaCluster = current
+	switch {
+	case apierrors.IsAlreadyExists(err), apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		done.err, done.stale = err, true
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		done.plan = render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
+			Message: "the host refuses the PediaCluster: " + refusal(err)}
+	default:
+		done.err = err
+		done.plan = render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonHostUnavailable,
+			Message: "writing the PediaCluster, which is tried again: " + err.Error()}
+	}
+	return done
+}
+
+// refusal says what the host found wrong, without the values that it quotes:
+// they may be credentials.
+func refusal(err error) string {
+	status := apierrors.APIStatus(nil)
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return err.Error()
+	}
+	var problems []string
+	for _, cause := range status.Status().Details.Causes {
+		problems = append(problems, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+	}
+	return "see the fields " + strings.Join(problems, ", ")
+}

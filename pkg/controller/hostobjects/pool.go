@@ -1,0 +1,248 @@
+// Package hostobjects holds informers on objects of the host. They start with
+// the first policy that needs a type and stop with the last.
+//
+// It imports clients of the host and nothing of this project. The policy
+// controller subscribes policies; the import controller reads.
+package hostobjects
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// Kind is what one informer holds.
+type Kind struct {
+	schema.GroupVersionResource
+	// LabelSelector is applied by the host; empty selects all.
+	LabelSelector string
+	// MetadataOnly holds names and versions, not objects: what is read of few
+	// objects of a type with many is better fetched when it is needed.
+	MetadataOnly bool
+}
+
+// Handler is told of changes. Its methods are called one after the other for
+// each Kind and must return at once.
+type Handler interface {
+	// ObjectChanged is called when an object appeared, changed or disappeared.
+	ObjectChanged(kind Kind, subscribers []string, namespace, name string)
+	// StateChanged is called when the objects that exist have become known, and
+	// when the host did not let them be listed.
+	StateChanged(kind Kind, subscribers []string)
+}
+
+// Pool holds the informers. Use NewPool.
+type Pool struct {
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	handler  Handler
+
+	mu        sync.RWMutex
+	informers map[Kind]*informer
+	wg        sync.WaitGroup
+}
+
+type informer struct {
+	cache.SharedIndexInformer
+	cancel      context.CancelFunc
+	subscribers []string // replaced, never changed in place
+	failure     error    // of the last list or watch
+}
+
+// NewPool returns a pool without informers.
+func NewPool(dynamicClient dynamic.Interface, metadataClient metadata.Interface, handler Handler) *Pool {
+	return &Pool{dynamic: dynamicClient, metadata: metadataClient, handler: handler, informers: map[Kind]*informer{}}
+}
+
+// Subscribe makes sure that the kind is watched for the subscriber, until the
+// context ends or the subscriber gives it back.
+func (p *Pool) Subscribe(ctx context.Context, kind Kind, subscriber string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held, ok := p.informers[kind]
+	if ok {
+		if !slices.Contains(held.subscribers, subscriber) {
+			held.subscribers = append(slices.Clone(held.subscribers), subscriber)
+		}
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	held = &informer{SharedIndexInformer: p.newInformer(kind), cancel: cancel, subscribers: []string{subscriber}}
+	p.informers[kind] = held
+	p.start(ctx, kind, held)
+}
+
+// Unsubscribe gives the kind back.
+func (p *Pool) Unsubscribe(kind Kind, subscriber string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held, ok := p.informers[kind]
+	if !ok {
+		return
+	}
+	held.subscribers = slices.DeleteFunc(slices.Clone(held.subscribers), func(s string) bool { return s == subscriber })
+	if len(held.subscribers) == 0 {
+		held.cancel()
+		delete(p.informers, kind)
+	}
+}
+
+// Wait returns when every informer has stopped.
+func (p *Pool) Wait() { p.wg.Wait() }
+
+// Status reports whether all objects of the kind are known, and if not, what
+// the host said to the last attempt to list them.
+func (p *Pool) Status(kind Kind) (synced bool, failure error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	held, ok := p.informers[kind]
+	if !ok {
+		return false, nil
+	}
+	if held.HasSynced() {
+		return true, nil
+	}
+	return false, held.failure
+}
+
+// Object returns a full object as the informer holds it; it must not be
+// changed. Nil when there is none.
+func (p *Pool) Object(kind Kind, namespace, name string) *unstructured.Unstructured {
+	object, _ := p.get(kind, namespace, name).(*unstructured.Unstructured)
+	return object
+}
+
+// ResourceVersion returns the version of the object that the informer last
+// heard of, empty when there is none.
+func (p *Pool) ResourceVersion(kind Kind, namespace, name string) string {
+	object, err := meta.Accessor(p.get(kind, namespace, name))
+	if err != nil {
+		return ""
+	}
+	return object.GetResourceVersion()
+}
+
+func (p *Pool) get(kind Kind, namespace, name string) any {
+	p.mu.RLock()
+	held, ok := p.informers[kind]
+	p.mu.RUnlock()
+	if !ok {
+		return nil
+	}
+	object, _, err := held.GetStore().GetByKey(cache.NewObjectName(namespace, name).String())
+	if err != nil {
+		return nil
+	}
+	return object
+}
+
+// Each calls f with the namespace and name of every object of the kind.
+func (p *Pool) Each(kind Kind, f func(namespace, name string)) {
+	p.mu.RLock()
+	held, ok := p.informers[kind]
+	p.mu.RUnlock()
+	if !ok {
+		return
+	}
+	for _, key := range held.GetStore().ListKeys() {
+		if name, err := cache.ParseObjectName(key); err == nil {
+			f(name.Namespace, name.Name)
+		}
+	}
+}
+
+func (p *Pool) newInformer(kind Kind) cache.SharedIndexInformer {
+	selected := func(options *metav1.ListOptions) { options.LabelSelector = kind.LabelSelector }
+	if kind.MetadataOnly {
+		return metadatainformer.NewFilteredMetadataInformer(p.metadata, kind.GroupVersionResource,
+			metav1.NamespaceAll, 0, cache.Indexers{}, selected).Informer()
+	}
+	return dynamicinformer.NewFilteredDynamicInformer(p.dynamic, kind.GroupVersionResource,
+		metav1.NamespaceAll, 0, cache.Indexers{}, selected).Informer()
+}
+
+func (p *Pool) start(ctx context.Context, kind Kind, held *informer) {
+	logger := klog.FromContext(ctx).WithValues("resource", kind.GroupResource(), "version", kind.Version)
+	// None of these fails on an informer that has not started.
+	utilruntime.Must(held.SetTransform(strip(kind.MetadataOnly)))
+	utilruntime.Must(held.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+		p.mu.Lock()
+		held.failure = err
+		p.mu.Unlock()
+		cache.DefaultWatchErrorHandler(ctx, r, err)
+		p.handler.StateChanged(kind, p.subscribers(held))
+	}))
+	changed := func(object any) {
+		name, err := cache.DeletionHandlingObjectToName(object)
+		if err != nil {
+			utilruntime.HandleErrorWithContext(ctx, err, "Reading the name of an object")
+			return
+		}
+		p.handler.ObjectChanged(kind, p.subscribers(held), name.Namespace, name.Name)
+	}
+	_, err := held.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: changed,
+		UpdateFunc: func(old, new any) {
+			if resourceVersion(old) != resourceVersion(new) {
+				changed(new)
+			}
+		},
+		DeleteFunc: changed,
+	})
+	utilruntime.Must(err)
+
+	logger.V(2).Info("Watching objects of the host", "labelSelector", kind.LabelSelector)
+	p.wg.Go(func() {
+		held.RunWithContext(ctx)
+		logger.V(2).Info("No longer watching objects of the host")
+	})
+	p.wg.Go(func() {
+		if cache.WaitForCacheSync(ctx.Done(), held.HasSynced) {
+			p.handler.StateChanged(kind, p.subscribers(held))
+		}
+	})
+}
+
+func (p *Pool) subscribers(held *informer) []string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return held.subscribers
+}
+
+// strip drops what no template reads before an object is kept.
+func strip(metadataOnly bool) cache.TransformFunc {
+	return func(object any) (any, error) {
+		accessor, err := meta.Accessor(object)
+		if err != nil {
+			return object, nil // a tombstone: stripped when it was kept
+		}
+		accessor.SetManagedFields(nil)
+		if metadataOnly {
+			accessor.SetLabels(nil)
+			accessor.SetAnnotations(nil)
+			accessor.SetOwnerReferences(nil)
+			accessor.SetFinalizers(nil)
+		}
+		return object, nil
+	}
+}
+
+func resourceVersion(object any) string {
+	accessor, err := meta.Accessor(object)
+	if err != nil {
+		return ""
+	}
+	return accessor.GetResourceVersion()
+}

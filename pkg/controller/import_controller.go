@@ -1,0 +1,659 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
+)
+
+// refusedDelay is after how long something that the host refused as invalid is
+// tried again: the definition of PediaClusters may have changed meanwhile.
+const refusedDelay = 5 * time.Minute
+
+type lifecycleClient = policyclient.PediaClusterLifecycleInterface
+
+// importController works on one import at a time: one Source under one policy.
+type importController struct {
+	policies *policyController
+	records  *lifecycleStore
+	host     dynamic.Interface
+	types    *servedtypes.Tracker
+	objects  *hostobjects.Pool
+	index    *index.Index
+	queue    workqueue.TypedRateLimitingInterface[index.Import]
+	// removing are the UIDs of the lifecycles that this process deleted and
+	// that still exist.
+	removing sync.Map
+}
+
+func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
+	types *servedtypes.Tracker, objects *hostobjects.Pool) *importController {
+	return &importController{
+		policies: policies, records: records, host: host, types: types, objects: objects,
+		index: index.New(),
+		queue: newQueue[index.Import]("imports"),
+	}
+}
+
+func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) { c.queue.Add(importOf(object.(*policyv1alpha1.PediaClusterLifecycle))) },
+		UpdateFunc: func(old, new any) {
+			before, now := old.(*policyv1alpha1.PediaClusterLifecycle), new.(*policyv1alpha1.PediaClusterLifecycle)
+			// The status is what this controller has just written.
+			if before.UID == now.UID && before.Generation == now.Generation && before.DeletionTimestamp.Equal(now.DeletionTimestamp) {
+				return
+			}
+			c.queue.Add(importOf(now))
+		},
+		DeleteFunc: func(object any) {
+			if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+				object = tombstone.Obj
+			}
+			lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle)
+			if !ok {
+				return
+			}
+			c.removing.Delete(lifecycle.UID)
+			c.queue.Add(importOf(lifecycle))
+			c.enqueueContenders(lifecycle.Name)
+			// A policy that is being deleted goes after its last lifecycle.
+			c.policies.queue.Add(policyOf(lifecycle))
+		},
+	}
+}
+
+func (c *importController) pediaClusterChanged(name string) {
+	if lifecycle, err := c.records.lister.Get(name); err == nil {
+		c.queue.Add(importOf(lifecycle))
+	}
+	c.enqueueContenders(name)
+}
+
+func (c *importController) referenceChanged(object index.Object) {
+	for _, i := range c.index.Readers(object) {
+		c.queue.Add(i)
+	}
+}
+
+func (c *importController) enqueueContenders(name string) {
+	for _, i := range c.index.Contenders(name) {
+		c.queue.Add(i)
+	}
+}
+
+// setWants records the name that an import would have if it were free, and has
+// those who hold such names say so.
+func (c *importController) setWants(i index.Import, name string) {
+	for _, changed := range c.index.SetWants(i, name) {
+		if holder, err := c.records.lister.Get(changed); err == nil {
+			c.queue.Add(importOf(holder))
+		}
+	}
+}
+
+// reconcile works on one import. An error is tried again; what cannot heal by
+// itself is shown in a status instead.
+func (c *importController) reconcile(ctx context.Context, i index.Import) error {
+	state := c.policies.state(i.Policy)
+	switch {
+	case state == nil:
+		return c.reconcileWithoutPolicy(ctx, i)
+	case state.problem != nil && !state.problem.lasting && state.policy.DeletionTimestamp == nil:
+		return nil // all imports are enqueued when the problem has passed
+	}
+	work := &importWork{importController: c, Import: i, state: state}
+	for _, lifecycle := range c.records.ofSource(state.sourceResource(i)) {
+		if policyOf(lifecycle) == i.Policy {
+			work.lifecycles = append(work.lifecycles, lifecycle)
+		} else {
+			work.others = append(work.others, lifecycle)
+		}
+	}
+	result, err := work.reconcile(ctx)
+	if result == nil {
+		c.index.SetReads(i, nil)
+		c.setWants(i, "")
+	}
+	c.policies.worked(i, result)
+	return err
+}
+
+// reconcileWithoutPolicy removes what is left of an import whose policy went
+// without waiting for it: somebody removed its finalizer.
+func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.Import) error {
+	c.index.SetReads(i, nil)
+	c.setWants(i, "")
+	var mine []*policyv1alpha1.PediaClusterLifecycle
+	for _, lifecycle := range c.records.ofPolicy(i.Policy) {
+		if importOf(lifecycle) == i {
+			mine = append(mine, lifecycle)
+		}
+	}
+	if len(mine) == 0 {
+		return nil
+	}
+	switch _, err := c.policies.client.Get(ctx, i.Policy, metav1.GetOptions{}); {
+	case err == nil:
+		return errors.New("the policy is new: waiting until it has been looked at")
+	case !apierrors.IsNotFound(err):
+		return fmt.Errorf("making sure that the policy is gone: %w", err)
+	}
+	for _, lifecycle := range mine {
+		r := removal{cause: policyv1alpha1.ReasonPolicyDeleted}
+		if lifecycle.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {
+			r.fate = released
+		}
+		if err := c.remove(ctx, lifecycle, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// importWork is one look at one import.
+type importWork struct {
+	*importController
+	index.Import
+	state *policyState
+	// lifecycles of this import: one, or two while its name changes.
+	lifecycles []*policyv1alpha1.PediaClusterLifecycle
+	// others are lifecycles of the same Source under other policies.
+	others []*policyv1alpha1.PediaClusterLifecycle
+}
+
+// reconcile returns what became of the import, nil when nothing is left of it.
+func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
+	policy := w.state.policy
+	switch {
+	case policy.DeletionTimestamp != nil:
+		r := removal{cause: policyv1alpha1.ReasonPolicyDeleted}
+		if policy.Spec.Suspend || hasOrphanAnnotation(&policy.ObjectMeta) {
+			r.fate = released
+		}
+		return w.removeAll(ctx, r)
+	case w.state.problem != nil:
+		return w.blocked(ctx, *w.state.problem)
+	case policy.Spec.Suspend:
+		return w.unchanged(), nil
+	}
+
+	source, err := w.source(ctx)
+	switch gone := (*goneError)(nil); {
+	case errors.As(err, &gone):
+		return w.removeAll(ctx, removal{cause: gone.cause})
+	case err != nil:
+		return w.unchanged(), err
+	case source == nil:
+		return nil, nil
+	}
+
+	selected, err := w.state.compiled.Selects(source)
+	if err != nil {
+		return w.failed(ctx, policyv1alpha1.ReasonSelectorFailed, err)
+	}
+	if !selected {
+		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceDeselected})
+	}
+	name, err := w.state.compiled.Name(source)
+	if err != nil {
+		return w.failed(ctx, policyv1alpha1.ReasonInvalidName, err)
+	}
+	return w.importAs(ctx, name, source)
+}
+
+// goneError says that the Source is known not to be there, or not to be
+// selected by its labels.
+type goneError struct{ cause string }
+
+func (e *goneError) Error() string { return e.cause }
+
+// source returns the Source. It is nil when there is none and nothing was made
+// of it. For an import that exists its absence is believed only when the host
+// confirms it.
+func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, error) {
+	if source := w.objects.Object(w.state.sources, w.Namespace, w.Name); source != nil || len(w.lifecycles) == 0 {
+		return source, nil
+	}
+	source, err := w.host.Resource(w.state.source.GroupVersionResource).Namespace(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
+	switch {
+	case err == nil && !w.state.selector.Matches(labels.Set(source.GetLabels())):
+		return nil, &goneError{cause: policyv1alpha1.ReasonSourceDeselected}
+	case err == nil:
+		return source, nil
+	case !objectNotFound(err):
+		return nil, fmt.Errorf("making sure that the Source is gone: %w", err)
+	}
+	if err := w.types.Confirm(ctx, w.state.source); err != nil {
+		return nil, fmt.Errorf("the Source is not there, which is not believed: %w", err)
+	}
+	return nil, &goneError{cause: policyv1alpha1.ReasonSourceGone}
+}
+
+// objectNotFound reports whether the host says that an object of a type it
+// serves does not exist. A type that is not served is answered 404 as well.
+func objectNotFound(err error) bool {
+	if !apierrors.IsNotFound(err) {
+		return false
+	}
+	status := apierrors.APIStatus(nil)
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Name != "" &&
+		!apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// importAs brings the lifecycle and the PediaCluster of that name about.
+func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured) (*outcome, error) {
+	var replaced []*policyv1alpha1.PediaClusterLifecycle
+	var lifecycle *policyv1alpha1.PediaClusterLifecycle
+	for _, candidate := range w.lifecycles {
+		if candidate.Name == name {
+			lifecycle = candidate
+		} else {
+			replaced = append(replaced, candidate)
+		}
+	}
+	if lifecycle != nil && lifecycle.DeletionTimestamp != nil {
+		// The import is made anew when this lifecycle has gone. Deleted by hand
+		// it releases its PediaCluster; deleted by us for a Source that is back
+		// meanwhile, it hands it over.
+		r := removal{cause: policyv1alpha1.ReasonReleased, fate: released}
+		if _, own := w.removing.Load(lifecycle.UID); own {
+			r.fate = handedOver
+		}
+		return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, w.remove(ctx, lifecycle, r)
+	}
+	lifecycle, err := w.ensureLifecycle(ctx, name, lifecycle)
+	if taken := (*takenError)(nil); errors.As(err, &taken) {
+		w.setWants(w.Import, taken.name)
+		return w.failed(ctx, taken.reason, taken)
+	}
+	w.setWants(w.Import, "")
+	if err != nil {
+		return w.unchanged(), err
+	}
+
+	owner := ownerOf(lifecycle)
+	conversion := w.state.compiled.Convert(render.Inputs{
+		Name: name, Source: source, Versions: w.state.versions(),
+		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+			return w.lookup(ctx, target)
+		},
+		Env: engine.Env{Now: lifecycle.CreationTimestamp.Time, Seed: string(lifecycle.UID)},
+	})
+	w.index.SetReads(w.Import, reads(conversion.References))
+
+	current := w.objects.Object(pediaClusters, "", name)
+	done := w.execute(ctx, current, conversion.Plan(owner, current, w.replaces(replaced)))
+	if done.stale {
+		return w.unchanged(), done.err
+	}
+	status := lifecycleStatus(lifecycle, conversion.References, done)
+	w.contended(&status, lifecycle)
+	if err := w.writeStatus(ctx, lifecycle, status); err != nil {
+		return w.unchanged(), err
+	}
+	if done.pediaCluster != nil && done.plan.Action != render.ActionConflict {
+		for _, old := range replaced {
+			if err := w.remove(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed}); err != nil {
+				return w.unchanged(), err
+			}
+		}
+	}
+	if done.plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
+		w.queue.AddAfter(w.Import, refusedDelay)
+	}
+	return &outcome{phase: status.Phase, created: done.pediaCluster != nil}, done.err
+}
+
+// replaces is the PediaCluster of the former name, nil when there is none that
+// was made by this import.
+func (w *importWork) replaces(replaced []*policyv1alpha1.PediaClusterLifecycle) *unstructured.Unstructured {
+	for _, old := range replaced {
+		object := w.objects.Object(pediaClusters, "", old.Name)
+		if object != nil && ownerOf(old).Ownership(object) == render.Owned {
+			return object
+		}
+	}
+	return nil
+}
+
+func ownerOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) render.Owner {
+	return render.Owner{Policy: policyOf(lifecycle), Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
+}
+
+func reads(references []render.Reference) []index.Object {
+	var objects []index.Object
+	for _, ref := range references {
+		object := index.Object{Namespace: ref.Target.Namespace, Name: ref.Target.Name}
+		object.Group, object.Resource = ref.Target.Group, ref.Target.Resource
+		if !slices.Contains(objects, object) {
+			objects = append(objects, object)
+		}
+	}
+	return objects
+}
+
+// takenError says that the import cannot have a lifecycle because another one
+// has what it would need.
+type takenError struct {
+	name, reason, message string
+}
+
+func (e *takenError) Error() string { return e.message }
+
+// ensureLifecycle returns the lifecycle of that name with the spec that the
+// policy wants.
+func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	want := w.desiredLifecycle(name)
+	if lifecycle == nil {
+		return w.createLifecycle(ctx, want)
+	}
+	if equality.Semantic.DeepEqual(lifecycle.Spec, want.Spec) {
+		return lifecycle, nil
+	}
+	changed := lifecycle.DeepCopy()
+	changed.Spec = want.Spec
+	updated, err := w.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
+	if err != nil {
+		return nil, fmt.Errorf("updating the lifecycle: %w", err)
+	}
+	return updated, nil
+}
+
+func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	for _, other := range w.others {
+		return nil, &takenError{reason: policyv1alpha1.ReasonSourceTaken, name: other.Name, message: fmt.Sprintf(
+			"policy %q has imported this Source as %q: select it in one policy only", policyOf(other), other.Name)}
+	}
+	holder, err := w.records.lister.Get(want.Name)
+	if err != nil {
+		created, createErr := w.records.client.Create(ctx, want, metav1.CreateOptions{FieldManager: fieldManager})
+		if createErr == nil {
+			return created, nil
+		}
+		if !apierrors.IsAlreadyExists(createErr) {
+			return nil, fmt.Errorf("creating the lifecycle: %w", createErr)
+		}
+		if holder, err = w.records.client.Get(ctx, want.Name, metav1.GetOptions{}); err != nil {
+			return nil, fmt.Errorf("reading the lifecycle that has the name: %w", err)
+		}
+	}
+	if importOf(holder) == w.Import {
+		return nil, errors.New("the lifecycle exists already: waiting until it is seen")
+	}
+	return nil, &takenError{reason: policyv1alpha1.ReasonNameTaken, name: want.Name, message: fmt.Sprintf(
+		"the name %q belongs to %s of policy %q: change nameTemplate so that names differ",
+		want.Name, render.Describe(holder.Spec.Source), policyOf(holder))}
+}
+
+// desiredLifecycle is the lifecycle that the policy wants for the import.
+func (w *importWork) desiredLifecycle(name string) *policyv1alpha1.PediaClusterLifecycle {
+	policy := w.state.policy
+	lifecycle := &policyv1alpha1.PediaClusterLifecycle{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name,
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(policy, policyv1alpha1.SchemeGroupVersion.WithKind("ClusterImportPolicy")),
+			},
+		},
+		Spec: policyv1alpha1.PediaClusterLifecycleSpec{
+			Source:     w.state.sourceResource(w.Import),
+			Conversion: policy.Spec.Conversion,
+		},
+	}
+	for i, ref := range policy.Spec.References {
+		lifecycle.Spec.References = append(lifecycle.Spec.References, policyv1alpha1.VersionedReferenceTemplate{
+			ReferenceTarget: ref.ReferenceTarget, Version: w.state.references[i].Version,
+		})
+	}
+	return lifecycle
+}
+
+// lookup reads a reference in a state at least as new as the informer knows of.
+func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+	at := slices.IndexFunc(w.state.references, func(ref referenceType) bool {
+		return ref.Group == target.Group && ref.Resource == target.Resource && ref.Version == target.Version
+	})
+	if at < 0 {
+		return nil, fmt.Errorf("%s is no type that the policy reads", target.Resource)
+	}
+	ref := w.state.references[at]
+	switch {
+	case ref.Namespaced && target.Namespace == "":
+		return nil, fmt.Errorf("%s have a namespace: set namespaceTemplate", target.Resource)
+	case !ref.Namespaced && target.Namespace != "":
+		return nil, fmt.Errorf("%s have no namespace: remove namespaceTemplate", target.Resource)
+	}
+	version := w.objects.ResourceVersion(ref.kind, target.Namespace, target.Name)
+	if version == "" {
+		return nil, nil
+	}
+	object, err := w.host.Resource(ref.GroupVersionResource).Namespace(target.Namespace).
+		Get(ctx, target.Name, metav1.GetOptions{ResourceVersion: version})
+	if objectNotFound(err) {
+		return nil, nil
+	}
+	return object, err
+}
+
+// contended says on a lifecycle whether other Sources render its name.
+func (w *importWork) contended(status *policyv1alpha1.PediaClusterLifecycleStatus, lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+	setNameContended(status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
+}
+
+// unchanged is the outcome as the lifecycle last showed it.
+func (w *importWork) unchanged() *outcome {
+	if len(w.lifecycles) == 0 {
+		return &outcome{phase: policyv1alpha1.LifecyclePending}
+	}
+	status := w.lifecycles[0].Status
+	return &outcome{phase: status.Phase, created: isCreated(status)}
+}
+
+// failed shows an error on the lifecycle of the import, which keeps what it
+// has, or in the policy's status when there is no lifecycle.
+func (w *importWork) failed(ctx context.Context, reason string, cause error) (*outcome, error) {
+	phase := policyv1alpha1.LifecycleFailed
+	if reason == policyv1alpha1.ReasonNameTaken || reason == policyv1alpha1.ReasonSourceTaken {
+		phase = policyv1alpha1.LifecycleConflict
+	}
+	return w.show(ctx, phase, reason, cause.Error())
+}
+
+// blocked shows a lasting problem of the policy. Others pass by themselves.
+func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
+	if !p.lasting || len(w.lifecycles) == 0 {
+		return w.unchanged(), nil
+	}
+	return w.show(ctx, policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.message)
+}
+
+func (w *importWork) show(ctx context.Context, phase policyv1alpha1.LifecyclePhase, reason, message string) (*outcome, error) {
+	if len(w.lifecycles) == 0 {
+		return &outcome{phase: phase, failure: &policyv1alpha1.SourceFailure{
+			Namespace: w.Namespace, Name: w.Name, Reason: reason, Message: message}}, nil
+	}
+	for _, lifecycle := range w.lifecycles {
+		status := stalledStatus(lifecycle, phase, reason, message)
+		if err := w.writeStatus(ctx, lifecycle, status); err != nil {
+			return w.unchanged(), err
+		}
+	}
+	return &outcome{phase: phase, created: isCreated(w.lifecycles[0].Status)}, nil
+}
+
+func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {
+	if equality.Semantic.DeepEqual(lifecycle.Status, status) {
+		return nil
+	}
+	changed := lifecycle.DeepCopy()
+	changed.Status = status
+	if _, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
+		return fmt.Errorf("writing the status of the lifecycle: %w", err)
+	}
+	return nil
+}
+
+// removal is why a lifecycle goes, and what becomes of its PediaCluster.
+type removal struct {
+	cause string
+	fate  fate
+}
+
+// fate is what becomes of the PediaCluster of a lifecycle that goes.
+type fate int
+
+const (
+	// deleted is the fate of a PediaCluster that nobody wants any more.
+	deleted fate = iota
+	// released leaves it to its users.
+	released
+	// handedOver leaves it to the next lifecycle of the same Source.
+	handedOver
+)
+
+// removeAll removes every lifecycle of the import.
+func (w *importWork) removeAll(ctx context.Context, r removal) (*outcome, error) {
+	if w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {
+		r.fate = released
+	}
+	for _, lifecycle := range w.lifecycles {
+		if err := w.remove(ctx, lifecycle, r); err != nil {
+			return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, err
+		}
+	}
+	if len(w.lifecycles) > 0 {
+		return &outcome{phase: policyv1alpha1.LifecycleDeleting}, nil
+	}
+	return nil, nil
+}
+
+// remove takes one lifecycle back: marks it as going, deletes its PediaCluster
+// or leaves it to its users, then lets the lifecycle go. It is called again
+// until all is done.
+func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) error {
+	logger := klog.FromContext(ctx)
+	if lifecycle.DeletionTimestamp == nil {
+		logger.V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
+		c.removing.Store(lifecycle.UID, r.cause)
+		err := c.records.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{Preconditions: preconditions(lifecycle)})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("deleting the lifecycle: %w", err)
+		}
+		// The informer brings it back with its deletion timestamp: what was
+		// decided here is decided again then, on fresh facts.
+		return nil
+	}
+	if !slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer) {
+		return nil
+	}
+	gone, err := c.removePediaCluster(ctx, lifecycle, r)
+	if err != nil {
+		return err
+	}
+	if !gone {
+		return c.writeStatus(ctx, lifecycle,
+			stalledStatus(lifecycle, policyv1alpha1.LifecycleDeleting, r.cause, "waiting until the PediaCluster is gone"))
+	}
+	patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
+	if err != nil {
+		return err
+	}
+	_, err = c.records.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("letting the lifecycle go: %w", err)
+	}
+	return nil
+}
+
+// removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it to
+// its users, and reports whether that is done. One that was not made for this
+// import stays untouched.
+func (c *importController) removePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (gone bool, err error) {
+	client := c.host.Resource(render.PediaClusterGVR)
+	// Not from the informer, which may not have seen yet what was just made.
+	object, err := client.Get(ctx, lifecycle.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the PediaCluster: %w", err)
+	}
+	fate := r.fate
+	if hasOrphanAnnotation(&lifecycle.ObjectMeta) {
+		fate = released
+	}
+	if ownerOf(lifecycle).Ownership(object) != render.Owned {
+		fate = released // takes our owner reference away, should there be one
+	}
+	if fate != deleted {
+		return true, c.releasePediaCluster(ctx, object, fate)
+	}
+	if object.GetDeletionTimestamp() == nil {
+		if err := c.deletePediaCluster(ctx, object, r.cause); err != nil {
+			return false, err
+		}
+	}
+	return len(object.GetFinalizers()) == 0, nil
+}
+
+// releasePediaCluster takes the marks of ownership off a PediaCluster.
+func (c *importController) releasePediaCluster(ctx context.Context, object *unstructured.Unstructured, fate fate) error {
+	release := render.Release(object, fate == handedOver)
+	if release == nil {
+		return nil
+	}
+	patch, err := json.Marshal(release)
+	if err != nil {
+		return err
+	}
+	_, err = c.host.Resource(render.PediaClusterGVR).Patch(ctx, object.GetName(), types.MergePatchType, patch,
+		metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil {
+		return fmt.Errorf("releasing the PediaCluster: %w", err)
+	}
+	klog.FromContext(ctx).V(2).Info("Released a PediaCluster", "pediaCluster", object.GetName())
+	return nil
+}
+
+// deletePediaCluster deletes just this version of a PediaCluster.
+func (c *importController) deletePediaCluster(ctx context.Context, object *unstructured.Unstructured, cause string) error {
+	err := c.host.Resource(render.PediaClusterGVR).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: preconditions(object)})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting the PediaCluster: %w", err)
+	}
+	klog.FromContext(ctx).V(2).Info("Deleted a PediaCluster", "pediaCluster", object.GetName(), "cause", cause)
+	return nil
+}
+
+func preconditions(object metav1.Object) *metav1.Preconditions {
+	uid, version := object.GetUID(), object.GetResourceVersion()
+	return &metav1.Preconditions{UID: &uid, ResourceVersion: &version}
+}
+
+func hasOrphanAnnotation(object *metav1.ObjectMeta) bool {
+	return object.Annotations[policyv1alpha1.OrphanAnnotation] == "true"
+}

@@ -1,0 +1,122 @@
+// Package index knows which imports are concerned when something changes: who
+// reads an object, and who would have a name that another import holds. An
+// event so costs the work of the imports it concerns, never a pass over all.
+//
+// It imports nothing of this project. The import controller writes it while it
+// works on an import, and event handlers read it.
+package index
+
+import (
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Import is one Source under one policy.
+type Import struct {
+	Policy string
+	// Namespace and Name of the Source; its type is the policy's.
+	Namespace, Name string
+}
+
+// Object is an object that imports read, in whatever version.
+type Object struct {
+	schema.GroupResource
+	Namespace, Name string
+}
+
+// Index is safe for concurrent use. Use New.
+type Index struct {
+	mu         sync.RWMutex
+	reads      map[Import][]Object
+	readers    map[Object][]Import
+	wants      map[Import]string
+	contenders map[string][]Import
+}
+
+// New returns an empty index.
+func New() *Index {
+	return &Index{
+		reads:      map[Import][]Object{},
+		readers:    map[Object][]Import{},
+		wants:      map[Import]string{},
+		contenders: map[string][]Import{},
+	}
+}
+
+// SetReads says which objects an import reads, whether they exist or not.
+func (x *Index) SetReads(i Import, objects []Object) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	before := x.reads[i]
+	if slices.Equal(before, objects) {
+		return
+	}
+	for _, object := range before {
+		remove(x.readers, object, i)
+	}
+	for _, object := range objects {
+		add(x.readers, object, i)
+	}
+	set(x.reads, i, objects, len(objects) == 0)
+}
+
+// Readers returns the imports that read the object.
+func (x *Index) Readers(object Object) []Import {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Clone(x.readers[object])
+}
+
+// SetWants says which name an import would have if another one did not hold
+// it; empty for none. It returns the names whose contenders have changed.
+func (x *Index) SetWants(i Import, name string) (changed []string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	before := x.wants[i]
+	if before == name {
+		return nil
+	}
+	if before != "" {
+		remove(x.contenders, before, i)
+		changed = append(changed, before)
+	}
+	if name != "" {
+		add(x.contenders, name, i)
+		changed = append(changed, name)
+	}
+	set(x.wants, i, name, name == "")
+	return changed
+}
+
+// Contenders returns the imports that would have the name.
+func (x *Index) Contenders(name string) []Import {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return slices.Clone(x.contenders[name])
+}
+
+// Most sets have one member: slices are smaller than maps and fast enough for
+// the few objects that many imports share.
+func add[K comparable](sets map[K][]Import, key K, i Import) {
+	if !slices.Contains(sets[key], i) {
+		sets[key] = append(sets[key], i)
+	}
+}
+
+func remove[K comparable](sets map[K][]Import, key K, i Import) {
+	members := sets[key]
+	if at := slices.Index(members, i); at >= 0 {
+		members = slices.Delete(members, at, at+1)
+	}
+	set(sets, key, members, len(members) == 0)
+}
+
+func set[K comparable, V any](m map[K]V, key K, value V, empty bool) {
+	if empty {
+		delete(m, key)
+		return
+	}
+	m[key] = value
+}

@@ -1,0 +1,63 @@
+package index
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	one    = Import{Policy: "p", Name: "one"}
+	two    = Import{Policy: "p", Name: "two"}
+	secret = Object{GroupResource: schema.GroupResource{Resource: "secrets"}, Namespace: "default", Name: "shared"}
+	other  = Object{GroupResource: schema.GroupResource{Resource: "secrets"}, Namespace: "default", Name: "other"}
+)
+
+func TestAnObjectConcernsTheImportsThatReadIt(t *testing.T) {
+	x := New()
+	x.SetReads(one, []Object{secret})
+	x.SetReads(two, []Object{secret, other})
+	if diff := cmp.Diff([]Import{one, two}, x.Readers(secret)); diff != "" {
+		t.Errorf("readers of the shared object (-want +got):\n%s", diff)
+	}
+
+	x.SetReads(one, []Object{other})
+	if diff := cmp.Diff([]Import{two}, x.Readers(secret)); diff != "" {
+		t.Errorf("after one of them reads another object (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Import{two, one}, x.Readers(other)); diff != "" {
+		t.Errorf("readers of the other object (-want +got):\n%s", diff)
+	}
+}
+
+func TestNothingIsKeptOfAnImportThatReadsNothing(t *testing.T) {
+	x := New()
+	x.SetReads(one, []Object{secret, other})
+	x.SetWants(one, "name")
+	x.SetReads(one, nil)
+	x.SetWants(one, "")
+	if left := len(x.reads) + len(x.readers) + len(x.wants) + len(x.contenders); left != 0 {
+		t.Errorf("%d entries left", left)
+	}
+}
+
+func TestANameTellsWhoWouldHaveIt(t *testing.T) {
+	x := New()
+	if diff := cmp.Diff([]string{"a"}, x.SetWants(one, "a")); diff != "" {
+		t.Errorf("changed names (-want +got):\n%s", diff)
+	}
+	x.SetWants(two, "a")
+	if diff := cmp.Diff([]Import{one, two}, x.Contenders("a")); diff != "" {
+		t.Errorf("contenders (-want +got):\n%s", diff)
+	}
+	if changed := x.SetWants(two, "a"); changed != nil {
+		t.Errorf("wanting the same name again changed %v", changed)
+	}
+	if diff := cmp.Diff([]string{"a", "b"}, x.SetWants(one, "b")); diff != "" {
+		t.Errorf("changed names after wanting another (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Import{two}, x.Contenders("a")); diff != "" {
+		t.Errorf("contenders afterwards (-want +got):\n%s", diff)
+	}
+}

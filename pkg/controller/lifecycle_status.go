@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/cache"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// lifecycleStatus is the status of a lifecycle after its plan was carried out.
+func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, references []render.Reference, done execution) policyv1alpha1.PediaClusterLifecycleStatus {
+	status := *lifecycle.Status.DeepCopy()
+	status.ObservedGeneration = lifecycle.Generation
+	status.References = nil
+	for _, ref := range references {
+		status.References = append(status.References, ref.Target)
+	}
+	status.Cluster = clusterState(done.pediaCluster)
+
+	ready := metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
+		Reason: done.plan.Reason, Message: done.plan.Message}
+	switch done.plan.Action {
+	case render.ActionCreate, render.ActionUpdate, render.ActionNone:
+		status.Phase = policyv1alpha1.LifecycleImported
+		ready.Status, ready.Message = metav1.ConditionTrue, "endpoint and credentials of the PediaCluster follow the Source"
+	case render.ActionConflict:
+		status.Phase = policyv1alpha1.LifecycleConflict
+	case render.ActionError:
+		status.Phase = policyv1alpha1.LifecycleFailed
+	default:
+		status.Phase = policyv1alpha1.LifecycleWaiting
+	}
+
+	created := ready
+	created.Type = policyv1alpha1.LifecycleCreated
+	if done.pediaCluster != nil && done.plan.Action != render.ActionConflict {
+		created.Status = metav1.ConditionTrue
+		created.Reason, created.Message = policyv1alpha1.ReasonCreated, "the PediaCluster was made for this Source and goes with it"
+		if ownerOf(lifecycle).Ownership(done.pediaCluster) != render.Owned {
+			created.Reason, created.Message = policyv1alpha1.ReasonExisted, "the PediaCluster was there first and stays when the Source goes"
+		}
+	}
+
+	updating := metav1.Condition{Type: policyv1alpha1.LifecycleUpdating, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonUpToDate, Message: "nothing is left to update"}
+	if created.Status == metav1.ConditionTrue && ready.Status != metav1.ConditionTrue {
+		updating.Status, updating.Reason, updating.Message = metav1.ConditionTrue, ready.Reason, ready.Message
+	}
+	setConditions(&status, lifecycle.Generation, ready, created, updating)
+	return status
+}
+
+// stalledStatus is the status of a lifecycle that keeps what it has while it
+// cannot be worked on.
+func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, phase policyv1alpha1.LifecyclePhase, reason, message string) policyv1alpha1.PediaClusterLifecycleStatus {
+	status := *lifecycle.Status.DeepCopy()
+	status.ObservedGeneration = lifecycle.Generation
+	status.Phase = phase
+	setConditions(&status, lifecycle.Generation, metav1.Condition{
+		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: reason, Message: message})
+	return status
+}
+
+// setNameContended says whether other Sources render the name of the lifecycle.
+// A lifecycle whose name never was contended does not mention it.
+func setNameContended(status *policyv1alpha1.PediaClusterLifecycleStatus, generation int64, contenders []index.Import) {
+	condition := metav1.Condition{Type: policyv1alpha1.LifecycleNameContended, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonNameFree, Message: "no other Source renders this name"}
+	if len(contenders) > 0 {
+		first := contenders[0]
+		condition.Status, condition.Reason = metav1.ConditionTrue, policyv1alpha1.ReasonNameTaken
+		condition.Message = fmt.Sprintf("%d other Sources render this name, such as %s of policy %q: change nameTemplate so that names differ",
+			len(contenders), cache.NewObjectName(first.Namespace, first.Name), first.Policy)
+	} else if meta.FindStatusCondition(status.Conditions, condition.Type) == nil {
+		return
+	}
+	setConditions(status, generation, condition)
+}
+
+func setConditions(status *policyv1alpha1.PediaClusterLifecycleStatus, generation int64, conditions ...metav1.Condition) {
+	for _, condition := range conditions {
+		condition.ObservedGeneration = generation
+		meta.SetStatusCondition(&status.Conditions, condition)
+	}
+}
+
+func isCreated(status policyv1alpha1.PediaClusterLifecycleStatus) bool {
+	return meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.LifecycleCreated)
+}
+
+// clusterState is what Clusterpedia says of the cluster.
+func clusterState(pediaCluster *unstructured.Unstructured) *policyv1alpha1.ClusterState {
+	if pediaCluster == nil {
+		return nil
+	}
+	state := &policyv1alpha1.ClusterState{}
+	state.Version, _, _ = unstructured.NestedString(pediaCluster.Object, "status", "version")
+	state.APIServer, _, _ = unstructured.NestedString(pediaCluster.Object, "status", "apiserver")
+	if state.APIServer == "" {
+		state.APIServer, _, _ = unstructured.NestedString(pediaCluster.Object, "spec", "apiserver")
+	}
+	conditions, _, _ := unstructured.NestedSlice(pediaCluster.Object, "status", "conditions")
+	for _, condition := range conditions {
+		if condition, ok := condition.(map[string]any); ok && condition["type"] == "Ready" {
+			state.Ready, _ = condition["status"].(string)
+		}
+	}
+	return state
+}

@@ -1,0 +1,416 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// statusDelay is how long a policy's status may lag behind its imports: in bulk
+// work one write sums up many.
+const statusDelay = time.Second
+
+// policyController compiles policies, watches the types they name, and sums up
+// what became of their Sources.
+type policyController struct {
+	client  policyclient.ClusterImportPolicyInterface
+	lister  policylisters.ClusterImportPolicyLister
+	records *lifecycleStore
+	types   *servedtypes.Tracker
+	objects *hostobjects.Pool
+	events  events.EventRecorder
+	queue   workqueue.TypedRateLimitingInterface[string]
+	tally   *tally
+
+	enqueueImport func(index.Import)
+	// context is the one in which informers run.
+	context context.Context
+
+	mu     sync.RWMutex
+	states map[string]*policyState
+}
+
+// policyState is what the import controller works by. It is replaced, never
+// changed.
+type policyState struct {
+	policy   *policyv1alpha1.ClusterImportPolicy
+	compiled *render.Policy
+	selector labels.Selector
+	source   servedtypes.Type
+	// sources and references are what is watched for this policy.
+	sources    hostobjects.Kind
+	references []referenceType
+	// problem is why the imports cannot be worked on, nil when they can.
+	problem *problem
+}
+
+type referenceType struct {
+	servedtypes.Type
+	kind hostobjects.Kind
+}
+
+// problem is why the imports of a policy cannot be worked on.
+type problem struct {
+	reason, message string
+	// lasting problems are shown on the lifecycles too. While there is another
+	// one, the imports rest.
+	lasting bool
+	// passing problems are over in a moment; they are not worth a write.
+	passing bool
+}
+
+func newPolicyController(client policyclient.ClusterImportPolicyInterface, lister policylisters.ClusterImportPolicyLister,
+	records *lifecycleStore, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
+	return &policyController{
+		client: client, lister: lister, records: records, types: types, objects: objects, events: recorder,
+		queue:  newQueue[string]("policies"),
+		tally:  newTally(),
+		states: map[string]*policyState{},
+	}
+}
+
+// newQueue returns a queue whose items are tried again after 50 ms at first
+// and half a minute at last.
+func newQueue[K comparable](name string) workqueue.TypedRateLimitingInterface[K] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[K](50*time.Millisecond, 30*time.Second),
+		workqueue.TypedRateLimitingQueueConfig[K]{Name: name})
+}
+
+func (c *policyController) eventHandler() cache.ResourceEventHandler {
+	enqueue := func(object any) {
+		name, err := cache.DeletionHandlingObjectToName(object)
+		if err != nil {
+			utilruntime.HandleError(err)
+			return
+		}
+		c.queue.Add(name.Name)
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    enqueue,
+		UpdateFunc: func(_, object any) { enqueue(object) },
+		DeleteFunc: enqueue,
+	}
+}
+
+// start works in the context from now on. Lifecycles whose policy does not
+// exist are enqueued here; all others follow their policy.
+func (c *policyController) start(ctx context.Context) {
+	c.context = ctx
+	for _, lifecycle := range c.records.all() {
+		if _, err := c.lister.Get(policyOf(lifecycle)); apierrors.IsNotFound(err) {
+			c.enqueueImport(importOf(lifecycle))
+		}
+	}
+}
+
+func (c *policyController) enqueueAll() {
+	policies, err := c.lister.List(labels.Everything())
+	utilruntime.HandleError(err)
+	for _, policy := range policies {
+		c.queue.Add(policy.Name)
+	}
+}
+
+// state returns what is known of a policy, nil when there is no such policy.
+func (c *policyController) state(name string) *policyState {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.states[name]
+}
+
+// worked records what became of an import, nil when there is nothing left of
+// it, and has the status of its policy follow.
+func (c *policyController) worked(i index.Import, result *outcome) {
+	state := c.state(i.Policy)
+	if state == nil {
+		return
+	}
+	if failure := c.tally.set(i, result); failure != nil {
+		c.events.Eventf(state.policy, nil, corev1.EventTypeWarning, failure.Reason, "Import", "Source %s: %s",
+			cache.NewObjectName(i.Namespace, i.Name), failure.Message)
+	}
+	c.queue.AddAfter(i.Policy, statusDelay)
+}
+
+func (c *policyController) reconcile(ctx context.Context, name string) error {
+	policy, err := c.lister.Get(name)
+	if apierrors.IsNotFound(err) {
+		c.forget(name)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	before := c.state(name)
+	state := c.resolve(policy, before)
+	c.subscribe(state, before)
+	c.mu.Lock()
+	c.states[name] = state
+	c.mu.Unlock()
+
+	settled := state.problem == nil || state.problem.lasting || policy.DeletionTimestamp != nil
+	if settled && concernsImports(before, state) {
+		c.enqueueImports(state)
+	}
+	if policy.DeletionTimestamp != nil {
+		return c.finalize(ctx, policy)
+	}
+	return c.updateStatus(ctx, state)
+}
+
+func (c *policyController) forget(name string) {
+	c.mu.Lock()
+	state := c.states[name]
+	delete(c.states, name)
+	c.mu.Unlock()
+	if state == nil {
+		return
+	}
+	for _, kind := range state.kinds() {
+		c.objects.Unsubscribe(kind, name)
+	}
+	for _, lifecycle := range c.records.ofPolicy(name) {
+		c.enqueueImport(importOf(lifecycle))
+	}
+	c.tally.forget(name)
+}
+
+// resolve compiles the policy and negotiates the versions of its types.
+func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, before *policyState) *policyState {
+	state := &policyState{policy: policy}
+	if before != nil && before.policy.UID == policy.UID && before.policy.Generation == policy.Generation && before.compiled != nil {
+		state.compiled, state.selector = before.compiled, before.selector
+	} else if state.problem = state.compile(); state.problem != nil {
+		return state
+	}
+
+	source := policy.Spec.Source
+	resolved, err := c.types.Resolve(schema.GroupResource{Group: source.Group, Resource: source.Resource}, source.Versions)
+	if err != nil {
+		state.problem = typeProblem(policyv1alpha1.ReasonSourceTypeNotServed, policyv1alpha1.ReasonSourcesUnavailable, err)
+		return state
+	}
+	// While the type is watched its definition stays the one that the objects
+	// were seen under: should it be replaced, their absence means nothing.
+	if before != nil && before.source.GroupVersionResource == resolved.GroupVersionResource && before.problem == nil {
+		resolved = before.source
+	}
+	state.source = resolved
+	state.sources = hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, LabelSelector: state.selector.String()}
+
+	for _, ref := range policy.Spec.References {
+		resolved, err := c.types.Resolve(schema.GroupResource{Group: ref.Group, Resource: ref.Resource}, ref.Versions)
+		if err != nil {
+			state.problem = typeProblem(policyv1alpha1.ReasonReferenceTypeNotServed, policyv1alpha1.ReasonReferencesUnavailable,
+				fmt.Errorf("reference %q: %w", ref.Key, err))
+			return state
+		}
+		state.references = append(state.references, referenceType{
+			Type: resolved,
+			kind: hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, MetadataOnly: true},
+		})
+	}
+	if _, err := c.types.Resolve(render.PediaClusterGVR.GroupResource(), []string{render.PediaClusterGVR.Version}); err != nil {
+		state.problem = typeProblem(policyv1alpha1.ReasonPediaClusterTypeNotServed, policyv1alpha1.ReasonPediaClusterTypeNotServed, err)
+		return state
+	}
+	state.problem = c.unsynced(state)
+	return state
+}
+
+func (s *policyState) compile() *problem {
+	compiled, errs := render.Compile(&s.policy.Spec)
+	if len(errs) > 0 {
+		return &problem{reason: policyv1alpha1.ReasonTemplateFailed, message: errs.ToAggregate().Error(), lasting: true}
+	}
+	s.compiled, s.selector = compiled, labels.Everything()
+	if labelSelector := s.policy.Spec.Source.LabelSelector; labelSelector != nil {
+		selector, err := metav1.LabelSelectorAsSelector(labelSelector)
+		if err != nil {
+			return &problem{reason: policyv1alpha1.ReasonSelectorFailed, message: "spec.source.labelSelector: " + err.Error(), lasting: true}
+		}
+		s.selector = selector
+	}
+	return nil
+}
+
+func typeProblem(notServed, unavailable string, err error) *problem {
+	var missing *servedtypes.NotServedError
+	if errors.As(err, &missing) {
+		return &problem{reason: notServed, message: err.Error(), lasting: true}
+	}
+	return &problem{reason: unavailable, message: err.Error(), passing: errors.Is(err, servedtypes.ErrUnknown)}
+}
+
+// unsynced is the problem that the objects of a type are not known yet.
+func (c *policyController) unsynced(state *policyState) *problem {
+	for _, kind := range state.kinds() {
+		synced, failure := c.objects.Status(kind)
+		if synced {
+			continue
+		}
+		reason := policyv1alpha1.ReasonReferencesUnavailable
+		if kind == state.sources {
+			reason = policyv1alpha1.ReasonSourcesUnavailable
+		}
+		message := fmt.Sprintf("listing %s", kind.GroupResource())
+		if failure != nil {
+			message += ": " + failure.Error()
+		}
+		return &problem{reason: reason, message: message, passing: failure == nil}
+	}
+	return nil
+}
+
+// kinds are what is watched for the policy.
+func (s *policyState) kinds() []hostobjects.Kind {
+	if s.source.Empty() {
+		return nil
+	}
+	kinds := []hostobjects.Kind{s.sources}
+	for _, ref := range s.references {
+		kinds = append(kinds, ref.kind)
+	}
+	if s.problem == nil || s.problem.reason != policyv1alpha1.ReasonPediaClusterTypeNotServed {
+		kinds = append(kinds, pediaClusters)
+	}
+	return kinds
+}
+
+// versions are the negotiated versions of the references, in their order.
+func (s *policyState) versions() []string {
+	versions := make([]string, len(s.references))
+	for i, ref := range s.references {
+		versions[i] = ref.Version
+	}
+	return versions
+}
+
+// sourceResource names the Source of an import.
+func (s *policyState) sourceResource(i index.Import) policyv1alpha1.DependentResource {
+	return policyv1alpha1.DependentResource{
+		Group: s.policy.Spec.Source.Group, Version: s.source.Version, Resource: s.policy.Spec.Source.Resource,
+		Namespace: i.Namespace, Name: i.Name,
+	}
+}
+
+// subscribe watches what the policy needs now, and gives back what it does not
+// need any more.
+func (c *policyController) subscribe(state, before *policyState) {
+	kinds := state.kinds()
+	for _, kind := range kinds {
+		c.objects.Subscribe(c.context, kind, state.policy.Name)
+	}
+	if before == nil {
+		return
+	}
+	for _, kind := range before.kinds() {
+		if !slices.Contains(kinds, kind) {
+			c.objects.Unsubscribe(kind, state.policy.Name)
+		}
+	}
+}
+
+// concernsImports reports whether every import of a policy has to be worked on
+// after a change.
+func concernsImports(before, now *policyState) bool {
+	if before == nil {
+		return true
+	}
+	return before.policy.UID != now.policy.UID ||
+		before.policy.Generation != now.policy.Generation ||
+		(before.policy.DeletionTimestamp == nil) != (now.policy.DeletionTimestamp == nil) ||
+		!equality.Semantic.DeepEqual(before.problem, now.problem) ||
+		!slices.Equal(before.kinds(), now.kinds())
+}
+
+// enqueueImports has every import of the policy worked on.
+func (c *policyController) enqueueImports(state *policyState) {
+	imports := map[index.Import]struct{}{}
+	c.objects.Each(state.sources, func(namespace, name string) {
+		imports[index.Import{Policy: state.policy.Name, Namespace: namespace, Name: name}] = struct{}{}
+	})
+	for _, lifecycle := range c.records.ofPolicy(state.policy.Name) {
+		imports[importOf(lifecycle)] = struct{}{}
+	}
+	c.tally.begin(state.policy.Name, imports)
+	for i := range imports {
+		c.enqueueImport(i)
+	}
+}
+
+// finalize lets the policy go when its lifecycles are gone.
+func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
+	if len(c.records.ofPolicy(policy.Name)) > 0 || !slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) {
+		return nil
+	}
+	// The informer may lag behind a lifecycle that was just made.
+	left, err := c.records.client.List(ctx, metav1.ListOptions{
+		FieldSelector: policyv1alpha1.FieldPolicy + "=" + policy.Name, Limit: 1})
+	if err != nil {
+		return fmt.Errorf("making sure that no lifecycle of the policy is left: %w", err)
+	}
+	if len(left.Items) > 0 {
+		return errors.New("lifecycles of the policy are left")
+	}
+	patch, err := withoutFinalizer(&policy.ObjectMeta)
+	if err != nil {
+		return err
+	}
+	_, err = c.client.Patch(ctx, policy.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// withoutFinalizer is the merge patch that removes our finalizer from just this
+// version of the object.
+func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
+	left := slices.DeleteFunc(slices.Clone(object.Finalizers), func(f string) bool { return f == policyv1alpha1.Finalizer })
+	return json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": object.UID, "resourceVersion": object.ResourceVersion, "finalizers": left,
+	}})
+}
+
+func (c *policyController) updateStatus(ctx context.Context, state *policyState) error {
+	status, ok := c.tally.status(state)
+	if !ok || equality.Semantic.DeepEqual(status, state.policy.Status) {
+		return nil
+	}
+	policy := state.policy.DeepCopy()
+	policy.Status = status
+	_, err := c.client.UpdateStatus(ctx, policy, metav1.UpdateOptions{FieldManager: fieldManager})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		// The informer will bring the version that came in between.
+		klog.FromContext(ctx).V(4).Info("The policy changed while its status was written", "policy", klog.KObj(policy))
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+)
+
+// mostFailures is how many failures a policy's status lists: it stays readable,
+// and bounded however large the fleet is.
+const mostFailures = 10
+
+// outcome is what became of an import, for the policy's status.
+type outcome struct {
+	phase   policyv1alpha1.LifecyclePhase
+	created bool // the PediaCluster exists
+	// failure is set for a Source that has no lifecycle, and says why.
+	failure *policyv1alpha1.SourceFailure
+}
+
+// tally counts the imports of each policy as they change, so that a policy's
+// status never takes a pass over its imports.
+type tally struct {
+	mu       sync.Mutex
+	policies map[string]*policyTally
+}
+
+type policyTally struct {
+	outcomes map[index.Import]outcome
+	counts   policyv1alpha1.ImportCounts
+	failures map[index.Import]policyv1alpha1.SourceFailure
+	// left are the imports that have not been worked on since the policy or its
+	// types changed.
+	left map[index.Import]struct{}
+	// complete is set once every import has been worked on.
+	complete bool
+}
+
+func newTally() *tally { return &tally{policies: map[string]*policyTally{}} }
+
+func (t *tally) of(policy string) *policyTally {
+	p, ok := t.policies[policy]
+	if !ok {
+		p = &policyTally{
+			outcomes: map[index.Import]outcome{},
+			failures: map[index.Import]policyv1alpha1.SourceFailure{},
+			left:     map[index.Import]struct{}{},
+		}
+		t.policies[policy] = p
+	}
+	return p
+}
+
+func (t *tally) forget(policy string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.policies, policy)
+}
+
+// begin starts a pass over all imports of a policy.
+func (t *tally) begin(policy string, imports map[index.Import]struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.of(policy)
+	for i := range p.outcomes {
+		// What no longer has a Source nor a lifecycle counts no more.
+		if _, ok := imports[i]; !ok {
+			p.set(i, nil)
+			delete(p.failures, i)
+		}
+	}
+	p.left = imports
+	p.complete = p.complete || len(imports) == 0
+}
+
+// set records what became of an import, nil when nothing is left of it. It
+// returns the failure if that is new.
+func (t *tally) set(i index.Import, result *outcome) *policyv1alpha1.SourceFailure {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.of(i.Policy)
+	p.set(i, result)
+	delete(p.left, i)
+	p.complete = p.complete || len(p.left) == 0
+	before, had := p.failures[i]
+	if result == nil || result.failure == nil {
+		delete(p.failures, i)
+		return nil
+	}
+	p.failures[i] = *result.failure
+	if had && before.Reason == result.failure.Reason {
+		return nil
+	}
+	return result.failure
+}
+
+func (p *policyTally) set(i index.Import, result *outcome) {
+	if before, ok := p.outcomes[i]; ok {
+		before.count(&p.counts, -1)
+		delete(p.outcomes, i)
+	}
+	if result != nil {
+		result.count(&p.counts, 1)
+		p.outcomes[i] = *result
+	}
+}
+
+func (o outcome) count(counts *policyv1alpha1.ImportCounts, n int32) {
+	if o.failure == nil || o.failure.Reason != policyv1alpha1.ReasonSelectorFailed {
+		counts.Selected += n
+	}
+	if o.created {
+		counts.Created += n
+	}
+	switch o.phase {
+	case policyv1alpha1.LifecycleWaiting, policyv1alpha1.LifecyclePending:
+		counts.Waiting += n
+	case policyv1alpha1.LifecycleFailed, policyv1alpha1.LifecycleConflict:
+		counts.Failed += n
+	case policyv1alpha1.LifecycleDeleting:
+		counts.Deleting += n
+	}
+}
+
+// status sums up a policy. It is not ok while a problem is about to pass, nor
+// while the imports are being counted for the first time, if the status that is
+// there speaks of the same spec: after a restart it is truer than the first new
+// figures.
+func (t *tally) status(state *policyState) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.of(state.policy.Name)
+	policy := state.policy
+	unsettled := state.problem == nil && !p.complete || state.problem != nil && state.problem.passing
+	if unsettled && policy.Status.ObservedGeneration == policy.Generation {
+		return status, false
+	}
+	status = *policy.Status.DeepCopy()
+	status.ObservedGeneration = policy.Generation
+	status.SourceVersion = state.source.Version
+	if p.complete || state.problem == nil {
+		status.Counts = p.counts
+		status.Failures = p.firstFailures()
+	}
+	for _, condition := range p.conditions(state) {
+		condition.ObservedGeneration = policy.Generation
+		meta.SetStatusCondition(&status.Conditions, condition)
+	}
+	return status, true
+}
+
+func (p *policyTally) firstFailures() []policyv1alpha1.SourceFailure {
+	if len(p.failures) == 0 {
+		return nil
+	}
+	failures := make([]policyv1alpha1.SourceFailure, 0, len(p.failures))
+	for _, failure := range p.failures {
+		failures = append(failures, failure)
+	}
+	slices.SortFunc(failures, func(a, b policyv1alpha1.SourceFailure) int {
+		if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return failures[:min(len(failures), mostFailures)]
+}
+
+func (p *policyTally) conditions(state *policyState) []metav1.Condition {
+	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
+		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
+	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonImported, Message: "every Source has been worked on"}
+	ready := metav1.Condition{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue,
+		Reason: policyv1alpha1.ReasonImported, Message: p.summary()}
+
+	switch {
+	case state.problem != nil:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, state.problem.reason, state.problem.message
+		if state.problem.lasting {
+			validated.Status, validated.Reason, validated.Message = ready.Status, ready.Reason, ready.Message
+		}
+		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason,
+			"goes on by itself when the cause is gone"
+	case state.policy.Spec.Suspend:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonSuspended,
+			"nothing is created, changed or deleted while spec.suspend is true"
+		reconciling.Reason, reconciling.Message = ready.Reason, ready.Message
+	case len(p.left) > 0:
+		message := fmt.Sprintf("%d Sources are left to work on", len(p.left))
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonImporting, message
+		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, policyv1alpha1.ReasonImporting, message
+	case p.counts.Failed > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonFailures,
+			fmt.Sprintf("%s; see status.failures and the lifecycles of this policy", p.summary())
+	}
+	return []metav1.Condition{ready, validated, reconciling}
+}
+
+func (p *policyTally) summary() string {
+	c := p.counts
+	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster, %d wait, %d failed", c.Created, c.Selected, c.Waiting, c.Failed)
+}

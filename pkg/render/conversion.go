@@ -1,0 +1,162 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
+)
+
+// Lookup returns the object that a reference resolved to, or nil when there is
+// none. An error means that it cannot be known now.
+type Lookup func(policyv1alpha1.DependentResource) (*unstructured.Unstructured, error)
+
+// Reference is a resolved reference.
+type Reference struct {
+	Key    string
+	Target policyv1alpha1.DependentResource
+	Found  bool
+}
+
+// Conversion is what a policy makes of one Source and its references.
+type Conversion struct {
+	// References are the resolved ones, in the order of the policy, up to the
+	// first that could not be resolved or found.
+	References []Reference
+	// Missing is what the conversion waits for, nil when nothing is missing.
+	Missing error
+	// CreationCondition and DeletionCondition say whether they hold. An absent
+	// value in the creation condition is "not yet": the error says which.
+	CreationCondition, DeletionCondition Condition
+	// PediaCluster is the rendered object: apiVersion, kind, name, labels,
+	// annotations and spec. Nil when Err or Missing is set.
+	PediaCluster *unstructured.Unstructured
+	// Err is what went wrong.
+	Err error
+}
+
+// Condition is an evaluated condition of a policy.
+type Condition struct {
+	Holds bool
+	// Err says why it could not be evaluated.
+	Err error
+}
+
+// Inputs are what one conversion reads.
+type Inputs struct {
+	// Name is the name of the PediaCluster.
+	Name string
+	// Source stands for the cluster.
+	Source *unstructured.Unstructured
+	// Versions are the negotiated versions of the references, in the order of
+	// the policy.
+	Versions []string
+	// Lookup finds references.
+	Lookup Lookup
+	// Env is the clock and chance of the templates.
+	Env engine.Env
+}
+
+// Convert resolves the references in order, evaluates the conditions and
+// renders the PediaCluster. Its inputs are not changed.
+func (p *Policy) Convert(in Inputs) Conversion {
+	var out Conversion
+	data := engine.Data{Source: in.Source.Object, References: make(map[string]map[string]any, len(p.references))}
+	for i, ref := range p.references {
+		target, err := ref.resolve(data, in.Env)
+		if absent(err) {
+			out.Missing = err
+			return out
+		}
+		if err != nil {
+			out.Err = err
+			return out
+		}
+		target.Version = in.Versions[i]
+		if target.Name == "" {
+			out.Missing = &MissingReference{Key: ref.key, Target: target}
+			return out
+		}
+		object, err := in.Lookup(target)
+		if err != nil {
+			out.Err = &LookupError{Key: ref.key, Err: err}
+			return out
+		}
+		out.References = append(out.References, Reference{Key: ref.key, Target: target, Found: object != nil})
+		if object == nil {
+			out.Missing = &MissingReference{Key: ref.key, Target: target}
+			return out
+		}
+		data.References[ref.key] = object.Object
+	}
+
+	out.CreationCondition.Holds, out.CreationCondition.Err = p.creationCondition.isTrue(data, in.Env)
+	if p.deletionCondition != nil {
+		out.DeletionCondition.Holds, out.DeletionCondition.Err = p.deletionCondition.isTrue(data, in.Env)
+	}
+
+	text, err := p.template.execute(data, in.Env)
+	if absent(err) {
+		out.Missing = err
+		return out
+	}
+	if err == nil {
+		out.PediaCluster, err = decodePediaCluster(in.Name, text)
+	}
+	out.Err = err
+	return out
+}
+
+func (r reference) resolve(data engine.Data, env engine.Env) (policyv1alpha1.DependentResource, error) {
+	target := policyv1alpha1.DependentResource{Group: r.group, Resource: r.resource}
+	if r.namespace != nil {
+		namespace, err := r.namespace.execute(data, env)
+		if err != nil {
+			return target, err
+		}
+		target.Namespace = strings.TrimSpace(namespace)
+	}
+	name, err := r.name.execute(data, env)
+	target.Name = strings.TrimSpace(name)
+	return target, err
+}
+
+// MissingReference says that a reference resolved to an object that does not
+// exist.
+type MissingReference struct {
+	Key    string
+	Target policyv1alpha1.DependentResource
+}
+
+func (e *MissingReference) Error() string {
+	if e.Target.Name == "" {
+		return fmt.Sprintf("reference %q has no name yet: its nameTemplate renders nothing", e.Key)
+	}
+	return fmt.Sprintf("reference %q: %s does not exist", e.Key, Describe(e.Target))
+}
+
+// LookupError says that it cannot be known now whether a reference exists.
+type LookupError struct {
+	Key string
+	Err error
+}
+
+func (e *LookupError) Error() string { return fmt.Sprintf("reading reference %q: %v", e.Key, e.Err) }
+
+func (e *LookupError) Unwrap() error { return e.Err }
+
+// Describe names an object as messages do: secrets "default/cluster-1".
+func Describe(target policyv1alpha1.DependentResource) string {
+	resource := target.Resource
+	if target.Group != "" {
+		resource += "." + target.Group
+	}
+	name := target.Name
+	if target.Namespace != "" {
+		name = target.Namespace + "/" + name
+	}
+	return fmt.Sprintf("%s %q", resource, shorten(name))
+}

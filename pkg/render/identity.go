@@ -1,0 +1,50 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
+)
+
+// Selects reports whether the selectorTemplate lets the Source through.
+func (p *Policy) Selects(source *unstructured.Unstructured) (bool, error) {
+	if p.selector == nil {
+		return true, nil
+	}
+	return p.selector.isTrue(engine.Data{Source: source.Object}, sourceEnv(source))
+}
+
+// Name renders the name that the lifecycle and the PediaCluster of the Source
+// have in common. A name that is no DNS-1123 subdomain is an error.
+func (p *Policy) Name(source *unstructured.Unstructured) (string, error) {
+	name, err := p.name.execute(engine.Data{Source: source.Object}, sourceEnv(source))
+	if err != nil {
+		return "", err
+	}
+	name = strings.TrimSpace(name)
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return "", &Error{Field: p.name.path.String(), Cause: &engine.Error{
+			Message: fmt.Sprintf("renders %q, which cannot be the name of a PediaCluster: %s", shorten(name), problems[0]),
+		}}
+	}
+	return name, nil
+}
+
+// sourceEnv is the clock and chance of the templates that are rendered before
+// there is a lifecycle: a Source always gets the same.
+func sourceEnv(source *unstructured.Unstructured) engine.Env {
+	return engine.Env{Now: source.GetCreationTimestamp().Time, Seed: string(source.GetUID())}
+}
+
+// shorten keeps what a tenant can write into a message within bounds.
+func shorten(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

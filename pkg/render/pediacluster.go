@@ -1,0 +1,252 @@
+package render
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// PediaCluster's type. It belongs to Clusterpedia; this server knows of it
+// what it writes, so that fields of a newer definition pass without a rebuild.
+var (
+	PediaClusterGVK = schema.GroupVersionKind{Group: "cluster.clusterpedia.io", Version: "v1alpha2", Kind: "PediaCluster"}
+	PediaClusterGVR = PediaClusterGVK.GroupVersion().WithResource("pediaclusters")
+)
+
+// Fields of a PediaCluster's spec that follow the template always: the
+// endpoint and the credentials.
+var (
+	endpointField    = "apiserver"
+	credentialFields = []string{"caData", "certData", "keyData", "kubeconfig", "tokenData"}
+	followedFields   = append([]string{endpointField}, credentialFields...)
+)
+
+// shape is what is known of the type of a YAML value. A nil shape takes the
+// type that YAML gives it.
+type shape struct {
+	text   bool              // a string, however it is written: 12345 is "12345"
+	fields map[string]*shape // the known fields of a map
+	closed bool              // a map without further fields
+	values *shape            // every value of a map
+	items  *shape            // every item of a list
+}
+
+var (
+	textShape    = &shape{text: true}
+	textMap      = &shape{values: textShape}
+	textList     = &shape{items: textShape}
+	secretKey    = &shape{fields: map[string]*shape{"name": textShape, "key": textShape}}
+	pediaCluster = &shape{closed: true, fields: map[string]*shape{
+		"apiVersion": textShape,
+		"kind":       textShape,
+		"metadata":   {closed: true, fields: map[string]*shape{"name": textShape, "labels": textMap, "annotations": textMap}},
+		"spec": {fields: map[string]*shape{
+			"apiserver": textShape, "kubeconfig": textShape,
+			"caData": textShape, "tokenData": textShape, "certData": textShape, "keyData": textShape,
+			"syncResourcesRefName": textShape, "shardingName": textShape,
+			"authenticationFrom": {values: secretKey},
+			"syncResources": {items: &shape{fields: map[string]*shape{
+				"group": textShape, "versions": textList, "resources": textList, "eventsInvolvedResources": textList,
+			}}},
+		}},
+	}}
+)
+
+// decodePediaCluster turns the rendered text into a PediaCluster of that name.
+// Errors name the line of the rendered text and the field, never a value.
+func decodePediaCluster(name, text string) (*unstructured.Unstructured, error) {
+	var document yaml.Node
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	if err := decoder.Decode(&document); err != nil {
+		return nil, fmt.Errorf("spec.template renders no YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := decoder.Decode(new(yaml.Node)); err == nil {
+		return nil, fmt.Errorf("spec.template renders more than one YAML document")
+	}
+	d := yamlDecoder{nodes: maxNodes}
+	value, err := d.value(document.Content[0], pediaCluster, "")
+	if err != nil {
+		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
+	}
+	rendered, ok := value.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("spec.template renders no object: it must render metadata and spec of a PediaCluster")
+	}
+	object, err := assemble(name, rendered)
+	if err != nil {
+		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
+	}
+	return object, nil
+}
+
+// assemble builds the PediaCluster from what was rendered.
+func assemble(name string, rendered map[string]any) (*unstructured.Unstructured, error) {
+	object := &unstructured.Unstructured{Object: map[string]any{}}
+	object.SetGroupVersionKind(PediaClusterGVK)
+	object.SetName(name)
+	for field, want := range map[string]string{"apiVersion": PediaClusterGVK.GroupVersion().String(), "kind": PediaClusterGVK.Kind} {
+		if got, ok := rendered[field]; ok && got != want {
+			return nil, fmt.Errorf("%s must be %s, or left out", field, want)
+		}
+	}
+	if metadata, ok := rendered["metadata"].(map[string]any); ok {
+		if got, ok := metadata["name"]; ok && got != name {
+			return nil, fmt.Errorf("metadata.name differs from what spec.nameTemplate renders: leave it out")
+		}
+		for _, field := range []string{"labels", "annotations"} {
+			if values, ok := metadata[field]; ok {
+				if err := unstructured.SetNestedField(object.Object, values, "metadata", field); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	spec, _ := rendered["spec"].(map[string]any)
+	if spec == nil {
+		return nil, fmt.Errorf("spec is missing")
+	}
+	for _, field := range followedFields {
+		// An empty endpoint or credential is none.
+		if spec[field] == "" {
+			delete(spec, field)
+		}
+	}
+	for _, field := range credentialFields {
+		data, ok := spec[field].(string)
+		if !ok {
+			continue
+		}
+		data = strings.Join(strings.Fields(data), "")
+		if _, err := base64.StdEncoding.DecodeString(data); err != nil {
+			return nil, fmt.Errorf("spec.%s is not base64: use the data of a Secret as it is, or b64enc", field)
+		}
+		spec[field] = data
+	}
+	object.Object["spec"] = spec
+	return object, nil
+}
+
+// maxNodes bounds what aliases can make of a small text.
+const maxNodes = 100_000
+
+type yamlDecoder struct{ nodes int }
+
+// value turns a YAML node into what JSON would hold, as the shape says. Fields
+// that are null count as left out.
+func (d *yamlDecoder) value(node *yaml.Node, as *shape, path string) (any, error) {
+	if d.nodes--; d.nodes < 0 {
+		return nil, fmt.Errorf("more than %d values", maxNodes)
+	}
+	if as == nil {
+		as = &shape{}
+	}
+	switch node.Kind {
+	case yaml.AliasNode:
+		return d.value(node.Alias, as, path)
+	case yaml.MappingNode:
+		if as.text || as.items != nil {
+			return nil, mismatch(node, path, as)
+		}
+		return d.mapping(node, as, path)
+	case yaml.SequenceNode:
+		if as.text || as.fields != nil || as.values != nil {
+			return nil, mismatch(node, path, as)
+		}
+		list := make([]any, 0, len(node.Content))
+		for i, item := range node.Content {
+			value, err := d.value(item, as.items, fmt.Sprintf("%s[%d]", path, i))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
+		}
+		return list, nil
+	default:
+		return scalar(node, as, path)
+	}
+}
+
+func (d *yamlDecoder) mapping(node *yaml.Node, as *shape, path string) (any, error) {
+	object := make(map[string]any, len(node.Content)/2)
+	for i := 0; i < len(node.Content); i += 2 {
+		key, content := node.Content[i], node.Content[i+1]
+		name := key.Value
+		at := strings.TrimPrefix(path+"."+name, ".")
+		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
+			return nil, fmt.Errorf("line %d: %s: a key must be a plain word", key.Line, at)
+		}
+		if _, double := object[name]; double {
+			return nil, fmt.Errorf("line %d: %s is set twice", key.Line, at)
+		}
+		known, ok := as.fields[name]
+		if as.closed && !ok {
+			return nil, fmt.Errorf("line %d: unknown field %s: known are %s",
+				key.Line, at, strings.Join(slices.Sorted(maps.Keys(as.fields)), ", "))
+		}
+		if !ok {
+			known = as.values
+		}
+		value, err := d.value(content, known, at)
+		if err != nil {
+			return nil, err
+		}
+		if value != nil {
+			object[name] = value
+		}
+	}
+	return object, nil
+}
+
+func scalar(node *yaml.Node, as *shape, path string) (any, error) {
+	if node.Tag == "!!null" {
+		return nil, nil
+	}
+	if as.text {
+		return node.Value, nil
+	}
+	if as.fields != nil || as.values != nil || as.items != nil {
+		return nil, mismatch(node, path, as)
+	}
+	var value any
+	switch node.Tag {
+	case "!!bool":
+		value = new(bool)
+	case "!!int":
+		value = new(int64)
+	case "!!float":
+		value = new(float64)
+	default:
+		return node.Value, nil
+	}
+	if err := node.Decode(value); err != nil {
+		return nil, fmt.Errorf("line %d: %s: a number that is out of range", node.Line, path)
+	}
+	switch value := value.(type) {
+	case *bool:
+		return *value, nil
+	case *int64:
+		return *value, nil
+	default:
+		return *value.(*float64), nil
+	}
+}
+
+func mismatch(node *yaml.Node, path string, as *shape) error {
+	want := "an object"
+	switch {
+	case as.text:
+		want = "a string"
+	case as.items != nil:
+		want = "a list"
+	}
+	if path == "" {
+		path = "the document"
+	}
+	return fmt.Errorf("line %d: %s must be %s", node.Line, path, want)
+}

@@ -1,0 +1,309 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+)
+
+// Action is what a plan does about a PediaCluster.
+type Action string
+
+const (
+	ActionCreate   Action = "Create"
+	ActionUpdate   Action = "Update"
+	ActionDelete   Action = "Delete"
+	ActionNone     Action = "None"
+	ActionWait     Action = "Wait"
+	ActionConflict Action = "Conflict"
+	ActionError    Action = "Error"
+)
+
+// Plan is what has to be done about one PediaCluster, and why.
+type Plan struct {
+	Action Action
+	// Reason is one of the reasons of a lifecycle's conditions.
+	Reason string
+	// Message is for people. It holds no value of a credential.
+	Message string
+	// Object is what to create.
+	Object *unstructured.Unstructured
+	// Patch is the JSON merge patch that updates the PediaCluster, guarded by
+	// its uid and resourceVersion.
+	Patch map[string]any
+	// Changed are the paths of the fields that Patch changes, in order.
+	Changed []string
+}
+
+// Owner is the import for which a PediaCluster is planned.
+type Owner struct {
+	Policy string
+	// Source is the object that stands for the cluster.
+	Source policyv1alpha1.DependentResource
+	// LifecycleUID is the UID of the lifecycle, which has the name of the
+	// PediaCluster. Empty in a preview before there is one.
+	LifecycleUID types.UID
+}
+
+// CreatedFor is the value of the annotation that marks a PediaCluster as made
+// for this import. The version is no part of it: it may change.
+func (o Owner) CreatedFor() string {
+	resource := schema.GroupResource{Group: o.Source.Group, Resource: o.Source.Resource}
+	return strings.Join([]string{o.Policy, resource.String(), o.Source.Namespace, o.Source.Name}, "/")
+}
+
+// Ownership says whose a PediaCluster is.
+type Ownership int
+
+const (
+	// Unowned was there first: it is updated, and survives its Source.
+	Unowned Ownership = iota
+	// Owned was made for this import.
+	Owned
+	// OwnedByOther was made for another import.
+	OwnedByOther
+)
+
+// Ownership says whose the PediaCluster is. Nobody else may own it; then it is
+// this import's when it carries its annotation, even after its owner reference
+// was lost, or when the lifecycle is its owner.
+func (o Owner) Ownership(pediaCluster *unstructured.Unstructured) Ownership {
+	owners := pediaCluster.GetOwnerReferences()
+	createdFor, marked := pediaCluster.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]
+	switch {
+	case slices.ContainsFunc(owners, foreign):
+		return Unowned
+	case o.owns(owners), marked && createdFor == o.CreatedFor():
+		return Owned
+	case marked:
+		return OwnedByOther
+	default:
+		return Unowned
+	}
+}
+
+// owns reports whether the lifecycle is among the owners.
+func (o Owner) owns(owners []metav1.OwnerReference) bool {
+	return o.LifecycleUID != "" &&
+		slices.ContainsFunc(owners, func(ref metav1.OwnerReference) bool { return ref.UID == o.LifecycleUID })
+}
+
+// foreign reports whether an owner is anything but a lifecycle.
+func foreign(ref metav1.OwnerReference) bool {
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	return err != nil || gv.Group != policyv1alpha1.GroupName || ref.Kind != "PediaClusterLifecycle"
+}
+
+// Plan says what to do about the PediaCluster: current is the live one, nil
+// when there is none. When the name of the import has changed, replaces is the
+// PediaCluster of the former name, nil otherwise: the new one then takes over
+// what belongs to its users, and creationCondition is not asked.
+func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructured) Plan {
+	ownership := Unowned
+	if current != nil {
+		ownership = owner.Ownership(current)
+	}
+	switch {
+	case ownership == OwnedByOther:
+		return Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: fmt.Sprintf(
+			"PediaCluster %q was made for %s: change nameTemplate so that names differ, or delete that PediaCluster",
+			current.GetName(), shorten(current.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]))}
+	case current != nil && current.GetDeletionTimestamp() != nil:
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting,
+			Message: "the PediaCluster is being deleted; it is made again when it is gone and creationCondition is true"}
+	case c.DeletionCondition.Err != nil && !absent(c.DeletionCondition.Err):
+		return failed(c.DeletionCondition.Err)
+	case c.DeletionCondition.Holds && ownership == Owned:
+		return Plan{Action: ActionDelete, Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: "deletionCondition is true"}
+	case c.DeletionCondition.Holds && current == nil:
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonDeletionConditionMet,
+			Message: "not created while deletionCondition is true"}
+	case c.Missing != nil:
+		return waiting(c.Missing)
+	case c.Err != nil:
+		return failed(c.Err)
+	case !hasEndpoint(c.PediaCluster):
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonNoEndpoint,
+			Message: "spec.template renders neither spec.apiserver nor spec.kubeconfig nor spec.authenticationFrom.kubeconfig"}
+	case current != nil:
+		return c.update(owner, current, ownership)
+	case replaces != nil:
+		plan := c.create(owner)
+		plan.Object = takeOver(plan.Object, replaces)
+		return plan
+	case c.CreationCondition.Err != nil && !absent(c.CreationCondition.Err):
+		return failed(c.CreationCondition.Err)
+	case !c.CreationCondition.Holds:
+		message := "creationCondition is not true yet"
+		if c.CreationCondition.Err != nil {
+			message += ": " + c.CreationCondition.Err.Error()
+		}
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: message}
+	default:
+		return c.create(owner)
+	}
+}
+
+func (c *Conversion) create(owner Owner) Plan {
+	object := c.PediaCluster.DeepCopy()
+	object.SetOwnerReferences([]metav1.OwnerReference{owner.reference(object.GetName())})
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[policyv1alpha1.CreatedForAnnotation] = owner.CreatedFor()
+	object.SetAnnotations(annotations)
+	return Plan{Action: ActionCreate, Reason: policyv1alpha1.ReasonCreated, Object: object}
+}
+
+// reference is the lifecycle as an owner, though not the controller, of its
+// PediaCluster. It does not block a deletion of the lifecycle: our finalizer
+// sees to the order.
+func (o Owner) reference(name string) metav1.OwnerReference {
+	return metav1.OwnerReference{
+		APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "PediaClusterLifecycle", Name: name, UID: o.LifecycleUID,
+	}
+}
+
+// update brings endpoint and credentials in line, and the marks of ownership of
+// a PediaCluster that is this import's.
+func (c *Conversion) update(owner Owner, current *unstructured.Unstructured, ownership Ownership) Plan {
+	spec := map[string]any{}
+	var changed []string
+	for _, field := range followedFields {
+		want, wanted, _ := unstructured.NestedString(c.PediaCluster.Object, "spec", field)
+		got, _, _ := unstructured.NestedString(current.Object, "spec", field)
+		if want == got {
+			continue
+		}
+		changed = append(changed, "spec."+field)
+		if wanted {
+			spec[field] = want
+		} else {
+			spec[field] = nil // removes what the template no longer renders
+		}
+	}
+	metadata := map[string]any{}
+	if ownership == Owned && owner.LifecycleUID != "" {
+		if current.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != owner.CreatedFor() {
+			metadata["annotations"] = map[string]any{policyv1alpha1.CreatedForAnnotation: owner.CreatedFor()}
+			changed = append(changed, "metadata.annotations")
+		}
+		if owners, ok := owner.adopt(current); !ok {
+			metadata["ownerReferences"] = owners
+			changed = append(changed, "metadata.ownerReferences")
+		}
+	}
+
+	reason := policyv1alpha1.ReasonCreated
+	if ownership == Unowned {
+		reason = policyv1alpha1.ReasonExisted
+	}
+	if len(changed) == 0 {
+		return Plan{Action: ActionNone, Reason: reason}
+	}
+	patch := map[string]any{"metadata": guarded(metadata, current)}
+	if len(spec) > 0 {
+		patch["spec"] = spec
+	}
+	return Plan{Action: ActionUpdate, Reason: reason, Patch: patch, Changed: changed}
+}
+
+// adopt returns the owner references with this lifecycle in the place of every
+// other: the garbage collector would take the absence of an earlier one for a
+// reason to delete. It reports whether they are so already.
+func (o Owner) adopt(current *unstructured.Unstructured) (owners []metav1.OwnerReference, already bool) {
+	before := current.GetOwnerReferences()
+	owners = slices.DeleteFunc(slices.Clone(before), func(ref metav1.OwnerReference) bool { return !foreign(ref) })
+	owners = append(owners, o.reference(current.GetName()))
+	return owners, len(owners) == len(before) && o.owns(before)
+}
+
+// Release is the JSON merge patch that takes the marks of ownership off a
+// PediaCluster: no lifecycle owns it, and unless keepMark is set it no longer
+// counts as made by this server. Nil when it is so already.
+func Release(current *unstructured.Unstructured, keepMark bool) map[string]any {
+	metadata := map[string]any{}
+	owners := current.GetOwnerReferences()
+	kept := slices.DeleteFunc(slices.Clone(owners), func(ref metav1.OwnerReference) bool { return !foreign(ref) })
+	if len(kept) < len(owners) {
+		metadata["ownerReferences"] = kept
+	}
+	if _, marked := current.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]; marked && !keepMark {
+		metadata["annotations"] = map[string]any{policyv1alpha1.CreatedForAnnotation: nil}
+	}
+	if len(metadata) == 0 {
+		return nil
+	}
+	return map[string]any{"metadata": guarded(metadata, current)}
+}
+
+// takeOver carries over to a new PediaCluster what belongs to the users of the
+// one it replaces: labels, annotations and the fields of spec that do not
+// follow the template.
+func takeOver(object, replaced *unstructured.Unstructured) *unstructured.Unstructured {
+	annotations := replaced.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[policyv1alpha1.CreatedForAnnotation] = object.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]
+	object.SetAnnotations(annotations)
+	object.SetLabels(replaced.GetLabels())
+
+	rendered, _, _ := unstructured.NestedMap(object.Object, "spec")
+	spec, _, _ := unstructured.NestedMap(replaced.Object, "spec")
+	if spec == nil {
+		spec = map[string]any{}
+	}
+	for _, field := range followedFields {
+		delete(spec, field)
+		if value, ok := rendered[field]; ok {
+			spec[field] = value
+		}
+	}
+	object.Object["spec"] = spec
+	return object
+}
+
+// guarded makes a patch fail when the object is no longer the one it was made for.
+func guarded(metadata map[string]any, current *unstructured.Unstructured) map[string]any {
+	metadata["uid"] = string(current.GetUID())
+	metadata["resourceVersion"] = current.GetResourceVersion()
+	return metadata
+}
+
+func hasEndpoint(pediaCluster *unstructured.Unstructured) bool {
+	for _, path := range [][]string{{"spec", "apiserver"}, {"spec", "kubeconfig"}, {"spec", "authenticationFrom", "kubeconfig", "name"}} {
+		if value, _, _ := unstructured.NestedString(pediaCluster.Object, path...); value != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func waiting(missing error) Plan {
+	plan := Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForValue, Message: missing.Error()}
+	if ref := (*MissingReference)(nil); errors.As(missing, &ref) {
+		plan.Reason = policyv1alpha1.ReasonWaitingForReference
+	}
+	return plan
+}
+
+func failed(err error) Plan {
+	plan := Plan{Action: ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster, Message: err.Error()}
+	if template := (*Error)(nil); errors.As(err, &template) {
+		plan.Reason = policyv1alpha1.ReasonTemplateFailed
+	}
+	if lookup := (*LookupError)(nil); errors.As(err, &lookup) {
+		plan.Reason = policyv1alpha1.ReasonReferenceUnavailable
+	}
+	return plan
+}

@@ -1,0 +1,136 @@
+package render
+
+import (
+	"errors"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
+)
+
+// Policy is the spec of a ClusterImportPolicy with its templates compiled. It
+// is safe for concurrent use. Compile once per generation, not per render.
+type Policy struct {
+	selector          *compiled // nil selects all
+	name              *compiled
+	references        []reference
+	template          *compiled
+	creationCondition *compiled
+	deletionCondition *compiled // nil is never true
+}
+
+// reference is a compiled reference of a policy.
+type reference struct {
+	key             string
+	group, resource string
+	namespace       *compiled // nil for types without namespaces
+	name            *compiled
+}
+
+// compiled is a template that knows the field of the policy it stands in.
+type compiled struct {
+	path     *field.Path
+	template *engine.Template
+}
+
+// Error is an error of a template, with the field of the policy that holds it.
+type Error struct {
+	// Field is the path of the field, such as spec.references[0].nameTemplate.
+	Field string
+	// Cause says where in the template, and what.
+	Cause *engine.Error
+}
+
+func (e *Error) Error() string { return e.Field + ": " + e.Cause.Error() }
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// absent reports whether err came from following a path through something
+// that does not exist, which in a condition means "not yet".
+func absent(err error) bool {
+	var cause *engine.Error
+	return errors.As(err, &cause) && cause.Absent
+}
+
+func (c *compiled) execute(data engine.Data, env engine.Env) (string, error) {
+	text, err := c.template.Execute(data, env)
+	if err == nil {
+		return text, nil
+	}
+	var cause *engine.Error
+	if !errors.As(err, &cause) {
+		cause = &engine.Error{Message: err.Error()}
+	}
+	return "", &Error{Field: c.path.String(), Cause: cause}
+}
+
+// isTrue executes a condition: it holds when the text is "true" in any case,
+// blanks around it trimmed.
+func (c *compiled) isTrue(data engine.Data, env engine.Env) (bool, error) {
+	text, err := c.execute(data, env)
+	if err != nil {
+		return false, err
+	}
+	return strings.EqualFold(strings.TrimSpace(text), "true"), nil
+}
+
+// Compile compiles every template of a policy and checks what can be checked
+// without data: syntax, functions, and the references that each template uses.
+// All errors are returned at once, with the path of the field below "spec" and
+// the place in the template. Empty templates are left to validation.
+func Compile(spec *policyv1alpha1.ClusterImportPolicySpec) (*Policy, field.ErrorList) {
+	c := compiler{}
+	root := field.NewPath("spec")
+	policy := &Policy{
+		selector: c.compile(root.Child("source", "selectorTemplate"), spec.Source.SelectorTemplate, engine.Options{}),
+		name:     c.compile(root.Child("nameTemplate"), spec.NameTemplate, engine.Options{}),
+	}
+
+	keys := make([]string, 0, len(spec.References))
+	for i, ref := range spec.References {
+		path := root.Child("references").Index(i)
+		// A copy: the keys grow while the templates keep what they were given.
+		earlier := engine.Options{References: append([]string{}, keys...)}
+		policy.references = append(policy.references, reference{
+			key: ref.Key, group: ref.Group, resource: ref.Resource,
+			namespace: c.compile(path.Child("namespaceTemplate"), ref.NamespaceTemplate, earlier),
+			name:      c.compile(path.Child("nameTemplate"), ref.NameTemplate, earlier),
+		})
+		keys = append(keys, ref.Key)
+	}
+
+	policy.template = c.compile(root.Child("template"), spec.Template, engine.Options{Output: engine.YAML, References: keys})
+	policy.creationCondition = c.compile(root.Child("creationCondition"), spec.CreationCondition, engine.Options{References: keys})
+	policy.deletionCondition = c.compile(root.Child("deletionCondition"), spec.DeletionCondition, engine.Options{References: keys})
+	if len(c.errs) > 0 {
+		return nil, c.errs
+	}
+	return policy, nil
+}
+
+type compiler struct{ errs field.ErrorList }
+
+func (c *compiler) compile(path *field.Path, text string, opts engine.Options) *compiled {
+	if text == "" {
+		return nil
+	}
+	template, err := engine.Compile(text, opts)
+	if err != nil {
+		c.errs = append(c.errs, field.Invalid(path, culprit(text, err), err.Error()))
+		return nil
+	}
+	return &compiled{path: path, template: template}
+}
+
+// culprit is the line of the template that the error speaks of: a whole
+// template would bury the message.
+func culprit(text string, err error) string {
+	var cause *engine.Error
+	lines := strings.Split(text, "\n")
+	if errors.As(err, &cause) && cause.Line > 0 && cause.Line <= len(lines) {
+		return strings.TrimSpace(lines[cause.Line-1])
+	}
+	return strings.TrimSpace(lines[0])
+}
