@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
@@ -48,15 +49,23 @@ type Config struct {
 	Host *rest.Config
 	// Workers is how many imports are worked on at a time.
 	Workers int
+	// Lease is held while the controllers work.
+	Lease Lease
 }
 
-// Run works until the context ends.
+// Run works whenever this replica holds the lease, until the context ends.
 func Run(ctx context.Context, config Config) error {
-	c, err := newControllers(config)
-	if err != nil {
-		return err
-	}
-	return c.run(ctx)
+	return lead(ctx, config.Host, config.Lease, func(ctx context.Context) {
+		// Each term starts from nothing: what another leader has done meanwhile
+		// is read, not remembered.
+		c, err := newControllers(config)
+		if err == nil {
+			err = c.run(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			utilruntime.HandleErrorWithContext(ctx, err, "The controllers stopped; another attempt follows")
+		}
+	})
 }
 
 // pediaClusters is what is watched of Clusterpedia.
@@ -126,6 +135,10 @@ type hostClients struct {
 
 // newHostClients makes clients that share one budget of requests.
 func newHostClients(config *rest.Config) (clients hostClients, err error) {
+	config = rest.CopyConfig(config)
+	if config.QPS > 0 {
+		config.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(config.QPS, config.Burst)
+	}
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return clients, err

@@ -2,7 +2,9 @@ package render
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -63,21 +65,21 @@ var (
 func decodePediaCluster(name, text string) (*unstructured.Unstructured, error) {
 	var document yaml.Node
 	decoder := yaml.NewDecoder(strings.NewReader(text))
-	if err := decoder.Decode(&document); err != nil {
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("spec.template renders nothing: it must render metadata and spec of a PediaCluster")
+	case err != nil:
 		return nil, fmt.Errorf("spec.template renders no YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if err := decoder.Decode(new(yaml.Node)); err == nil {
-		return nil, fmt.Errorf("spec.template renders more than one YAML document")
+		return nil, errors.New("spec.template renders more than one YAML document")
 	}
 	d := yamlDecoder{nodes: maxNodes}
 	value, err := d.value(document.Content[0], pediaCluster, "")
 	if err != nil {
 		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
 	}
-	rendered, ok := value.(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("spec.template renders no object: it must render metadata and spec of a PediaCluster")
-	}
+	rendered, _ := value.(map[string]any)
 	object, err := assemble(name, rendered)
 	if err != nil {
 		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
@@ -109,7 +111,7 @@ func assemble(name string, rendered map[string]any) (*unstructured.Unstructured,
 	}
 	spec, _ := rendered["spec"].(map[string]any)
 	if spec == nil {
-		return nil, fmt.Errorf("spec is missing")
+		return nil, errors.New("spec is missing")
 	}
 	for _, field := range followedFields {
 		// An empty endpoint or credential is none.

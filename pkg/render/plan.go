@@ -107,6 +107,7 @@ func foreign(ref metav1.OwnerReference) bool {
 // PediaCluster of the former name, nil otherwise: the new one then takes over
 // what belongs to its users, and creationCondition is not asked.
 func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructured) Plan {
+	unwanted := c.DeletionCondition.Holds && c.DeletionCondition.Err == nil
 	ownership := Unowned
 	if current != nil {
 		ownership = owner.Ownership(current)
@@ -121,9 +122,9 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 			Message: "the PediaCluster is being deleted; it is made again when it is gone and creationCondition is true"}
 	case c.DeletionCondition.Err != nil && !absent(c.DeletionCondition.Err):
 		return failed(c.DeletionCondition.Err)
-	case c.DeletionCondition.Holds && ownership == Owned:
+	case unwanted && ownership == Owned:
 		return Plan{Action: ActionDelete, Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: "deletionCondition is true"}
-	case c.DeletionCondition.Holds && current == nil:
+	case unwanted && current == nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonDeletionConditionMet,
 			Message: "not created while deletionCondition is true"}
 	case c.Missing != nil:

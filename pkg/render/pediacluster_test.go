@@ -1,0 +1,133 @@
+package render
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDecodePediaCluster(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       map[string]any
+	}{
+		{
+			name: "strings stay strings, however they are written",
+			text: `
+metadata:
+  labels: {version: 1.10, on: true, day: 2020-01-01, none: null}
+  annotations: {count: 0x10}
+spec:
+  apiserver: 12345
+  tokenData: 1234
+  syncResourcesRefName: no
+  syncAllCustomResources: true
+  syncResources:
+  - {group: "", versions: [1], resources: [pods, 2]}
+  authenticationFrom: {kubeconfig: {name: 1, key: 2}}
+`,
+			want: map[string]any{
+				"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster",
+				"metadata": map[string]any{"name": "one",
+					"labels":      map[string]any{"version": "1.10", "on": "true", "day": "2020-01-01"},
+					"annotations": map[string]any{"count": "0x10"}},
+				"spec": map[string]any{
+					"apiserver": "12345", "tokenData": "1234", "syncResourcesRefName": "no", "syncAllCustomResources": true,
+					"syncResources":      []any{map[string]any{"group": "", "versions": []any{"1"}, "resources": []any{"pods", "2"}}},
+					"authenticationFrom": map[string]any{"kubeconfig": map[string]any{"name": "1", "key": "2"}},
+				},
+			},
+		},
+		{
+			name: "fields of a newer definition pass with the type that YAML gives them",
+			text: "spec: {apiserver: a, newer: {count: 3, share: 0.5, on: true, name: x, list: [1]}}",
+			want: map[string]any{
+				"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster", "metadata": map[string]any{"name": "one"},
+				"spec": map[string]any{"apiserver": "a", "newer": map[string]any{
+					"count": int64(3), "share": 0.5, "on": true, "name": "x", "list": []any{int64(1)}}},
+			},
+		},
+		{
+			name: "empty endpoint and credentials count as none, and blanks in base64 do not matter",
+			text: "spec:\n  apiserver: \"\"\n  kubeconfig:\n  caData: |\n    YWJj\n    ZGVm\n",
+			want: map[string]any{
+				"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster", "metadata": map[string]any{"name": "one"},
+				"spec": map[string]any{"caData": "YWJjZGVm"},
+			},
+		},
+		{
+			name: "base64 arrives byte for byte",
+			text: `spec: {tokenData: "+/+/ab=="}`,
+			want: map[string]any{
+				"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster", "metadata": map[string]any{"name": "one"},
+				"spec": map[string]any{"tokenData": "+/+/ab=="},
+			},
+		},
+		{
+			name: "anchors and the object's own type may be written",
+			text: "apiVersion: cluster.clusterpedia.io/v1alpha2\nkind: PediaCluster\nspec: {apiserver: &a x, shardingName: *a}",
+			want: map[string]any{
+				"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster", "metadata": map[string]any{"name": "one"},
+				"spec": map[string]any{"apiserver": "x", "shardingName": "x"},
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := decodePediaCluster("one", test.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got.Object); diff != "" {
+				t.Errorf("PediaCluster (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoPediaClusterIsRefusedWithoutItsValues(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"nothing", " \n", "renders nothing"},
+		{"no YAML", "spec: {apiserver: \"s3cret\n", "renders no YAML"},
+		{"a list", "- s3cret", "the document must be an object"},
+		{"no spec", "metadata: {}", "spec is missing"},
+		{"two documents", "spec: {}\n---\nspec: {}", "more than one YAML document"},
+		{"an unknown field at the top", "spec: {}\nstatus: {}", "line 2: unknown field status: known are apiVersion, kind, metadata, spec"},
+		{"an unknown field of metadata", "metadata: {finalizers: [s3cret]}", "unknown field metadata.finalizers"},
+		{"another name", "metadata: {name: s3cret}\nspec: {}", "metadata.name differs"},
+		{"another kind", "kind: Secret\nspec: {}", "kind must be PediaCluster"},
+		{"a doubled key", "spec:\n  apiserver: s3cret\n  apiserver: s3cret", "line 3: spec.apiserver is set twice"},
+		{"an object for a string", "spec: {apiserver: {s3cret: 1}}", "spec.apiserver must be a string"},
+		{"a string for a list", "spec: {syncResources: s3cret}", "spec.syncResources must be a list"},
+		{"a list for an object", "spec: [s3cret]", "spec must be an object"},
+		{"what is no base64", "spec: {tokenData: 's3cret!'}", "spec.tokenData is not base64"},
+		{"a merge key", "spec: {<<: {apiserver: s3cret}}", "a key must be a plain word"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := decodePediaCluster("one", test.text)
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %q does not say %q", err, test.want)
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("error %q shows a value", err)
+			}
+		})
+	}
+}
+
+func TestAliasesCannotGrowWithoutBound(t *testing.T) {
+	text := "spec:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+	for i := 1; i <= 8; i++ {
+		anchor, alias := "a"+string(rune('0'+i)), "*a"+string(rune('0'+i-1))
+		text += "  " + anchor + ": &" + anchor + " [" + strings.TrimSuffix(strings.Repeat(alias+",", 10), ",") + "]\n"
+	}
+	_, err := decodePediaCluster("one", text)
+	if err == nil || !strings.Contains(err.Error(), "more than 100000 values") {
+		t.Errorf("got %v", err)
+	}
+}
