@@ -47,6 +47,9 @@ type importController struct {
 	// removing are the UIDs of the lifecycles that this process deleted and
 	// that still exist.
 	removing sync.Map
+	// seen are the definitions of the types under which the Sources of imports
+	// were last seen, by import.
+	seen sync.Map
 }
 
 func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
@@ -135,18 +138,23 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	}
 	result, err := work.reconcile(ctx)
 	if result == nil {
-		c.index.SetReads(i, nil)
-		c.setWants(i, "")
+		c.forget(i)
 	}
 	c.policies.worked(i, result)
 	return err
 }
 
+// forget drops what is known of an import of which nothing is left.
+func (c *importController) forget(i index.Import) {
+	c.index.SetReads(i, nil)
+	c.setWants(i, "")
+	c.seen.Delete(i)
+}
+
 // reconcileWithoutPolicy removes what is left of an import whose policy went
 // without waiting for it: somebody removed its finalizer.
 func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.Import) error {
-	c.index.SetReads(i, nil)
-	c.setWants(i, "")
+	c.forget(i)
 	var mine []*policyv1alpha1.PediaClusterLifecycle
 	for _, lifecycle := range c.records.ofPolicy(i.Policy) {
 		if importOf(lifecycle) == i {
@@ -202,9 +210,13 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	}
 
 	source, err := w.source(ctx)
-	switch gone := (*goneError)(nil); {
+	gone, lost := (*goneError)(nil), (*servedtypes.LostError)(nil)
+	switch {
 	case errors.As(err, &gone):
 		return w.removeAll(ctx, removal{cause: gone.cause})
+	case errors.As(err, &lost):
+		return w.show(ctx, policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, lost.Error()+
+			": the PediaCluster stays until the Source is back; delete this lifecycle to release it")
 	case err != nil:
 		return w.unchanged(), err
 	case source == nil:
@@ -235,8 +247,12 @@ func (e *goneError) Error() string { return e.cause }
 // of it. For an import that exists its absence is believed only when the host
 // confirms it.
 func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, error) {
-	if source := w.objects.Object(w.state.sources, w.Namespace, w.Name); source != nil || len(w.lifecycles) == 0 {
+	if source := w.objects.Object(w.state.sources, w.Namespace, w.Name); source != nil {
+		w.seen.Store(w.Import, w.state.source.Definition)
 		return source, nil
+	}
+	if len(w.lifecycles) == 0 {
+		return nil, nil
 	}
 	source, err := w.host.Resource(w.state.source.GroupVersionResource).Namespace(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
 	switch {
@@ -247,8 +263,11 @@ func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, er
 	case !objectNotFound(err):
 		return nil, fmt.Errorf("making sure that the Source is gone: %w", err)
 	}
+	if seen, ok := w.seen.Load(w.Import); ok && seen != w.state.source.Definition {
+		return nil, servedtypes.Replaced(w.state.source)
+	}
 	if err := w.types.Confirm(ctx, w.state.source); err != nil {
-		return nil, fmt.Errorf("the Source is not there, which is not believed: %w", err)
+		return nil, err
 	}
 	return nil, &goneError{cause: policyv1alpha1.ReasonSourceGone}
 }
@@ -497,8 +516,14 @@ func (w *importWork) show(ctx context.Context, phase policyv1alpha1.LifecyclePha
 			Namespace: w.Namespace, Name: w.Name, Reason: reason, Message: message}}, nil
 	}
 	for _, lifecycle := range w.lifecycles {
-		status := stalledStatus(lifecycle, phase, reason, message)
-		if err := w.writeStatus(ctx, lifecycle, status); err != nil {
+		var err error
+		if lifecycle.DeletionTimestamp != nil {
+			// Somebody wants it gone, and nothing says that its cluster is.
+			err = w.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonReleased, fate: released})
+		} else {
+			err = w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, phase, reason, message))
+		}
+		if err != nil {
 			return w.unchanged(), err
 		}
 	}

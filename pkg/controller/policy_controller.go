@@ -216,13 +216,9 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 		state.problem = typeProblem(policyv1alpha1.ReasonSourceTypeNotServed, policyv1alpha1.ReasonSourcesUnavailable, err)
 		return state
 	}
-	// While the type is watched its definition stays the one that the objects
-	// were seen under: should it be replaced, their absence means nothing.
-	if before != nil && before.source.GroupVersionResource == resolved.GroupVersionResource && before.problem == nil {
-		resolved = before.source
-	}
 	state.source = resolved
-	state.sources = hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, LabelSelector: state.selector.String()}
+	state.sources = hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition,
+		LabelSelector: state.selector.String()}
 
 	for _, ref := range policy.Spec.References {
 		resolved, err := c.types.Resolve(schema.GroupResource{Group: ref.Group, Resource: ref.Resource}, ref.Versions)
@@ -233,7 +229,7 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 		}
 		state.references = append(state.references, referenceType{
 			Type: resolved,
-			kind: hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, MetadataOnly: true},
+			kind: hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition, MetadataOnly: true},
 		})
 	}
 	if _, err := c.types.Resolve(render.PediaClusterGVR.GroupResource(), []string{render.PediaClusterGVR.Version}); err != nil {

@@ -34,6 +34,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ClusterImportPolicyList{},
 		&PediaClusterLifecycle{},
 		&PediaClusterLifecycleList{},
+		&RenderReview{},
 	)
 	return nil
 }

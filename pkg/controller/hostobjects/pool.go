@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
@@ -26,6 +27,9 @@ import (
 // Kind is what one informer holds.
 type Kind struct {
 	schema.GroupVersionResource
+	// Definition tells a CustomResourceDefinition from an earlier one of the
+	// same name, whose objects are others.
+	Definition types.UID
 	// LabelSelector is applied by the host; empty selects all.
 	LabelSelector string
 	// MetadataOnly holds names and versions, not objects: what is read of few

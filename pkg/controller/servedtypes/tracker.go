@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -61,9 +62,9 @@ func (e *NotServedError) Error() string {
 type Type struct {
 	schema.GroupVersionResource
 	Namespaced bool
-	// definition is the UID of the CustomResourceDefinition, empty for
-	// built-in and aggregated types.
-	definition types.UID
+	// Definition is the UID of the CustomResourceDefinition, empty for
+	// built-in and aggregated types. Objects go with their definition.
+	Definition types.UID
 }
 
 // Tracker knows the served types. Use New.
@@ -74,18 +75,23 @@ type Tracker struct {
 	changed   chan struct{}
 
 	mu sync.RWMutex
-	// served maps a resource to its versions, the preferred one first. Nil
-	// until discovery has answered once.
-	served map[schema.GroupResource][]version
+	// served is nil until discovery has answered once.
+	served map[schema.GroupResource]resource
 	// unknown are the groups whose API server did not answer at the last look.
 	unknown map[string]error
-	crds    cache.GenericLister
-	synced  []cache.InformerSynced
+
+	crds cache.GenericLister // set by Run
 }
 
-type version struct {
-	name       string
+// resource is a type in all its versions, the preferred one first.
+type resource struct {
+	versions   []string
 	namespaced bool
+	definition types.UID
+}
+
+func (r resource) equal(other resource) bool {
+	return slices.Equal(r.versions, other.versions) && r.namespaced == other.namespaced && r.definition == other.definition
 }
 
 // New returns a tracker that calls onChange, from a goroutine of its own,
@@ -108,22 +114,19 @@ func (t *Tracker) Run(ctx context.Context) {
 		default:
 		}
 	}
-	t.mu.Lock()
 	for _, gvr := range []schema.GroupVersionResource{crds, apiServices} {
-		informer := factory.ForResource(gvr).Informer()
-		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		if _, err := factory.ForResource(gvr).Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { changed() },
 			UpdateFunc: func(any, any) { changed() },
 			DeleteFunc: func(any) { changed() },
 		}); err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "Adding an event handler", "resource", gvr.GroupResource())
 		}
-		t.synced = append(t.synced, informer.HasSynced)
 	}
 	t.crds = factory.ForResource(crds).Lister()
-	t.mu.Unlock()
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
+	factory.WaitForCacheSync(ctx.Done())
 
 	next := 0
 	timer := time.NewTimer(0)
@@ -153,7 +156,7 @@ func (t *Tracker) refresh(ctx context.Context) {
 		klog.FromContext(ctx).Error(err, "Asking the host which types it serves; what was known stays in force")
 		return
 	}
-	served := flatten(groups, lists)
+	served := t.flatten(groups, lists)
 
 	t.mu.Lock()
 	unknown := map[string]error{}
@@ -162,13 +165,13 @@ func (t *Tracker) refresh(ctx context.Context) {
 			unknown[gv.Group] = cause
 		}
 		// A silent API server does not make its types go away.
-		for resource, versions := range t.served {
-			if _, silent := unknown[resource.Group]; silent && len(served[resource]) == 0 {
-				served[resource] = versions
+		for name, before := range t.served {
+			if _, silent := unknown[name.Group]; silent && len(served[name].versions) == 0 {
+				served[name] = before
 			}
 		}
 	}
-	same := t.served != nil && equal(t.served, served) && len(unknown) == len(t.unknown)
+	same := t.served != nil && maps.EqualFunc(t.served, served, resource.equal) && len(unknown) == len(t.unknown)
 	t.served, t.unknown = served, unknown
 	t.mu.Unlock()
 
@@ -177,43 +180,39 @@ func (t *Tracker) refresh(ctx context.Context) {
 	}
 }
 
-func flatten(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map[schema.GroupResource][]version {
+// flatten sorts what discovery says by type, leaving out what cannot be watched.
+func (t *Tracker) flatten(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map[schema.GroupResource]resource {
 	preferred := map[string]string{}
 	for _, group := range groups {
 		preferred[group.Name] = group.PreferredVersion.Version
 	}
-	served := map[schema.GroupResource][]version{}
+	served := map[schema.GroupResource]resource{}
 	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
 			continue
 		}
-		for _, resource := range list.APIResources {
-			if !slices.Contains(resource.Verbs, "list") || !slices.Contains(resource.Verbs, "watch") {
+		for _, listed := range list.APIResources {
+			if !slices.Contains(listed.Verbs, "list") || !slices.Contains(listed.Verbs, "watch") {
 				continue
 			}
-			gr := schema.GroupResource{Group: gv.Group, Resource: resource.Name}
-			v := version{name: gv.Version, namespaced: resource.Namespaced}
+			name := schema.GroupResource{Group: gv.Group, Resource: listed.Name}
+			r := served[name]
+			r.namespaced = listed.Namespaced
 			if gv.Version == preferred[gv.Group] {
-				served[gr] = slices.Insert(served[gr], 0, v)
+				r.versions = slices.Insert(r.versions, 0, gv.Version)
 			} else {
-				served[gr] = append(served[gr], v)
+				r.versions = append(r.versions, gv.Version)
 			}
+			if crd, err := t.crds.Get(name.String()); err == nil {
+				if crd, ok := crd.(metav1.Object); ok {
+					r.definition = crd.GetUID()
+				}
+			}
+			served[name] = r
 		}
 	}
 	return served
-}
-
-func equal(a, b map[schema.GroupResource][]version) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for resource, versions := range a {
-		if !slices.Equal(versions, b[resource]) {
-			return false
-		}
-	}
-	return true
 }
 
 // ErrUnknown says that it is not known yet which types the host serves.
@@ -222,65 +221,59 @@ var ErrUnknown = errors.New("the host has not said yet which types it serves")
 // Resolve negotiates the version of a type: the first of versions that is
 // served, or the one that the host prefers when there are none. The error is a
 // *NotServedError when the host serves none that would do.
-func (t *Tracker) Resolve(resource schema.GroupResource, versions []string) (Type, error) {
+func (t *Tracker) Resolve(name schema.GroupResource, versions []string) (Type, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if t.served == nil || t.crds == nil {
+	if t.served == nil {
 		return Type{}, ErrUnknown
 	}
-	for _, synced := range t.synced {
-		if !synced() {
-			return Type{}, ErrUnknown
+	served := t.served[name]
+	if cause, silent := t.unknown[name.Group]; silent && len(served.versions) == 0 {
+		return Type{}, fmt.Errorf("the API server of group %q does not answer: %w", name.Group, cause)
+	}
+	wanted := versions
+	if len(wanted) == 0 {
+		wanted = served.versions
+	}
+	for _, version := range wanted {
+		if slices.Contains(served.versions, version) {
+			return Type{GroupVersionResource: name.WithVersion(version), Namespaced: served.namespaced, Definition: served.definition}, nil
 		}
 	}
-	served := t.served[resource]
-	if cause, silent := t.unknown[resource.Group]; silent && len(served) == 0 {
-		return Type{}, fmt.Errorf("the API server of group %q does not answer: %w", resource.Group, cause)
-	}
-	at := -1
-	if len(versions) == 0 && len(served) > 0 {
-		at = 0
-	}
-	for _, want := range versions {
-		if at = slices.IndexFunc(served, func(v version) bool { return v.name == want }); at >= 0 {
-			break
-		}
-	}
-	if at < 0 {
-		names := make([]string, 0, len(served))
-		for _, v := range served {
-			names = append(names, v.name)
-		}
-		return Type{}, &NotServedError{Resource: resource, Versions: versions, Served: names}
-	}
-	resolved := Type{GroupVersionResource: resource.WithVersion(served[at].name), Namespaced: served[at].namespaced}
-	if object, err := t.crds.Get(resource.Resource + "." + resource.Group); err == nil {
-		if crd, ok := object.(metav1.Object); ok {
-			resolved.definition = crd.GetUID()
-		}
-	}
-	return resolved, nil
+	return Type{}, &NotServedError{Resource: name, Versions: versions, Served: served.versions}
 }
+
+// LostError says that objects of a type went, or are going, with their type:
+// their absence says nothing of what they stood for.
+type LostError struct{ message string }
+
+func (e *LostError) Error() string { return e.message }
 
 // Confirm asks the host whether a type that was resolved is still the same and
 // not about to go. Deleting a CustomResourceDefinition deletes its objects
 // first, one by one, so the absence of an object means nothing unless its type
-// is confirmed after the object was found absent.
+// is confirmed after the object was found absent. The error is a *LostError when
+// the host says so, and another one when it cannot be known now.
 func (t *Tracker) Confirm(ctx context.Context, resolved Type) error {
-	gvr, name := crds, resolved.Resource+"."+resolved.Group
-	if resolved.definition == "" {
+	gvr, name := crds, resolved.GroupResource().String()
+	if resolved.Definition == "" {
 		gvr, name = apiServices, resolved.Version+"."+resolved.Group
 	}
 	object, err := t.metadata.Resource(gvr).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%s %q is gone: without it nothing can be said of its objects", gvr.Resource, name)
+		return &LostError{fmt.Sprintf("%s %q is gone", gvr.Resource, name)}
 	case err != nil:
 		return fmt.Errorf("confirming that %s %q is there: %w", gvr.Resource, name, err)
 	case object.DeletionTimestamp != nil:
-		return fmt.Errorf("%s %q is being deleted, and its objects with it", gvr.Resource, name)
-	case resolved.definition != "" && object.UID != resolved.definition:
-		return fmt.Errorf("%s %q was deleted and made again: its objects went with the old one", gvr.Resource, name)
+		return &LostError{fmt.Sprintf("%s %q is being deleted, and its objects with it", gvr.Resource, name)}
+	case resolved.Definition != "" && object.UID != resolved.Definition:
+		return Replaced(resolved)
 	}
 	return nil
+}
+
+// Replaced is the error that the definition of a type was deleted and made again.
+func Replaced(resolved Type) error {
+	return &LostError{fmt.Sprintf("the definition of %s was deleted and made again, and its objects went with the old one", resolved.GroupResource())}
 }

@@ -32,10 +32,20 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.PediaClusterLifecycleList{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleList(ref),
 		v1alpha1.PediaClusterLifecycleSpec{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref),
 		v1alpha1.PediaClusterLifecycleStatus{}.OpenAPIModelName(): schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref),
+		v1alpha1.ReferenceObject{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_ReferenceObject(ref),
 		v1alpha1.ReferenceTarget{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_ReferenceTarget(ref),
 		v1alpha1.ReferenceTemplate{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_ReferenceTemplate(ref),
+		v1alpha1.RenderResult{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderResult(ref),
+		v1alpha1.RenderReview{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderReview(ref),
+		v1alpha1.RenderReviewSpec{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref),
+		v1alpha1.RenderReviewStatus{}.OpenAPIModelName():          schema_pkg_apis_policy_v1alpha1_RenderReviewStatus(ref),
+		v1alpha1.RenderTotals{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderTotals(ref),
+		v1alpha1.RenderedCondition{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_RenderedCondition(ref),
+		v1alpha1.RenderedReference{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_RenderedReference(ref),
 		v1alpha1.SourceFailure{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_SourceFailure(ref),
+		v1alpha1.SourceName{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_SourceName(ref),
 		v1alpha1.SourceType{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_SourceType(ref),
+		v1alpha1.TemplateError{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_TemplateError(ref),
 		v1alpha1.VersionedReferenceTemplate{}.OpenAPIModelName():  schema_pkg_apis_policy_v1alpha1_VersionedReferenceTemplate(ref),
 		resource.Quantity{}.OpenAPIModelName():                    schema_apimachinery_pkg_api_resource_Quantity(ref),
 		v1.APIGroup{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_APIGroup(ref),
@@ -797,6 +807,36 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 	}
 }
 
+func schema_pkg_apis_policy_v1alpha1_ReferenceObject(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReferenceObject is an object given for a reference.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the key of the reference in the policy.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"object": {
+						SchemaProps: spec.SchemaProps{
+							Description: "object is the whole object.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"key", "object"},
+			},
+		},
+		Dependencies: []string{
+			runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_policy_v1alpha1_ReferenceTarget(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -922,6 +962,454 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceTemplate(ref common.ReferenceCallb
 	}
 }
 
+func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderResult is what would become of one Source.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"source": {
+						SchemaProps: spec.SchemaProps{
+							Description: "source is the Source.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.SourceName{}.OpenAPIModelName()),
+						},
+					},
+					"selected": {
+						SchemaProps: spec.SchemaProps{
+							Description: "selected says whether the selectors let the Source through.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name is the rendered name of the lifecycle and the PediaCluster.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"references": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "references are the references as they resolve, up to the first that is missing.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.RenderedReference{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"creationCondition": {
+						SchemaProps: spec.SchemaProps{
+							Description: "creationCondition is the evaluated condition of the same name.",
+							Ref:         ref(v1alpha1.RenderedCondition{}.OpenAPIModelName()),
+						},
+					},
+					"deletionCondition": {
+						SchemaProps: spec.SchemaProps{
+							Description: "deletionCondition is the evaluated condition of the same name.",
+							Ref:         ref(v1alpha1.RenderedCondition{}.OpenAPIModelName()),
+						},
+					},
+					"pediaCluster": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pediaCluster is the rendered PediaCluster. Credentials are digests, comparable within one answer, unless they were asked for.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+					"action": {
+						SchemaProps: spec.SchemaProps{
+							Description: "action is what would be done about the PediaCluster.\n\nPossible enum values:\n - `\"Conflict\"` does nothing, because name or Source belong to another import.\n - `\"Create\"` creates the PediaCluster.\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Error\"` does nothing, because something is wrong.\n - `\"None\"` leaves the PediaCluster, or its absence, as it is.\n - `\"Update\"` changes endpoint, credentials or the marks of ownership.\n - `\"Wait\"` waits for a condition, a reference or a value.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Conflict", "Create", "Delete", "Error", "None", "Update", "Wait"},
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the cause in one CamelCase word, as in the conditions of a lifecycle.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says why, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"changed": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "changed are the paths of the fields that an update would change.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"errors": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "errors are the errors of templates.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TemplateError{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"source", "selected", "action"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RenderedCondition{}.OpenAPIModelName(), v1alpha1.RenderedReference{}.OpenAPIModelName(), v1alpha1.SourceName{}.OpenAPIModelName(), v1alpha1.TemplateError{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RenderReview(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderReview asks what a policy would do, and answers it. It is the body of the render subresources of policies and lifecycles; it is never stored, and nothing is written. Sources, references and PediaClusters are read with the permissions of whoever asks.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata is standard object metadata. Its name, if set, is that of the policy or lifecycle in the URL.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec asks. Empty asks for every Source of the policy.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RenderReviewSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status answers.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RenderReviewStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RenderReviewSpec{}.OpenAPIModelName(), v1alpha1.RenderReviewStatus{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderReviewSpec says what to render.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"source": {
+						SchemaProps: spec.SchemaProps{
+							Description: "source is the one Source to render. Neither source nor sourceObject asks for all Sources, page by page.",
+							Ref:         ref(v1alpha1.SourceName{}.OpenAPIModelName()),
+						},
+					},
+					"sourceObject": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceObject is a Source that need not exist: the whole object.",
+							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
+						},
+					},
+					"references": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"key",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "references are objects to take for the references of the policy, instead of those on the host.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ReferenceObject{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"policy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "policy is a spec to render instead of the stored one: it previews an edit, or a policy that does not exist yet.",
+							Ref:         ref(v1alpha1.ClusterImportPolicySpec{}.OpenAPIModelName()),
+						},
+					},
+					"includeCredentials": {
+						SchemaProps: spec.SchemaProps{
+							Description: "includeCredentials shows the credentials of PediaClusters and the text of conditions in the clear instead of digests.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"limit": {
+						SchemaProps: spec.SchemaProps{
+							Description: "limit is the most Sources to answer for at once. The default is 100, the maximum 500.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"continue": {
+						SchemaProps: spec.SchemaProps{
+							Description: "continue asks for the Sources after those of an earlier answer: the value of its status.continue.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.ClusterImportPolicySpec{}.OpenAPIModelName(), v1alpha1.ReferenceObject{}.OpenAPIModelName(), v1alpha1.SourceName{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RenderReviewStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderReviewStatus is the answer.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"results": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "results are what would become of each Source.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.RenderResult{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+					"totals": {
+						SchemaProps: spec.SchemaProps{
+							Description: "totals count the results of this answer.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.RenderTotals{}.OpenAPIModelName()),
+						},
+					},
+					"continue": {
+						SchemaProps: spec.SchemaProps{
+							Description: "continue, when set, asks for the Sources that follow.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.RenderResult{}.OpenAPIModelName(), v1alpha1.RenderTotals{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RenderTotals(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderTotals counts results.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"sources": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sources is the number of results.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"selected": {
+						SchemaProps: spec.SchemaProps{
+							Description: "selected is the number of Sources that the selectors let through.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"actions": {
+						SchemaProps: spec.SchemaProps{
+							Description: "actions counts the results by action.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"integer"},
+										Format: "int32",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RenderedCondition(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderedCondition is an evaluated condition.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"holds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "holds says whether the condition is true.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"text": {
+						SchemaProps: spec.SchemaProps{
+							Description: "text is what the template rendered, blanks trimmed. What is neither true nor false is shown by its length unless credentials were asked for.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"holds"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RenderedReference(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RenderedReference is a reference as it resolves for one Source.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the key of the reference in the policy.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"group": {
+						SchemaProps: spec.SchemaProps{
+							Description: "group is the API group of the object, empty for the core group.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the version that is read.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"resource": {
+						SchemaProps: spec.SchemaProps{
+							Description: "resource is the plural, lower-case name of the type.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace of the object, empty for a type without namespaces.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the object.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"found": {
+						SchemaProps: spec.SchemaProps{
+							Description: "found says whether the object was found. An object that the caller may not read counts as not found.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"key", "group", "version", "resource", "name", "found"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_policy_v1alpha1_SourceFailure(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -961,6 +1449,35 @@ func schema_pkg_apis_policy_v1alpha1_SourceFailure(ref common.ReferenceCallback)
 					},
 				},
 				Required: []string{"name", "reason"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_SourceName(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SourceName names a Source; its type is the policy's.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"namespace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "namespace of the Source, empty for a type without namespaces.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the Source.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
 			},
 		},
 	}
@@ -1027,6 +1544,57 @@ func schema_pkg_apis_policy_v1alpha1_SourceType(ref common.ReferenceCallback) co
 		},
 		Dependencies: []string{
 			v1.LabelSelector{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_TemplateError(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TemplateError is an error of a template.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"field": {
+						SchemaProps: spec.SchemaProps{
+							Description: "field is the path of the policy's field, such as spec.references[0].nameTemplate.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"line": {
+						SchemaProps: spec.SchemaProps{
+							Description: "line of the template, counted from 1.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"column": {
+						SchemaProps: spec.SchemaProps{
+							Description: "column of the line, counted from 1.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"expression": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expression is the part of the template that failed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says what is wrong. It holds no value of a credential.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"field", "message"},
+			},
+		},
 	}
 }
 

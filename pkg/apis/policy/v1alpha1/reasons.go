@@ -44,6 +44,9 @@ const (
 	ReasonHostUnavailable = "HostUnavailable"
 	// ReasonSourceGone: the Source was deleted.
 	ReasonSourceGone = "SourceGone"
+	// ReasonSourceTypeLost: the Source went with the definition of its type,
+	// which says nothing of the cluster that it stood for.
+	ReasonSourceTypeLost = "SourceTypeLost"
 	// ReasonSourceDeselected: the selectors no longer let the Source through.
 	ReasonSourceDeselected = "SourceDeselected"
 	// ReasonPolicyDeleted: the policy is being deleted.

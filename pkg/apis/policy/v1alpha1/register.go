@@ -34,6 +34,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ClusterImportPolicyList{},
 		&PediaClusterLifecycle{},
 		&PediaClusterLifecycleList{},
+		&RenderReview{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -6,6 +6,7 @@ import (
 
 // +genclient
 // +genclient:nonNamespaced
+// +genclient:method=Render,verb=create,subresource=render,input=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview,result=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // ClusterImportPolicy says how one type of object of a multi-cloud platform,
@@ -242,6 +243,7 @@ type ClusterImportPolicyList struct {
 
 // +genclient
 // +genclient:nonNamespaced
+// +genclient:method=Render,verb=create,subresource=render,input=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview,result=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
 // PediaClusterLifecycle is the record of one import: one per selected Source.

@@ -143,6 +143,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*ReferenceObject)(nil), (*policy.ReferenceObject)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReferenceObject_To_policy_ReferenceObject(a.(*ReferenceObject), b.(*policy.ReferenceObject), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.ReferenceObject)(nil), (*ReferenceObject)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_ReferenceObject_To_v1alpha1_ReferenceObject(a.(*policy.ReferenceObject), b.(*ReferenceObject), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*ReferenceTarget)(nil), (*policy.ReferenceTarget)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_ReferenceTarget_To_policy_ReferenceTarget(a.(*ReferenceTarget), b.(*policy.ReferenceTarget), scope)
 	}); err != nil {
@@ -163,6 +173,76 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*RenderResult)(nil), (*policy.RenderResult)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderResult_To_policy_RenderResult(a.(*RenderResult), b.(*policy.RenderResult), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderResult)(nil), (*RenderResult)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderResult_To_v1alpha1_RenderResult(a.(*policy.RenderResult), b.(*RenderResult), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RenderReview)(nil), (*policy.RenderReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderReview_To_policy_RenderReview(a.(*RenderReview), b.(*policy.RenderReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderReview)(nil), (*RenderReview)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderReview_To_v1alpha1_RenderReview(a.(*policy.RenderReview), b.(*RenderReview), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RenderReviewSpec)(nil), (*policy.RenderReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderReviewSpec_To_policy_RenderReviewSpec(a.(*RenderReviewSpec), b.(*policy.RenderReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderReviewSpec)(nil), (*RenderReviewSpec)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderReviewSpec_To_v1alpha1_RenderReviewSpec(a.(*policy.RenderReviewSpec), b.(*RenderReviewSpec), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RenderReviewStatus)(nil), (*policy.RenderReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderReviewStatus_To_policy_RenderReviewStatus(a.(*RenderReviewStatus), b.(*policy.RenderReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderReviewStatus)(nil), (*RenderReviewStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderReviewStatus_To_v1alpha1_RenderReviewStatus(a.(*policy.RenderReviewStatus), b.(*RenderReviewStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RenderTotals)(nil), (*policy.RenderTotals)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderTotals_To_policy_RenderTotals(a.(*RenderTotals), b.(*policy.RenderTotals), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderTotals)(nil), (*RenderTotals)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderTotals_To_v1alpha1_RenderTotals(a.(*policy.RenderTotals), b.(*RenderTotals), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RenderedCondition)(nil), (*policy.RenderedCondition)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderedCondition_To_policy_RenderedCondition(a.(*RenderedCondition), b.(*policy.RenderedCondition), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderedCondition)(nil), (*RenderedCondition)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderedCondition_To_v1alpha1_RenderedCondition(a.(*policy.RenderedCondition), b.(*RenderedCondition), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*RenderedReference)(nil), (*policy.RenderedReference)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_RenderedReference_To_policy_RenderedReference(a.(*RenderedReference), b.(*policy.RenderedReference), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.RenderedReference)(nil), (*RenderedReference)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_RenderedReference_To_v1alpha1_RenderedReference(a.(*policy.RenderedReference), b.(*RenderedReference), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*SourceFailure)(nil), (*policy.SourceFailure)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_SourceFailure_To_policy_SourceFailure(a.(*SourceFailure), b.(*policy.SourceFailure), scope)
 	}); err != nil {
@@ -173,6 +253,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*SourceName)(nil), (*policy.SourceName)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SourceName_To_policy_SourceName(a.(*SourceName), b.(*policy.SourceName), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.SourceName)(nil), (*SourceName)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_SourceName_To_v1alpha1_SourceName(a.(*policy.SourceName), b.(*SourceName), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*SourceType)(nil), (*policy.SourceType)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_SourceType_To_policy_SourceType(a.(*SourceType), b.(*policy.SourceType), scope)
 	}); err != nil {
@@ -180,6 +270,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*policy.SourceType)(nil), (*SourceType)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_policy_SourceType_To_v1alpha1_SourceType(a.(*policy.SourceType), b.(*SourceType), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*TemplateError)(nil), (*policy.TemplateError)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_TemplateError_To_policy_TemplateError(a.(*TemplateError), b.(*policy.TemplateError), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.TemplateError)(nil), (*TemplateError)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_TemplateError_To_v1alpha1_TemplateError(a.(*policy.TemplateError), b.(*TemplateError), scope)
 	}); err != nil {
 		return err
 	}
@@ -464,6 +564,26 @@ func Convert_policy_PediaClusterLifecycleStatus_To_v1alpha1_PediaClusterLifecycl
 	return autoConvert_policy_PediaClusterLifecycleStatus_To_v1alpha1_PediaClusterLifecycleStatus(in, out, s)
 }
 
+func autoConvert_v1alpha1_ReferenceObject_To_policy_ReferenceObject(in *ReferenceObject, out *policy.ReferenceObject, s conversion.Scope) error {
+	*out = *(*policy.ReferenceObject)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReferenceObject_To_policy_ReferenceObject is an autogenerated conversion function.
+func Convert_v1alpha1_ReferenceObject_To_policy_ReferenceObject(in *ReferenceObject, out *policy.ReferenceObject, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReferenceObject_To_policy_ReferenceObject(in, out, s)
+}
+
+func autoConvert_policy_ReferenceObject_To_v1alpha1_ReferenceObject(in *policy.ReferenceObject, out *ReferenceObject, s conversion.Scope) error {
+	*out = *(*ReferenceObject)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_ReferenceObject_To_v1alpha1_ReferenceObject is an autogenerated conversion function.
+func Convert_policy_ReferenceObject_To_v1alpha1_ReferenceObject(in *policy.ReferenceObject, out *ReferenceObject, s conversion.Scope) error {
+	return autoConvert_policy_ReferenceObject_To_v1alpha1_ReferenceObject(in, out, s)
+}
+
 func autoConvert_v1alpha1_ReferenceTarget_To_policy_ReferenceTarget(in *ReferenceTarget, out *policy.ReferenceTarget, s conversion.Scope) error {
 	*out = *(*policy.ReferenceTarget)(unsafe.Pointer(in))
 	return nil
@@ -504,6 +624,158 @@ func Convert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate(in *policy.R
 	return autoConvert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate(in, out, s)
 }
 
+func autoConvert_v1alpha1_RenderResult_To_policy_RenderResult(in *RenderResult, out *policy.RenderResult, s conversion.Scope) error {
+	*out = *(*policy.RenderResult)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RenderResult_To_policy_RenderResult is an autogenerated conversion function.
+func Convert_v1alpha1_RenderResult_To_policy_RenderResult(in *RenderResult, out *policy.RenderResult, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderResult_To_policy_RenderResult(in, out, s)
+}
+
+func autoConvert_policy_RenderResult_To_v1alpha1_RenderResult(in *policy.RenderResult, out *RenderResult, s conversion.Scope) error {
+	*out = *(*RenderResult)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_RenderResult_To_v1alpha1_RenderResult is an autogenerated conversion function.
+func Convert_policy_RenderResult_To_v1alpha1_RenderResult(in *policy.RenderResult, out *RenderResult, s conversion.Scope) error {
+	return autoConvert_policy_RenderResult_To_v1alpha1_RenderResult(in, out, s)
+}
+
+func autoConvert_v1alpha1_RenderReview_To_policy_RenderReview(in *RenderReview, out *policy.RenderReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_v1alpha1_RenderReviewSpec_To_policy_RenderReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_RenderReviewStatus_To_policy_RenderReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_RenderReview_To_policy_RenderReview is an autogenerated conversion function.
+func Convert_v1alpha1_RenderReview_To_policy_RenderReview(in *RenderReview, out *policy.RenderReview, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderReview_To_policy_RenderReview(in, out, s)
+}
+
+func autoConvert_policy_RenderReview_To_v1alpha1_RenderReview(in *policy.RenderReview, out *RenderReview, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	if err := Convert_policy_RenderReviewSpec_To_v1alpha1_RenderReviewSpec(&in.Spec, &out.Spec, s); err != nil {
+		return err
+	}
+	if err := Convert_policy_RenderReviewStatus_To_v1alpha1_RenderReviewStatus(&in.Status, &out.Status, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_policy_RenderReview_To_v1alpha1_RenderReview is an autogenerated conversion function.
+func Convert_policy_RenderReview_To_v1alpha1_RenderReview(in *policy.RenderReview, out *RenderReview, s conversion.Scope) error {
+	return autoConvert_policy_RenderReview_To_v1alpha1_RenderReview(in, out, s)
+}
+
+func autoConvert_v1alpha1_RenderReviewSpec_To_policy_RenderReviewSpec(in *RenderReviewSpec, out *policy.RenderReviewSpec, s conversion.Scope) error {
+	*out = *(*policy.RenderReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RenderReviewSpec_To_policy_RenderReviewSpec is an autogenerated conversion function.
+func Convert_v1alpha1_RenderReviewSpec_To_policy_RenderReviewSpec(in *RenderReviewSpec, out *policy.RenderReviewSpec, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderReviewSpec_To_policy_RenderReviewSpec(in, out, s)
+}
+
+func autoConvert_policy_RenderReviewSpec_To_v1alpha1_RenderReviewSpec(in *policy.RenderReviewSpec, out *RenderReviewSpec, s conversion.Scope) error {
+	*out = *(*RenderReviewSpec)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_RenderReviewSpec_To_v1alpha1_RenderReviewSpec is an autogenerated conversion function.
+func Convert_policy_RenderReviewSpec_To_v1alpha1_RenderReviewSpec(in *policy.RenderReviewSpec, out *RenderReviewSpec, s conversion.Scope) error {
+	return autoConvert_policy_RenderReviewSpec_To_v1alpha1_RenderReviewSpec(in, out, s)
+}
+
+func autoConvert_v1alpha1_RenderReviewStatus_To_policy_RenderReviewStatus(in *RenderReviewStatus, out *policy.RenderReviewStatus, s conversion.Scope) error {
+	*out = *(*policy.RenderReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RenderReviewStatus_To_policy_RenderReviewStatus is an autogenerated conversion function.
+func Convert_v1alpha1_RenderReviewStatus_To_policy_RenderReviewStatus(in *RenderReviewStatus, out *policy.RenderReviewStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderReviewStatus_To_policy_RenderReviewStatus(in, out, s)
+}
+
+func autoConvert_policy_RenderReviewStatus_To_v1alpha1_RenderReviewStatus(in *policy.RenderReviewStatus, out *RenderReviewStatus, s conversion.Scope) error {
+	*out = *(*RenderReviewStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_RenderReviewStatus_To_v1alpha1_RenderReviewStatus is an autogenerated conversion function.
+func Convert_policy_RenderReviewStatus_To_v1alpha1_RenderReviewStatus(in *policy.RenderReviewStatus, out *RenderReviewStatus, s conversion.Scope) error {
+	return autoConvert_policy_RenderReviewStatus_To_v1alpha1_RenderReviewStatus(in, out, s)
+}
+
+func autoConvert_v1alpha1_RenderTotals_To_policy_RenderTotals(in *RenderTotals, out *policy.RenderTotals, s conversion.Scope) error {
+	*out = *(*policy.RenderTotals)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RenderTotals_To_policy_RenderTotals is an autogenerated conversion function.
+func Convert_v1alpha1_RenderTotals_To_policy_RenderTotals(in *RenderTotals, out *policy.RenderTotals, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderTotals_To_policy_RenderTotals(in, out, s)
+}
+
+func autoConvert_policy_RenderTotals_To_v1alpha1_RenderTotals(in *policy.RenderTotals, out *RenderTotals, s conversion.Scope) error {
+	*out = *(*RenderTotals)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_RenderTotals_To_v1alpha1_RenderTotals is an autogenerated conversion function.
+func Convert_policy_RenderTotals_To_v1alpha1_RenderTotals(in *policy.RenderTotals, out *RenderTotals, s conversion.Scope) error {
+	return autoConvert_policy_RenderTotals_To_v1alpha1_RenderTotals(in, out, s)
+}
+
+func autoConvert_v1alpha1_RenderedCondition_To_policy_RenderedCondition(in *RenderedCondition, out *policy.RenderedCondition, s conversion.Scope) error {
+	*out = *(*policy.RenderedCondition)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RenderedCondition_To_policy_RenderedCondition is an autogenerated conversion function.
+func Convert_v1alpha1_RenderedCondition_To_policy_RenderedCondition(in *RenderedCondition, out *policy.RenderedCondition, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderedCondition_To_policy_RenderedCondition(in, out, s)
+}
+
+func autoConvert_policy_RenderedCondition_To_v1alpha1_RenderedCondition(in *policy.RenderedCondition, out *RenderedCondition, s conversion.Scope) error {
+	*out = *(*RenderedCondition)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_RenderedCondition_To_v1alpha1_RenderedCondition is an autogenerated conversion function.
+func Convert_policy_RenderedCondition_To_v1alpha1_RenderedCondition(in *policy.RenderedCondition, out *RenderedCondition, s conversion.Scope) error {
+	return autoConvert_policy_RenderedCondition_To_v1alpha1_RenderedCondition(in, out, s)
+}
+
+func autoConvert_v1alpha1_RenderedReference_To_policy_RenderedReference(in *RenderedReference, out *policy.RenderedReference, s conversion.Scope) error {
+	*out = *(*policy.RenderedReference)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_RenderedReference_To_policy_RenderedReference is an autogenerated conversion function.
+func Convert_v1alpha1_RenderedReference_To_policy_RenderedReference(in *RenderedReference, out *policy.RenderedReference, s conversion.Scope) error {
+	return autoConvert_v1alpha1_RenderedReference_To_policy_RenderedReference(in, out, s)
+}
+
+func autoConvert_policy_RenderedReference_To_v1alpha1_RenderedReference(in *policy.RenderedReference, out *RenderedReference, s conversion.Scope) error {
+	*out = *(*RenderedReference)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_RenderedReference_To_v1alpha1_RenderedReference is an autogenerated conversion function.
+func Convert_policy_RenderedReference_To_v1alpha1_RenderedReference(in *policy.RenderedReference, out *RenderedReference, s conversion.Scope) error {
+	return autoConvert_policy_RenderedReference_To_v1alpha1_RenderedReference(in, out, s)
+}
+
 func autoConvert_v1alpha1_SourceFailure_To_policy_SourceFailure(in *SourceFailure, out *policy.SourceFailure, s conversion.Scope) error {
 	*out = *(*policy.SourceFailure)(unsafe.Pointer(in))
 	return nil
@@ -524,6 +796,26 @@ func Convert_policy_SourceFailure_To_v1alpha1_SourceFailure(in *policy.SourceFai
 	return autoConvert_policy_SourceFailure_To_v1alpha1_SourceFailure(in, out, s)
 }
 
+func autoConvert_v1alpha1_SourceName_To_policy_SourceName(in *SourceName, out *policy.SourceName, s conversion.Scope) error {
+	*out = *(*policy.SourceName)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SourceName_To_policy_SourceName is an autogenerated conversion function.
+func Convert_v1alpha1_SourceName_To_policy_SourceName(in *SourceName, out *policy.SourceName, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SourceName_To_policy_SourceName(in, out, s)
+}
+
+func autoConvert_policy_SourceName_To_v1alpha1_SourceName(in *policy.SourceName, out *SourceName, s conversion.Scope) error {
+	*out = *(*SourceName)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_SourceName_To_v1alpha1_SourceName is an autogenerated conversion function.
+func Convert_policy_SourceName_To_v1alpha1_SourceName(in *policy.SourceName, out *SourceName, s conversion.Scope) error {
+	return autoConvert_policy_SourceName_To_v1alpha1_SourceName(in, out, s)
+}
+
 func autoConvert_v1alpha1_SourceType_To_policy_SourceType(in *SourceType, out *policy.SourceType, s conversion.Scope) error {
 	*out = *(*policy.SourceType)(unsafe.Pointer(in))
 	return nil
@@ -542,6 +834,26 @@ func autoConvert_policy_SourceType_To_v1alpha1_SourceType(in *policy.SourceType,
 // Convert_policy_SourceType_To_v1alpha1_SourceType is an autogenerated conversion function.
 func Convert_policy_SourceType_To_v1alpha1_SourceType(in *policy.SourceType, out *SourceType, s conversion.Scope) error {
 	return autoConvert_policy_SourceType_To_v1alpha1_SourceType(in, out, s)
+}
+
+func autoConvert_v1alpha1_TemplateError_To_policy_TemplateError(in *TemplateError, out *policy.TemplateError, s conversion.Scope) error {
+	*out = *(*policy.TemplateError)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_TemplateError_To_policy_TemplateError is an autogenerated conversion function.
+func Convert_v1alpha1_TemplateError_To_policy_TemplateError(in *TemplateError, out *policy.TemplateError, s conversion.Scope) error {
+	return autoConvert_v1alpha1_TemplateError_To_policy_TemplateError(in, out, s)
+}
+
+func autoConvert_policy_TemplateError_To_v1alpha1_TemplateError(in *policy.TemplateError, out *TemplateError, s conversion.Scope) error {
+	*out = *(*TemplateError)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_TemplateError_To_v1alpha1_TemplateError is an autogenerated conversion function.
+func Convert_policy_TemplateError_To_v1alpha1_TemplateError(in *policy.TemplateError, out *TemplateError, s conversion.Scope) error {
+	return autoConvert_policy_TemplateError_To_v1alpha1_TemplateError(in, out, s)
 }
 
 func autoConvert_v1alpha1_VersionedReferenceTemplate_To_policy_VersionedReferenceTemplate(in *VersionedReferenceTemplate, out *policy.VersionedReferenceTemplate, s conversion.Scope) error {

@@ -20,6 +20,7 @@ func RegisterDefaults(scheme *runtime.Scheme) error {
 	scheme.AddTypeDefaultingFunc(&ClusterImportPolicyList{}, func(obj interface{}) { SetObjectDefaults_ClusterImportPolicyList(obj.(*ClusterImportPolicyList)) })
 	scheme.AddTypeDefaultingFunc(&PediaClusterLifecycle{}, func(obj interface{}) { SetObjectDefaults_PediaClusterLifecycle(obj.(*PediaClusterLifecycle)) })
 	scheme.AddTypeDefaultingFunc(&PediaClusterLifecycleList{}, func(obj interface{}) { SetObjectDefaults_PediaClusterLifecycleList(obj.(*PediaClusterLifecycleList)) })
+	scheme.AddTypeDefaultingFunc(&RenderReview{}, func(obj interface{}) { SetObjectDefaults_RenderReview(obj.(*RenderReview)) })
 	return nil
 }
 
@@ -42,5 +43,11 @@ func SetObjectDefaults_PediaClusterLifecycleList(in *PediaClusterLifecycleList) 
 	for i := range in.Items {
 		a := &in.Items[i]
 		SetObjectDefaults_PediaClusterLifecycle(a)
+	}
+}
+
+func SetObjectDefaults_RenderReview(in *RenderReview) {
+	if in.Spec.Policy != nil {
+		SetDefaults_Conversion(&in.Spec.Policy.Conversion)
 	}
 }

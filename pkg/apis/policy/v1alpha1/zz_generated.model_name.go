@@ -69,6 +69,11 @@ func (in PediaClusterLifecycleStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReferenceObject) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.ReferenceObject"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ReferenceTarget) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.ReferenceTarget"
 }
@@ -79,13 +84,58 @@ func (in ReferenceTemplate) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderResult) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderResult"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderReview) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderReview"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderReviewSpec) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderReviewSpec"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderReviewStatus) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderReviewStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderTotals) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderTotals"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderedCondition) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderedCondition"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RenderedReference) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RenderedReference"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SourceFailure) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.SourceFailure"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SourceName) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.SourceName"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SourceType) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.SourceType"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TemplateError) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.TemplateError"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

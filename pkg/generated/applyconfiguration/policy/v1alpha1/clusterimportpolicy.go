@@ -74,6 +74,12 @@ func ExtractClusterImportPolicy(clusterImportPolicy *policyv1alpha1.ClusterImpor
 	return ExtractClusterImportPolicyFrom(clusterImportPolicy, fieldManager, "")
 }
 
+// ExtractClusterImportPolicyRender extracts the applied configuration owned by fieldManager from
+// clusterImportPolicy for the render subresource.
+func ExtractClusterImportPolicyRender(clusterImportPolicy *policyv1alpha1.ClusterImportPolicy, fieldManager string) (*ClusterImportPolicyApplyConfiguration, error) {
+	return ExtractClusterImportPolicyFrom(clusterImportPolicy, fieldManager, "render")
+}
+
 // ExtractClusterImportPolicyStatus extracts the applied configuration owned by fieldManager from
 // clusterImportPolicy for the status subresource.
 func ExtractClusterImportPolicyStatus(clusterImportPolicy *policyv1alpha1.ClusterImportPolicy, fieldManager string) (*ClusterImportPolicyApplyConfiguration, error) {

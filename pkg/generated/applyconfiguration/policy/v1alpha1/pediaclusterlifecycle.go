@@ -74,6 +74,12 @@ func ExtractPediaClusterLifecycle(pediaClusterLifecycle *policyv1alpha1.PediaClu
 	return ExtractPediaClusterLifecycleFrom(pediaClusterLifecycle, fieldManager, "")
 }
 
+// ExtractPediaClusterLifecycleRender extracts the applied configuration owned by fieldManager from
+// pediaClusterLifecycle for the render subresource.
+func ExtractPediaClusterLifecycleRender(pediaClusterLifecycle *policyv1alpha1.PediaClusterLifecycle, fieldManager string) (*PediaClusterLifecycleApplyConfiguration, error) {
+	return ExtractPediaClusterLifecycleFrom(pediaClusterLifecycle, fieldManager, "render")
+}
+
 // ExtractPediaClusterLifecycleStatus extracts the applied configuration owned by fieldManager from
 // pediaClusterLifecycle for the status subresource.
 func ExtractPediaClusterLifecycleStatus(pediaClusterLifecycle *policyv1alpha1.PediaClusterLifecycle, fieldManager string) (*PediaClusterLifecycleApplyConfiguration, error) {

@@ -38,6 +38,8 @@ type ClusterImportPolicyInterface interface {
 	Apply(ctx context.Context, clusterImportPolicy *applyconfigurationpolicyv1alpha1.ClusterImportPolicyApplyConfiguration, opts v1.ApplyOptions) (result *policyv1alpha1.ClusterImportPolicy, err error)
 	// Add a +genclient:noStatus comment above the type to avoid generating ApplyStatus().
 	ApplyStatus(ctx context.Context, clusterImportPolicy *applyconfigurationpolicyv1alpha1.ClusterImportPolicyApplyConfiguration, opts v1.ApplyOptions) (result *policyv1alpha1.ClusterImportPolicy, err error)
+	Render(ctx context.Context, clusterImportPolicyName string, renderReview *policyv1alpha1.RenderReview, opts v1.CreateOptions) (*policyv1alpha1.RenderReview, error)
+
 	ClusterImportPolicyExpansion
 }
 
@@ -58,4 +60,18 @@ func newClusterImportPolicies(c *PolicyV1alpha1Client) *clusterImportPolicies {
 			func() *policyv1alpha1.ClusterImportPolicyList { return &policyv1alpha1.ClusterImportPolicyList{} },
 		),
 	}
+}
+
+// Render takes the representation of a renderReview and creates it.  Returns the server's representation of the renderReview, and an error, if there is any.
+func (c *clusterImportPolicies) Render(ctx context.Context, clusterImportPolicyName string, renderReview *policyv1alpha1.RenderReview, opts v1.CreateOptions) (result *policyv1alpha1.RenderReview, err error) {
+	result = &policyv1alpha1.RenderReview{}
+	err = c.GetClient().Post().
+		Resource("clusterimportpolicies").
+		Name(clusterImportPolicyName).
+		SubResource("render").
+		VersionedParams(&opts, scheme.ParameterCodec).
+		Body(renderReview).
+		Do(ctx).
+		Into(result)
+	return
 }

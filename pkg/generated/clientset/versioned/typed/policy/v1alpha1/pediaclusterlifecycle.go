@@ -38,6 +38,8 @@ type PediaClusterLifecycleInterface interface {
 	Apply(ctx context.Context, pediaClusterLifecycle *applyconfigurationpolicyv1alpha1.PediaClusterLifecycleApplyConfiguration, opts v1.ApplyOptions) (result *policyv1alpha1.PediaClusterLifecycle, err error)
 	// Add a +genclient:noStatus comment above the type to avoid generating ApplyStatus().
 	ApplyStatus(ctx context.Context, pediaClusterLifecycle *applyconfigurationpolicyv1alpha1.PediaClusterLifecycleApplyConfiguration, opts v1.ApplyOptions) (result *policyv1alpha1.PediaClusterLifecycle, err error)
+	Render(ctx context.Context, pediaClusterLifecycleName string, renderReview *policyv1alpha1.RenderReview, opts v1.CreateOptions) (*policyv1alpha1.RenderReview, error)
+
 	PediaClusterLifecycleExpansion
 }
 
@@ -58,4 +60,18 @@ func newPediaClusterLifecycles(c *PolicyV1alpha1Client) *pediaClusterLifecycles 
 			func() *policyv1alpha1.PediaClusterLifecycleList { return &policyv1alpha1.PediaClusterLifecycleList{} },
 		),
 	}
+}
+
+// Render takes the representation of a renderReview and creates it.  Returns the server's representation of the renderReview, and an error, if there is any.
+func (c *pediaClusterLifecycles) Render(ctx context.Context, pediaClusterLifecycleName string, renderReview *policyv1alpha1.RenderReview, opts v1.CreateOptions) (result *policyv1alpha1.RenderReview, err error) {
+	result = &policyv1alpha1.RenderReview{}
+	err = c.GetClient().Post().
+		Resource("pediaclusterlifecycles").
+		Name(pediaClusterLifecycleName).
+		SubResource("render").
+		VersionedParams(&opts, scheme.ParameterCodec).
+		Body(renderReview).
+		Do(ctx).
+		Into(result)
+	return
 }

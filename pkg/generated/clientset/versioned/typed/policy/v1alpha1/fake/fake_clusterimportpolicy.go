@@ -6,10 +6,14 @@
 package fake
 
 import (
+	context "context"
+
 	v1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/generated/applyconfiguration/policy/v1alpha1"
 	typedpolicyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gentype "k8s.io/client-go/gentype"
+	testing "k8s.io/client-go/testing"
 )
 
 // fakeClusterImportPolicies implements ClusterImportPolicyInterface
@@ -37,4 +41,15 @@ func newFakeClusterImportPolicies(fake *FakePolicyV1alpha1) typedpolicyv1alpha1.
 		),
 		fake,
 	}
+}
+
+// Render takes the representation of a renderReview and creates it.  Returns the server's representation of the renderReview, and an error, if there is any.
+func (c *fakeClusterImportPolicies) Render(ctx context.Context, clusterImportPolicyName string, renderReview *v1alpha1.RenderReview, opts v1.CreateOptions) (result *v1alpha1.RenderReview, err error) {
+	emptyResult := &v1alpha1.RenderReview{}
+	obj, err := c.Fake.
+		Invokes(testing.NewRootCreateSubresourceActionWithOptions(c.Resource(), clusterImportPolicyName, "render", renderReview, opts), emptyResult)
+	if obj == nil {
+		return emptyResult, err
+	}
+	return obj.(*v1alpha1.RenderReview), err
 }
