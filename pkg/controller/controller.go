@@ -11,6 +11,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -203,7 +204,7 @@ func work[K comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 		if shutdown {
 			return
 		}
-		err := reconcile(ctx, item)
+		err := recovering(ctx, item, reconcile)
 		switch {
 		case err == nil:
 			queue.Forget(item)
@@ -213,6 +214,18 @@ func work[K comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 		}
 		queue.Done(item)
 	}
+}
+
+// recovering turns a panic into an error: one import that trips over a fault of
+// ours must not take the API and all other imports along.
+func recovering[K comparable](ctx context.Context, item K, reconcile func(context.Context, K) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+			klog.FromContext(ctx).Error(err, "A fault of this server, to be reported", "item", item, "stack", string(debug.Stack()))
+		}
+	}()
+	return reconcile(ctx, item)
 }
 
 // typesChanged is called when the host serves other types than before.

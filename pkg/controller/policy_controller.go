@@ -84,6 +84,13 @@ type problem struct {
 	passing bool
 }
 
+func (p *problem) equal(other *problem) bool {
+	if p == nil || other == nil {
+		return p == other
+	}
+	return *p == *other
+}
+
 func newPolicyController(client policyclient.ClusterImportPolicyInterface, lister policylisters.ClusterImportPolicyLister,
 	records *lifecycleStore, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
 	return &policyController{
@@ -342,7 +349,7 @@ func concernsImports(before, now *policyState) bool {
 	return before.policy.UID != now.policy.UID ||
 		before.policy.Generation != now.policy.Generation ||
 		(before.policy.DeletionTimestamp == nil) != (now.policy.DeletionTimestamp == nil) ||
-		!equality.Semantic.DeepEqual(before.problem, now.problem) ||
+		!before.problem.equal(now.problem) ||
 		!slices.Equal(before.kinds(), now.kinds())
 }
 

@@ -122,6 +122,8 @@ func (o outcome) count(counts *policyv1alpha1.ImportCounts, n int32) {
 	switch o.phase {
 	case policyv1alpha1.LifecycleWaiting, policyv1alpha1.LifecyclePending:
 		counts.Waiting += n
+	case policyv1alpha1.LifecycleHeld:
+		counts.Held += n
 	case policyv1alpha1.LifecycleFailed, policyv1alpha1.LifecycleConflict:
 		counts.Failed += n
 	case policyv1alpha1.LifecycleDeleting:
@@ -197,7 +199,7 @@ func (p *policyTally) conditions(state *policyState) []metav1.Condition {
 		message := fmt.Sprintf("%d Sources are left to work on", len(p.left))
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonImporting, message
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, policyv1alpha1.ReasonImporting, message
-	case p.counts.Failed > 0:
+	case p.counts.Failed > 0 || p.counts.Held > 0:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonFailures,
 			fmt.Sprintf("%s; see status.failures and the lifecycles of this policy", p.summary())
 	}
@@ -206,5 +208,6 @@ func (p *policyTally) conditions(state *policyState) []metav1.Condition {
 
 func (p *policyTally) summary() string {
 	c := p.counts
-	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster, %d wait, %d failed", c.Created, c.Selected, c.Waiting, c.Failed)
+	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster; waiting: %d, held: %d, failed: %d",
+		c.Created, c.Selected, c.Waiting, c.Held, c.Failed)
 }

@@ -78,6 +78,7 @@ type ImportCounts struct {
 	Selected int32
 	Created  int32
 	Waiting  int32
+	Held     int32
 	Failed   int32
 	Deleting int32
 }

@@ -534,6 +534,14 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 							Format:      "int32",
 						},
 					},
+					"held": {
+						SchemaProps: spec.SchemaProps{
+							Description: "held counts the Sources whose PediaCluster is kept as it is until somebody decides.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
 					"failed": {
 						SchemaProps: spec.SchemaProps{
 							Description: "failed counts the Sources with an error or a conflict, with or without a lifecycle.",

@@ -78,7 +78,7 @@ const (
 	ReasonImporting = "Importing"
 	// ReasonImported: every selected Source has been worked through.
 	ReasonImported = "Imported"
-	// ReasonFailures: some Sources could not be imported.
+	// ReasonFailures: some Sources failed or are held.
 	ReasonFailures = "Failures"
 	// ReasonSuspended: spec.suspend stops the policy.
 	ReasonSuspended = "Suspended"

@@ -194,6 +194,10 @@ type ImportCounts struct {
 	// waiting counts the Sources that wait for a condition, a reference or a type.
 	// +optional
 	Waiting int32 `json:"waiting"`
+	// held counts the Sources whose PediaCluster is kept as it is until somebody
+	// decides.
+	// +optional
+	Held int32 `json:"held"`
 	// failed counts the Sources with an error or a conflict, with or without a lifecycle.
 	// +optional
 	Failed int32 `json:"failed"`

@@ -16,6 +16,9 @@ type ImportCountsApplyConfiguration struct {
 	Created *int32 `json:"created,omitempty"`
 	// waiting counts the Sources that wait for a condition, a reference or a type.
 	Waiting *int32 `json:"waiting,omitempty"`
+	// held counts the Sources whose PediaCluster is kept as it is until somebody
+	// decides.
+	Held *int32 `json:"held,omitempty"`
 	// failed counts the Sources with an error or a conflict, with or without a lifecycle.
 	Failed *int32 `json:"failed,omitempty"`
 	// deleting counts the Sources whose PediaCluster is being removed.
@@ -49,6 +52,14 @@ func (b *ImportCountsApplyConfiguration) WithCreated(value int32) *ImportCountsA
 // If called multiple times, the Waiting field is set to the value of the last call.
 func (b *ImportCountsApplyConfiguration) WithWaiting(value int32) *ImportCountsApplyConfiguration {
 	b.Waiting = &value
+	return b
+}
+
+// WithHeld sets the Held field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Held field is set to the value of the last call.
+func (b *ImportCountsApplyConfiguration) WithHeld(value int32) *ImportCountsApplyConfiguration {
+	b.Held = &value
 	return b
 }
 

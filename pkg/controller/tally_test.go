@@ -1,0 +1,149 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+)
+
+func importOfMCP(name string) index.Import { return index.Import{Policy: "mcp", Name: name} }
+
+func mcpState(change ...func(*policyState)) *policyState {
+	state := &policyState{policy: &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp", Generation: 3}}}
+	for _, f := range change {
+		f(state)
+	}
+	return state
+}
+
+func begin(t *tally, names ...string) {
+	imports := map[index.Import]struct{}{}
+	for _, name := range names {
+		imports[importOfMCP(name)] = struct{}{}
+	}
+	t.begin("mcp", imports)
+}
+
+func failure(name, reason string) *outcome {
+	return &outcome{phase: policyv1alpha1.LifecycleConflict, failure: &policyv1alpha1.SourceFailure{Name: name, Reason: reason}}
+}
+
+var (
+	imported = &outcome{phase: policyv1alpha1.LifecycleImported, created: true}
+	waiting  = &outcome{phase: policyv1alpha1.LifecycleWaiting}
+)
+
+func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
+	tally := newTally()
+	begin(tally, "a", "b", "c", "d")
+	tally.set(importOfMCP("a"), imported)
+	tally.set(importOfMCP("b"), waiting)
+	tally.set(importOfMCP("c"), failure("c", policyv1alpha1.ReasonNameTaken))
+	tally.set(importOfMCP("d"), failure("d", policyv1alpha1.ReasonSelectorFailed))
+
+	status, ok := tally.status(mcpState())
+	if !ok {
+		t.Fatal("there is no status though every import was worked on")
+	}
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 1, Waiting: 1, Failed: 2}, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	want := []policyv1alpha1.SourceFailure{{Name: "c", Reason: "NameTaken"}, {Name: "d", Reason: "SelectorFailed"}}
+	if diff := cmp.Diff(want, status.Failures); diff != "" {
+		t.Errorf("failures (-want +got):\n%s", diff)
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady); ready.Reason != policyv1alpha1.ReasonFailures || ready.ObservedGeneration != 3 {
+		t.Errorf("Ready is %+v", ready)
+	}
+
+	// What heals, and what goes, counts no more.
+	tally.set(importOfMCP("c"), imported)
+	tally.set(importOfMCP("d"), nil)
+	status, _ = tally.status(mcpState())
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 2, Waiting: 1}, status.Counts); diff != "" {
+		t.Errorf("counts afterwards (-want +got):\n%s", diff)
+	}
+	if len(status.Failures) != 0 || !meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
+		t.Errorf("afterwards there are the failures %v and the conditions %v", status.Failures, status.Conditions)
+	}
+}
+
+func TestAfterARestartTheOldStatusStaysUntilAllIsCounted(t *testing.T) {
+	tally := newTally()
+	begin(tally, "a", "b")
+	tally.set(importOfMCP("a"), imported)
+	known := mcpState(func(s *policyState) { s.policy.Status.ObservedGeneration = 3 })
+	if status, ok := tally.status(known); ok {
+		t.Errorf("a half-counted status is written: %+v", status)
+	}
+	if status, ok := tally.status(mcpState()); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
+		t.Errorf("a new policy does not show its progress: %t, %+v", ok, status)
+	}
+	tally.set(importOfMCP("b"), imported)
+	if status, ok := tally.status(known); !ok || status.Counts.Created != 2 {
+		t.Errorf("the full count is not written: %t, %+v", ok, status)
+	}
+}
+
+func TestAProblemThatPassesIsNotWorthAWrite(t *testing.T) {
+	tally := newTally()
+	passing := func(s *policyState) {
+		s.policy.Status.ObservedGeneration = 3
+		s.problem = &problem{reason: policyv1alpha1.ReasonSourcesUnavailable, passing: true}
+	}
+	if _, ok := tally.status(mcpState(passing)); ok {
+		t.Error("a passing problem is written")
+	}
+	lasting := func(s *policyState) { s.problem.passing = false }
+	status, ok := tally.status(mcpState(passing, lasting))
+	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady); !ok || ready.Reason != policyv1alpha1.ReasonSourcesUnavailable {
+		t.Errorf("a problem that stays is not shown: %t, %+v", ok, status.Conditions)
+	}
+}
+
+func TestAnEventIsForANewFailureOnly(t *testing.T) {
+	tally := newTally()
+	if tally.set(importOfMCP("a"), failure("a", "NameTaken")) == nil {
+		t.Error("a new failure is not told")
+	}
+	if tally.set(importOfMCP("a"), failure("a", "NameTaken")) != nil {
+		t.Error("the same failure is told twice")
+	}
+	if tally.set(importOfMCP("a"), failure("a", "InvalidName")) == nil {
+		t.Error("another failure is not told")
+	}
+	tally.set(importOfMCP("a"), imported)
+	if tally.set(importOfMCP("a"), failure("a", "InvalidName")) == nil {
+		t.Error("a failure that is back is not told")
+	}
+}
+
+func TestTheListOfFailuresIsBounded(t *testing.T) {
+	tally := newTally()
+	for i := range 5000 {
+		name := fmt.Sprintf("cluster-%04d", i)
+		tally.set(importOfMCP(name), failure(name, "NameTaken"))
+	}
+	status, _ := tally.status(mcpState())
+	if len(status.Failures) != 10 || status.Failures[0].Name != "cluster-0000" || status.Counts.Failed != 5000 {
+		t.Errorf("%d failures listed, first %q, %d counted", len(status.Failures), status.Failures[0].Name, status.Counts.Failed)
+	}
+}
+
+func TestWhatIsNoLongerThereIsNotCountedInANewPass(t *testing.T) {
+	tally := newTally()
+	tally.set(importOfMCP("a"), imported)
+	tally.set(importOfMCP("gone"), failure("gone", "NameTaken"))
+	begin(tally, "a")
+	tally.set(importOfMCP("a"), imported)
+	status, _ := tally.status(mcpState())
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 1, Created: 1}, status.Counts); diff != "" || len(status.Failures) != 0 {
+		t.Errorf("counts (-want +got):\n%s\nfailures: %v", diff, status.Failures)
+	}
+}
