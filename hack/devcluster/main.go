@@ -1,0 +1,174 @@
+// Command devcluster runs the development cluster of `make quickstart`: a
+// Kubernetes control plane on loopback, the policy-apiserver registered with
+// it, and the MCP example.
+//
+//	go run ./hack/devcluster up     start it, or what of it is not running
+//	go run ./hack/devcluster down   stop what up has started
+//
+// It is run from the top of the repository.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	binDir  = "_output/bin"
+	dir     = "_output/dev"
+	example = "artifacts/examples/mcp"
+
+	// importTimeout is how long the example's clusters may take to be imported.
+	importTimeout = time.Minute
+)
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "devcluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	commands := map[string]func(context.Context) error{"up": up, "down": down}
+	if len(args) != 1 || commands[args[0]] == nil {
+		return errors.New("usage: go run ./hack/devcluster up|down")
+	}
+	if _, err := os.Stat(example); err != nil {
+		return fmt.Errorf("run it from the top of the repository: %w", err)
+	}
+	release, err := devcluster.Lock(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(commands[args[0]](ctx), release())
+}
+
+func up(ctx context.Context) error {
+	cluster, err := devcluster.Start(ctx, devcluster.Options{
+		Dir:      dir,
+		BinDir:   binDir,
+		Detached: true,
+		Progress: os.Stdout,
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := cluster.StartServer(ctx, devcluster.ServerOptions{Manifests: "artifacts/deploy"}); err != nil {
+		return err
+	}
+	fmt.Println("applying the PediaCluster CRD and the example of", example)
+	if err := applyExample(ctx, cluster); err != nil {
+		return err
+	}
+	if err := waitForImports(ctx, cluster); err != nil {
+		return err
+	}
+	tables, err := cluster.Kubectl(ctx, nil, "get", "clusterimportpolicy,pediaclusterlifecycle,pediacluster")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n$ kubectl get clusterimportpolicy,pediaclusterlifecycle,pediacluster\n%s", tables)
+	fmt.Print(howToGoOn)
+	return nil
+}
+
+const howToGoOn = `
+mcp-cusco has no PediaCluster yet: its cluster is not Ready. READY and VERSION
+stay empty until a Clusterpedia runs here and connects to the clusters.
+
+To look around:
+
+  export KUBECONFIG=$PWD/_output/dev/kubeconfig PATH=$PWD/_output/bin:$PATH
+  kubectl get pediaclusterlifecycle -o wide
+  kubectl explain clusterimportpolicy.spec
+
+To see the third cluster become ready, a token change and a cluster go:
+
+  kubectl patch clusters.cluster.mcp.io cusco --type=merge -p '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
+  kubectl -n mcp-system patch secret bergen-auth -p '{"stringData":{"token":"a new token"}}'
+  kubectl get pediacluster mcp-bergen -o jsonpath='{.spec.tokenData}' | base64 -d
+  kubectl delete clusters.cluster.mcp.io amsterdam
+  kubectl get pediaclusterlifecycle,pediacluster
+
+Logs are in _output/dev/logs. "make quickstart" once more puts the example back
+and restarts a changed server, "make dev-down" stops everything.
+`
+
+// applyExample applies the example the way a user would: first the types, then
+// the objects.
+func applyExample(ctx context.Context, cluster *devcluster.Cluster) error {
+	for _, args := range [][]string{
+		{"apply", "--server-side", "--force-conflicts", "-f", "artifacts/crds", "-f", example + "/crd.yaml"},
+		{"wait", "--for=condition=Established", "--timeout=30s", "-f", "artifacts/crds", "-f", example + "/crd.yaml"},
+		{"apply", "--server-side", "--force-conflicts", "-f", example},
+	} {
+		if _, err := cluster.Kubectl(ctx, nil, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitForImports returns when every ready cluster of the example has its
+// PediaCluster and the policy says so, or tells what is missing and where to
+// look for the reason.
+func waitForImports(ctx context.Context, cluster *devcluster.Cluster) error {
+	expected, err := readyClusters()
+	if err != nil {
+		return err
+	}
+	timeout := "--timeout=" + importTimeout.String()
+	var waits [][]string
+	for _, name := range expected {
+		waits = append(waits, []string{"wait", timeout, "--for=create", name})
+	}
+	waits = append(waits, []string{"wait", timeout, "--for=condition=Ready", "clusterimportpolicy/mcp"})
+	for _, args := range waits {
+		if _, err := cluster.Kubectl(ctx, nil, args...); err != nil {
+			found, getErr := cluster.Kubectl(ctx, nil, "get", "clusterimportpolicy,pediaclusterlifecycle", "-o", "wide")
+			return fmt.Errorf("not every ready cluster of the example was imported within %s: %w\n\n%s\nthe server's log is %s",
+				importTimeout, errors.Join(err, getErr), found, filepath.Join(dir, "logs", "policy-apiserver.log"))
+		}
+	}
+	return nil
+}
+
+// readyClusters returns the PediaClusters that the example's policy makes: one
+// for each of its clusters whose Ready condition is True.
+func readyClusters() ([]string, error) {
+	objects, err := devcluster.ReadManifest(example + "/clusters.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, object := range objects {
+		conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+		if err != nil {
+			return nil, err
+		}
+		for _, item := range conditions {
+			if condition, _ := item.(map[string]any); condition["type"] == "Ready" && condition["status"] == "True" {
+				names = append(names, "pediacluster/mcp-"+object.GetName())
+			}
+		}
+	}
+	return names, nil
+}
+
+func down(ctx context.Context) error {
+	stopped, err := devcluster.Down(ctx, dir)
+	fmt.Printf("stopped %d processes\n", stopped)
+	return err
+}

@@ -1,0 +1,220 @@
+package devcluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+)
+
+// The names under which artifacts/deploy installs the server.
+const (
+	Namespace          = "clusterpedia-system"
+	ServiceName        = "policy-apiserver"
+	ServiceAccountName = "policy-apiserver"
+	APIServiceName     = "v1alpha1.policy.clusterpedia.io"
+)
+
+// ServerOptions says how the policy-apiserver is started.
+type ServerOptions struct {
+	// Manifests is the folder artifacts/deploy of the repository.
+	Manifests string
+	// Args are added to the flags that every server of a cluster gets.
+	Args []string
+}
+
+// Server is the policy-apiserver of a cluster.
+type Server struct {
+	cluster *Cluster
+	command command
+}
+
+// StartServer installs the manifests, starts the policy-apiserver and returns
+// when kube-apiserver reaches it through the aggregator. As with Start, a server
+// that runs already is kept unless its binary or flags have changed.
+func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Server, error) {
+	port, err := c.port(policyServer, policyServer)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.install(ctx, options.Manifests, port); err != nil {
+		return nil, err
+	}
+	server := &Server{cluster: c, command: command{
+		name:   policyServer,
+		binary: c.binary(policyServer),
+		args: append([]string{
+			"--kubeconfig=" + c.path(policyServer+".kubeconfig"),
+			"--bind-address=" + loopback,
+			fmt.Sprintf("--secure-port=%d", port),
+			"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
+			"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
+			"--embedded-etcd-dir=" + c.path(policyServer),
+		}, options.Args...),
+		ready: func(ctx context.Context) error {
+			return get(ctx, &rest.Config{
+				Host:            fmt.Sprintf("https://%s:%d", loopback, port),
+				TLSClientConfig: rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")},
+			}, "/readyz")
+		},
+	}}
+	return server, server.Start(ctx)
+}
+
+// Start starts the server, on the data it left, and returns when kube-apiserver
+// reaches it. It does nothing while the server runs.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.cluster.ensure(ctx, s.command); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := poll(ctx, s.cluster.available); err != nil {
+		return fmt.Errorf("the server is ready but kube-apiserver does not reach it: %w%s",
+			err, s.cluster.state.Processes[policyServer].logTail())
+	}
+	return nil
+}
+
+// Stop asks the server to end (SIGTERM) and waits until it has.
+func (s *Server) Stop(ctx context.Context) error { return s.process().end(ctx) }
+
+// Kill ends the server without a chance to clean up (SIGKILL).
+func (s *Server) Kill() error { return s.process().kill() }
+
+// Running reports whether the server's process lives.
+func (s *Server) Running() bool { return s.process().alive() }
+
+// LogFile is the path of the server's log.
+func (s *Server) LogFile() string { return s.cluster.LogFile(policyServer) }
+
+func (s *Server) process() *process { return s.cluster.state.Processes[policyServer] }
+
+// install applies the manifests, with the two changes that a server outside the
+// cluster needs: its Service leads to this machine, and its APIService names the
+// port and the authority that the certificate comes from.
+func (c *Cluster) install(ctx context.Context, folder string, port int) error {
+	caBundle, err := os.ReadFile(c.pki(extensionCA + ".crt"))
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		return errors.Join(fmt.Errorf("no manifests in %s", relative(folder)), err)
+	}
+	list := unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
+	for _, file := range files {
+		objects, err := ReadManifest(file)
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			var change map[string]any
+			switch object.GetKind() {
+			case "Service":
+				change = map[string]any{
+					"type":         "ExternalName",
+					"externalName": "localhost",
+					"ports":        []any{map[string]any{"port": int64(port), "protocol": "TCP"}},
+				}
+			case "APIService":
+				change, _, _ = unstructured.NestedMap(object.Object, "spec")
+				change["caBundle"] = caBundle
+				change["service"].(map[string]any)["port"] = int64(port)
+			}
+			if change != nil {
+				object.Object["spec"] = change
+			}
+			list.Items = append(list.Items, object)
+		}
+	}
+	text, err := json.Marshal(list.UnstructuredContent())
+	if err != nil {
+		return err
+	}
+	_, err = c.Kubectl(ctx, bytes.NewReader(text), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	return err
+}
+
+// available fails unless the aggregator says that it reaches the server, and
+// answers `kubectl explain` with the schema it has fetched from there.
+func (c *Cluster) available(ctx context.Context) error {
+	client, err := dynamic.NewForConfig(c.Config())
+	if err != nil {
+		return err
+	}
+	resource := schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
+	service, err := client.Resource(resource).Get(ctx, APIServiceName, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	conditions, _, err := unstructured.NestedSlice(service.Object, "status", "conditions")
+	if err != nil {
+		return err
+	}
+	for _, item := range conditions {
+		condition, _ := item.(map[string]any)
+		if condition["type"] != "Available" {
+			continue
+		}
+		if condition["status"] == "True" {
+			return get(ctx, c.Config(), "/openapi/v3/apis/policy.clusterpedia.io/v1alpha1")
+		}
+		return fmt.Errorf("APIService %s: %v: %v", APIServiceName, condition["reason"], condition["message"])
+	}
+	return fmt.Errorf("APIService %s has no condition yet", APIServiceName)
+}
+
+// Kubectl runs kubectl as the administrator and returns what it printed on
+// stdout; what it printed on stderr is part of the error.
+func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := c.KubectlCommand(ctx, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+// KubectlCommand returns kubectl as the administrator, not started yet.
+func (c *Cluster) KubectlCommand(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.binary("kubectl"), args...)
+	// What kubectl remembers of the API goes with the cluster, not with the user.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "KUBECACHEDIR="+c.path("kubectl-cache"))
+	return cmd
+}
+
+// ReadManifest returns the objects of a YAML file.
+func ReadManifest(file string) ([]unstructured.Unstructured, error) {
+	text, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	var objects []unstructured.Unstructured
+	for decoder := yaml.NewYAMLOrJSONDecoder(text, 4096); ; {
+		var object unstructured.Unstructured
+		switch err := decoder.Decode(&object.Object); {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", relative(file), err)
+		case len(object.Object) > 0:
+			objects = append(objects, object)
+		}
+	}
+}
