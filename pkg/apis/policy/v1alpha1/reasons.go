@@ -55,6 +55,9 @@ const (
 	ReasonReleased = "Released"
 	// ReasonRenamed: nameTemplate renders another name now.
 	ReasonRenamed = "Renamed"
+	// ReasonSourceNotFound: there is no such Source, as far as the one who asks
+	// for a render may know.
+	ReasonSourceNotFound = "SourceNotFound"
 	// ReasonNameFree: no other Source renders the name of this lifecycle.
 	ReasonNameFree = "NameFree"
 )

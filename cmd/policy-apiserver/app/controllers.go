@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/pflag"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/rest"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller"
+)
+
+// ControllerOptions are the flags of the controllers.
+type ControllerOptions struct {
+	// QPS and Burst bound the requests to the host cluster.
+	QPS     float32
+	Burst   int
+	Workers int
+	Lease   controller.Lease
+}
+
+func newControllerOptions() ControllerOptions {
+	return ControllerOptions{
+		QPS:     400,
+		Burst:   800,
+		Workers: 16,
+		Lease: controller.Lease{
+			Namespace:     "clusterpedia-system",
+			Name:          "policy-apiserver",
+			Duration:      10 * time.Second,
+			RenewDeadline: 7 * time.Second,
+			RetryPeriod:   1500 * time.Millisecond,
+		},
+	}
+}
+
+// AddFlags adds the flags of the controllers.
+func (o *ControllerOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS,
+		"The queries per second that the controllers may send to the host cluster.")
+	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst,
+		"The queries that the controllers may send to the host cluster in one burst.")
+	flags.IntVar(&o.Workers, "concurrent-imports", o.Workers,
+		"The number of imports that are worked on at a time.")
+	flags.StringVar(&o.Lease.Namespace, "leader-elect-resource-namespace", o.Lease.Namespace,
+		"The namespace on the host cluster of the Lease that the working replica holds.")
+	flags.StringVar(&o.Lease.Name, "leader-elect-resource-name", o.Lease.Name,
+		"The name of the Lease that the working replica holds.")
+	flags.DurationVar(&o.Lease.Duration, "leader-elect-lease-duration", o.Lease.Duration,
+		"How long the other replicas wait for a working replica that went silent before one takes over.")
+	flags.DurationVar(&o.Lease.RenewDeadline, "leader-elect-renew-deadline", o.Lease.RenewDeadline,
+		"After how long without a renewal of its Lease the working replica stops to work. Less than the lease duration.")
+	flags.DurationVar(&o.Lease.RetryPeriod, "leader-elect-retry-period", o.Lease.RetryPeriod,
+		"How often replicas try to acquire or renew the Lease. Less than the renew deadline.")
+}
+
+// Validate returns all that is wrong with the options.
+func (o *ControllerOptions) Validate() (errs []error) {
+	if o.QPS <= 0 {
+		errs = append(errs, errors.New("--kube-api-qps must be greater than 0"))
+	}
+	if o.Burst <= 0 {
+		errs = append(errs, errors.New("--kube-api-burst must be greater than 0"))
+	}
+	if o.Workers <= 0 {
+		errs = append(errs, errors.New("--concurrent-imports must be greater than 0"))
+	}
+	if o.Lease.Namespace == "" || o.Lease.Name == "" {
+		errs = append(errs, errors.New("--leader-elect-resource-namespace and --leader-elect-resource-name must not be empty"))
+	}
+	if o.Lease.Duration <= o.Lease.RenewDeadline {
+		errs = append(errs, errors.New("--leader-elect-lease-duration must be greater than --leader-elect-renew-deadline"))
+	}
+	// The election adds up to 20 % to each period.
+	if o.Lease.RenewDeadline <= o.Lease.RetryPeriod*12/10 || o.Lease.RetryPeriod <= 0 {
+		errs = append(errs, errors.New("--leader-elect-renew-deadline must be greater than 1.2 times --leader-elect-retry-period, which must be greater than 0"))
+	}
+	return errs
+}
+
+// runner returns what runs beside the API: here, and nowhere else, the
+// controllers are given to the server.
+func (o *ControllerOptions) runner(host *rest.Config) func(ctx context.Context, loopback *rest.Config) {
+	host = rest.CopyConfig(host)
+	host.QPS, host.Burst = o.QPS, o.Burst
+	lease := o.Lease
+	hostname, _ := os.Hostname() // only for people: the rest tells replicas apart
+	lease.Identity = hostname + "_" + uuid.NewString()
+	return func(ctx context.Context, loopback *rest.Config) {
+		err := controller.Run(ctx, controller.Config{Loopback: loopback, Host: host, Workers: o.Workers, Lease: lease})
+		if err != nil {
+			utilruntime.HandleErrorWithContext(ctx, err, "The controllers cannot run")
+		}
+	}
+}

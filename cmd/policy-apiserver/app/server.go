@@ -1,0 +1,116 @@
+// Package app turns the command line into a running server.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
+)
+
+// NewCommand returns the command. It runs until its context ends.
+func NewCommand() *cobra.Command {
+	o := NewOptions()
+	command := &cobra.Command{
+		Use: "policy-apiserver",
+		Long: `The policy-apiserver serves policy.clusterpedia.io to the aggregator of a host
+cluster. Its controllers turn the clusters of multi-cloud platforms, as
+ClusterImportPolicies select them, into PediaClusters.`,
+		Args:    cobra.NoArgs,
+		Version: buildVersion(),
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			// Feature gates count from here on, and the log is among them.
+			if err := o.ServerRun.ComponentGlobalsRegistry.Set(); err != nil {
+				return err
+			}
+			return logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate)
+		},
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := o.Complete(); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			return Run(command.Context(), o)
+		},
+	}
+
+	flags := o.Flags()
+	globalflag.AddGlobalFlags(flags.FlagSet("global"), command.Name(), logs.SkipLoggingConfigurationFlags())
+	flags.FlagSet("global").Bool("version", false, "print the version and quit")
+	for _, set := range flags.FlagSets {
+		command.Flags().AddFlagSet(set)
+	}
+	columns, _, _ := term.GetSize(int(os.Stdout.Fd())) // zero does not wrap
+	cliflag.SetUsageAndHelpFunc(command, flags, columns)
+	return command
+}
+
+// Run serves until ctx ends. The embedded etcd, if there is one, starts first
+// and stops last, so that nothing that was answered is lost.
+func Run(ctx context.Context, o *Options) error {
+	host, err := o.hostConfig()
+	if err != nil {
+		return err
+	}
+
+	if o.embedsEtcd() {
+		member, err := etcd.Start(ctx, o.EmbeddedEtcd)
+		if err != nil {
+			return interrupted(ctx, err)
+		}
+		defer member.Stop()
+		o.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
+
+		var die context.CancelCauseFunc
+		ctx, die = context.WithCancelCause(ctx)
+		defer die(nil)
+		go func() {
+			if err := <-member.Err(); err != nil {
+				die(fmt.Errorf("the embedded etcd died: %w", err))
+			}
+		}()
+	}
+
+	if err := awaitHost(ctx, host, o); err != nil {
+		return interrupted(ctx, err)
+	}
+	config, err := o.Config()
+	if err != nil {
+		return err
+	}
+	config.ExtraConfig.Controllers = o.Controllers.runner(config.GenericConfig.ClientConfig)
+	server, err := config.Complete().New()
+	if err != nil {
+		return err
+	}
+	klog.FromContext(ctx).Info("Serving", "version", buildVersion(), "address", config.GenericConfig.SecureServing.Listener.Addr(), "host", host.Host)
+	if err := server.PrepareRun().RunWithContext(ctx); err != nil {
+		return err
+	}
+	return interrupted(ctx, nil)
+}
+
+// interrupted tells a wanted end, which is no error, from one with a cause.
+func interrupted(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return err
+	case errors.Is(cause, context.Canceled):
+		return nil
+	default:
+		return cause
+	}
+}

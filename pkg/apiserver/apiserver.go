@@ -1,0 +1,89 @@
+// Package apiserver builds the server from its configuration: the API group
+// policy.clusterpedia.io, and beside it a runner for controllers of which the
+// server knows nothing else.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/rest"
+
+	policyrest "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/rest"
+)
+
+// Config is what the server is built from.
+type Config struct {
+	GenericConfig *genericapiserver.RecommendedConfig
+	ExtraConfig   ExtraConfig
+}
+
+// ExtraConfig is what this server has beside every other API server.
+type ExtraConfig struct {
+	// Controllers run while the API is served; nil means none. They get a
+	// client configuration for this server's own API and must return soon
+	// after the context ends. The server's readiness does not depend on them.
+	Controllers func(ctx context.Context, loopback *rest.Config)
+}
+
+type completedConfig struct {
+	generic genericapiserver.CompletedConfig
+	extra   ExtraConfig
+}
+
+// CompletedConfig comes from Complete only.
+type CompletedConfig struct {
+	*completedConfig
+}
+
+// Complete fills in what follows from the rest of the configuration.
+func (c *Config) Complete() CompletedConfig {
+	awaitFrontProxy(c.GenericConfig)
+	return CompletedConfig{&completedConfig{generic: c.GenericConfig.Complete(), extra: c.ExtraConfig}}
+}
+
+// New builds the server. It serves once it is prepared and run.
+func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
+	server, err := c.generic.New("policy-apiserver", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, err
+	}
+	group, err := policyrest.NewAPIGroupInfo(Scheme, Codecs, c.generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.InstallAPIGroup(group); err != nil {
+		return nil, fmt.Errorf("installing the API group: %w", err)
+	}
+	if c.extra.Controllers != nil {
+		if err := addControllers(server, c.extra.Controllers); err != nil {
+			return nil, err
+		}
+	}
+	return server, nil
+}
+
+// addControllers starts the controllers when the API is served and stops them
+// while it still is, so that their last writes succeed. They have a context of
+// their own since that of a post-start hook ends only after the API is gone.
+func addControllers(server *genericapiserver.GenericAPIServer, run func(context.Context, *rest.Config)) error {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+
+	start := func(hook genericapiserver.PostStartHookContext) error {
+		running.Go(func() { run(ctx, hook.LoopbackClientConfig) })
+		return nil
+	}
+	end := func() error {
+		stop()
+		running.Wait()
+		return nil
+	}
+	return errors.Join(
+		server.AddPostStartHook("start-controllers", start),
+		server.AddPreShutdownHook("stop-controllers", end),
+	)
+}

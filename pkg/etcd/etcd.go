@@ -1,0 +1,165 @@
+// Package etcd runs an etcd inside the process, for installations that have
+// none to offer. It is a package of its own, beside the API server and not in
+// it: the server knows storage only by the addresses of an etcd, whoever runs
+// it, and outlives none of its writes because this one is started before it
+// and stopped after it.
+//
+// The member listens on a unix socket in a directory that only its user may
+// enter. On loopback, every local user could read and write what the API
+// guards, since etcd asks for no credentials. Peers are not listened to at all:
+// there are none.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"k8s.io/klog/v2"
+)
+
+const (
+	memberName = "policy-apiserver"
+	socketName = "etcd.sock"
+	// maxSocketPath is what sockaddr_un takes on every system that we build
+	// for: 104 bytes on BSD and macOS, 108 on Linux, each with a final zero.
+	maxSocketPath = 103
+	// defragThresholdMegabytes of free pages are given back at start.
+	defragThresholdMegabytes = 64
+)
+
+// Config says where an embedded etcd keeps its data and how much.
+type Config struct {
+	// Dir is made if it does not exist. One process at a time may use it.
+	Dir string
+	// QuotaBytes caps the size of the database.
+	QuotaBytes int64
+}
+
+// Etcd is a running member.
+type Etcd struct {
+	// Endpoint is the address for clients.
+	Endpoint string
+
+	logLevel  zap.AtomicLevel
+	member    *embed.Etcd
+	lock      *fileutil.LockedFile
+	temporary string // the directory of the socket, if it goes at the end
+	stop      sync.Once
+}
+
+// Start runs a member and returns when it serves. Stop it in any case.
+func Start(ctx context.Context, config Config) (_ *Etcd, err error) {
+	// At its start, etcd warns of how a member with peers should be set up.
+	e := &Etcd{logLevel: zap.NewAtomicLevelAt(zap.ErrorLevel)}
+	defer func() {
+		if err != nil {
+			e.Stop()
+		}
+	}()
+
+	dir, err := filepath.Abs(config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, fileutil.PrivateDirMode); err != nil {
+		return nil, fmt.Errorf("making the directory of the embedded etcd: %w", err)
+	}
+	// etcd would wait for the database of another process without an end.
+	if e.lock, err = fileutil.TryLockFile(filepath.Join(dir, "lock"), os.O_WRONLY|os.O_CREATE, fileutil.PrivateFileMode); err != nil {
+		if errors.Is(err, fileutil.ErrLocked) {
+			return nil, fmt.Errorf("the directory %s of the embedded etcd is in use by another process", dir)
+		}
+		return nil, fmt.Errorf("locking the directory of the embedded etcd: %w", err)
+	}
+	socket, err := e.socketPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("making room for the socket of the embedded etcd: %w", err)
+	}
+	endpoint := url.URL{Scheme: "unix", Path: socket}
+	e.Endpoint = endpoint.String()
+
+	member := memberConfig(dir, endpoint, config.QuotaBytes, newLogger(e.logLevel))
+	if e.member, err = embed.StartEtcd(member); err != nil {
+		return nil, fmt.Errorf("starting the embedded etcd in %s: %w", dir, err)
+	}
+	select {
+	case <-e.member.Server.ReadyNotify():
+		e.logLevel.SetLevel(zap.WarnLevel)
+		klog.FromContext(ctx).Info("Embedded etcd serves", "dir", dir, "endpoint", e.Endpoint)
+		return e, nil
+	case err := <-e.member.Err():
+		return nil, fmt.Errorf("starting the embedded etcd in %s: %w", dir, err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func memberConfig(dir string, endpoint url.URL, quotaBytes int64, logger *zap.Logger) *embed.Config {
+	config := embed.NewConfig()
+	config.Name = memberName
+	config.Dir = dir
+	config.ListenClientUrls = []url.URL{endpoint}
+	config.AdvertiseClientUrls = []url.URL{endpoint}
+	config.ListenPeerUrls = nil
+	config.InitialCluster = config.InitialClusterFromName(memberName)
+	config.EnableGRPCGateway = false
+	config.QuotaBackendBytes = quotaBytes
+	// The API server compacts what is older than --etcd-compaction-interval;
+	// this is for when that is turned off.
+	config.AutoCompactionMode = embed.CompactorModePeriodic
+	config.AutoCompactionRetention = "1h"
+	config.BootstrapDefragThresholdMegabytes = defragThresholdMegabytes
+	config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
+	return config
+}
+
+// socketPath is in a directory of the data directory that only this user may
+// enter, or in a temporary one of that kind if the path would be longer than
+// that of a socket can be.
+func (e *Etcd) socketPath(dir string) (string, error) {
+	parent := filepath.Join(dir, "run")
+	if len(filepath.Join(parent, socketName)) > maxSocketPath {
+		var err error
+		if e.temporary, err = os.MkdirTemp("", "policy-etcd-"); err != nil {
+			return "", err
+		}
+		parent = e.temporary
+	}
+	path := filepath.Join(parent, socketName)
+	if len(path) > maxSocketPath {
+		return "", fmt.Errorf("the paths %s and %s are both too long: set TMPDIR to a shorter one", dir, parent)
+	}
+	if err := os.MkdirAll(parent, fileutil.PrivateDirMode); err != nil {
+		return "", err
+	}
+	return path, os.Chmod(parent, fileutil.PrivateDirMode)
+}
+
+// Err tells of a member that died. It is closed when the member is stopped.
+func (e *Etcd) Err() <-chan error { return e.member.Err() }
+
+// Stop ends the member after the requests that it has begun. Once is enough,
+// more does no harm.
+func (e *Etcd) Stop() { e.stop.Do(e.end) }
+
+func (e *Etcd) end() {
+	// At its end, etcd calls its closed listeners errors.
+	e.logLevel.SetLevel(zap.PanicLevel)
+	if e.member != nil {
+		e.member.Close()
+	}
+	if e.temporary != "" {
+		_ = os.RemoveAll(e.temporary)
+	}
+	if e.lock != nil {
+		_ = e.lock.Close()
+	}
+}

@@ -1,0 +1,42 @@
+package storage
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/printing"
+)
+
+var columns = []metav1.TableColumnDefinition{
+	printing.NameColumn,
+	{Name: "Source", Type: "string", Description: "The type of object that is imported."},
+	{Name: "Selected", Type: "integer", Description: "The number of Sources that the policy selects."},
+	{Name: "Created", Type: "integer", Description: "The number of Sources whose PediaCluster exists."},
+	{Name: "Failed", Type: "integer", Description: "The number of Sources with an error or a conflict."},
+	{Name: "Ready", Type: "string", Description: "Whether every selected Source has what the policy wants for it."},
+	printing.AgeColumn,
+	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the policy is ready, or is not."},
+	{Name: "Message", Type: "string", Priority: 1, Description: "The same in a sentence."},
+}
+
+// tableConvertor prints policies for kubectl get.
+type tableConvertor struct{}
+
+func (tableConvertor) ConvertToTable(_ context.Context, object, tableOptions runtime.Object) (*metav1.Table, error) {
+	return printing.Table(object, tableOptions, columns, cells)
+}
+
+func cells(printed *policy.ClusterImportPolicy, name, age string) []any {
+	source := schema.GroupResource{Group: printed.Spec.Source.Group, Resource: printed.Spec.Source.Resource}
+	counts := printed.Status.Counts
+	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.PolicyReady)
+	return []any{
+		name, source.String(), int64(counts.Selected), int64(counts.Created), int64(counts.Failed),
+		string(ready.Status), age, ready.Reason, ready.Message,
+	}
+}

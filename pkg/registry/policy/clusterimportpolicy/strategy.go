@@ -1,0 +1,172 @@
+// Package clusterimportpolicy holds what is peculiar to the life of a
+// ClusterImportPolicy in storage.
+package clusterimportpolicy
+
+import (
+	"context"
+	"slices"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// Strategy is how policies are created, updated and deleted.
+type Strategy struct {
+	runtime.ObjectTyper
+	names.NameGenerator
+}
+
+var (
+	_ rest.RESTCreateStrategy              = Strategy{}
+	_ rest.RESTUpdateStrategy              = Strategy{}
+	_ rest.RESTDeleteStrategy              = Strategy{}
+	_ rest.GarbageCollectionDeleteStrategy = Strategy{}
+	_ rest.ResetFieldsStrategy             = Strategy{}
+)
+
+// NewStrategy returns the strategy for the types that typer knows.
+func NewStrategy(typer runtime.ObjectTyper) Strategy {
+	return Strategy{ObjectTyper: typer, NameGenerator: names.SimpleNameGenerator}
+}
+
+// NamespaceScoped is false: a policy speaks of the whole host.
+func (Strategy) NamespaceScoped() bool { return false }
+
+// GetResetFields returns the fields that a write of the policy cannot set.
+func (Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{
+		fieldpath.APIVersion(policyv1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(
+			fieldpath.MakePathOrDie("status"),
+		),
+	}
+}
+
+// PrepareForCreate starts the first generation without a status. The finalizer
+// is there from the first write on, so that no deletion can overtake it.
+func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	created := obj.(*policy.ClusterImportPolicy)
+	created.Status = policy.ClusterImportPolicyStatus{}
+	created.Generation = 1
+	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
+		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
+	}
+}
+
+// PrepareForUpdate keeps the status and starts a new generation when the spec
+// means something else.
+func (Strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
+	updated.Status = stored.Status
+	if !apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
+		updated.Generation = stored.Generation + 1
+	}
+}
+
+// Validate checks the structure of a new policy and compiles its templates.
+func (Strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	created := obj.(*policy.ClusterImportPolicy)
+	return withCompilation(validation.ValidateClusterImportPolicy(created), &created.Spec)
+}
+
+// ValidateUpdate checks a changed policy. A spec that stays is not compiled.
+func (Strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
+	errs := validation.ValidateClusterImportPolicyUpdate(updated, stored)
+	if apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
+		return errs
+	}
+	return withCompilation(errs, &updated.Spec)
+}
+
+// withCompilation adds what compilation finds wrong with the fields that errs
+// does not complain of already.
+func withCompilation(errs field.ErrorList, spec *policy.ClusterImportPolicySpec) field.ErrorList {
+	var versioned policyv1alpha1.ClusterImportPolicySpec
+	if err := policyv1alpha1.Convert_policy_ClusterImportPolicySpec_To_v1alpha1_ClusterImportPolicySpec(spec, &versioned, nil); err != nil {
+		return append(errs, field.InternalError(field.NewPath("spec"), err))
+	}
+	reported := sets.New[string]()
+	for _, err := range errs {
+		reported.Insert(err.Field)
+	}
+	_, compileErrs := render.Compile(&versioned)
+	for _, err := range compileErrs {
+		if !reported.Has(err.Field) {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// WarningsOnCreate has none.
+func (Strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+
+// WarningsOnUpdate has none.
+func (Strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// Canonicalize has nothing to do.
+func (Strategy) Canonicalize(runtime.Object) {}
+
+// AllowCreateOnUpdate is false: a PUT needs an object. Server-side apply
+// creates all the same.
+func (Strategy) AllowCreateOnUpdate(context.Context) bool { return false }
+
+// AllowUnconditionalUpdate is true, as for built-in kinds.
+func (Strategy) AllowUnconditionalUpdate(context.Context) bool { return true }
+
+// DefaultGarbageCollectionPolicy keeps the finalizers of the host's garbage
+// collector away: deletion is the business of our own finalizer, which knows
+// of deletionPolicy and suspend.
+func (Strategy) DefaultGarbageCollectionPolicy(context.Context) rest.GarbageCollectionPolicy {
+	return rest.Unsupported
+}
+
+// StatusStrategy is how the status subresource is updated.
+type StatusStrategy struct {
+	Strategy
+}
+
+var (
+	_ rest.RESTUpdateStrategy  = StatusStrategy{}
+	_ rest.ResetFieldsStrategy = StatusStrategy{}
+)
+
+// NewStatusStrategy returns the strategy of the status beside that of the object.
+func NewStatusStrategy(strategy Strategy) StatusStrategy {
+	return StatusStrategy{Strategy: strategy}
+}
+
+// GetResetFields returns the fields that a write of the status cannot set.
+func (StatusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return map[fieldpath.APIVersion]*fieldpath.Set{
+		fieldpath.APIVersion(policyv1alpha1.SchemeGroupVersion.String()): fieldpath.NewSet(
+			fieldpath.MakePathOrDie("metadata"),
+			fieldpath.MakePathOrDie("spec"),
+		),
+	}
+}
+
+// PrepareForUpdate keeps everything but the status.
+func (StatusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
+	updated.Spec = stored.Spec
+	metav1.ResetObjectMetaForStatus(&updated.ObjectMeta, &stored.ObjectMeta)
+}
+
+// ValidateUpdate checks the status.
+func (StatusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return validation.ValidateClusterImportPolicyStatusUpdate(obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy))
+}

@@ -1,0 +1,48 @@
+package pediaclusterlifecycle
+
+import (
+	"context"
+	"errors"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+)
+
+var errSpecIsOurs = errors.New("it is written by the controllers of this server: " +
+	"change the policy instead (labels and annotations of a lifecycle may be changed)")
+
+// AuthorizeCreate refuses a new lifecycle from anybody but this server.
+func AuthorizeCreate(ctx context.Context, obj runtime.Object) error {
+	if byThisServer(ctx) {
+		return nil
+	}
+	name := ""
+	if object, err := meta.Accessor(obj); err == nil {
+		name = object.GetName()
+	}
+	return apierrors.NewForbidden(policy.Resource("pediaclusterlifecycles"), name, errSpecIsOurs)
+}
+
+// AuthorizeUpdate refuses a changed spec from anybody but this server. It is a
+// rest.TransformFunc that changes nothing. A lifecycle that an update would
+// create is a new one.
+func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Object, error) {
+	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
+	if stored.UID != "" && apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
+		return obj, nil
+	}
+	return obj, AuthorizeCreate(ctx, obj)
+}
+
+// byThisServer reports whether the request came through the loopback client,
+// which the controllers use.
+func byThisServer(ctx context.Context) bool {
+	requester, ok := genericapirequest.UserFrom(ctx)
+	return ok && requester.GetName() == user.APIServerUser
+}

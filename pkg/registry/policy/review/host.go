@@ -1,0 +1,57 @@
+package review
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+)
+
+// Host is what is read of the host cluster. It reads with the server's own
+// credentials: whether the caller may see it is asked before.
+type Host interface {
+	// Resolve negotiates the version of a type. The error is a *NotServedError
+	// when the host serves none that would do.
+	Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error)
+	// Get returns nil when there is no such object.
+	Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error)
+	// List returns a page of the objects of all namespaces.
+	List(ctx context.Context, resource schema.GroupVersionResource, options metav1.ListOptions) (*unstructured.UnstructuredList, error)
+}
+
+// NewHost returns the host that the client configuration leads to.
+func NewHost(config *rest.Config) (Host, error) {
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("a client for objects of the host: %w", err)
+	}
+	discoverer, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("a client for the types of the host: %w", err)
+	}
+	return &host{types: &types{discovery: discoverer, nowFunc: time.Now}, objects: objects}, nil
+}
+
+type host struct {
+	*types
+	objects dynamic.Interface
+}
+
+func (h *host) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
+	object, err := h.objects.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return object, err
+}
+
+func (h *host) List(ctx context.Context, resource schema.GroupVersionResource, options metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+	return h.objects.Resource(resource).List(ctx, options)
+}

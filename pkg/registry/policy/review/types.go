@@ -1,0 +1,127 @@
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+)
+
+// typesAge is how long an answer of discovery is good enough. Replicas that do
+// not run the controllers watch nothing of the host.
+const typesAge = 5 * time.Second
+
+// Type is a type that the host serves.
+type Type struct {
+	schema.GroupVersionResource
+	Namespaced bool
+}
+
+// NotServedError says that the host serves a type in none of the versions that
+// would do.
+type NotServedError struct {
+	Resource schema.GroupResource
+	Versions []string // empty when any would do
+	Served   []string // the versions that are served
+}
+
+func (e *NotServedError) Error() string {
+	if len(e.Served) > 0 {
+		return fmt.Sprintf("the host serves %s in version %v, none of %v", e.Resource, e.Served, e.Versions)
+	}
+	return fmt.Sprintf("the host does not serve %s: install what defines it", e.Resource)
+}
+
+type discoverer interface {
+	ServerGroupsAndResourcesWithContext(context.Context) ([]*metav1.APIGroup, []*metav1.APIResourceList, error)
+}
+
+// types negotiates versions, by asking the host which types it serves.
+type types struct {
+	discovery discoverer
+
+	mu      sync.Mutex
+	asked   time.Time
+	served  map[schema.GroupResource]servedType
+	silent  map[string]error // groups whose API server did not answer
+	nowFunc func() time.Time
+}
+
+// servedType is a type in all its versions, the preferred one first.
+type servedType struct {
+	versions   []string
+	namespaced bool
+}
+
+// Resolve negotiates the version of a type as the controllers do: the first of
+// versions that is served, or the one that the host prefers when there are
+// none. The error is a *NotServedError when the host serves none that would do.
+func (t *types) Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.served == nil || t.nowFunc().Sub(t.asked) > typesAge {
+		if err := t.ask(ctx); err != nil {
+			return Type{}, err
+		}
+	}
+	served := t.served[name]
+	if cause, silent := t.silent[name.Group]; silent && len(served.versions) == 0 {
+		return Type{}, fmt.Errorf("the API server of group %q does not answer: %w", name.Group, cause)
+	}
+	wanted := versions
+	if len(wanted) == 0 {
+		wanted = served.versions
+	}
+	for _, version := range wanted {
+		if slices.Contains(served.versions, version) {
+			return Type{GroupVersionResource: name.WithVersion(version), Namespaced: served.namespaced}, nil
+		}
+	}
+	return Type{}, &NotServedError{Resource: name, Versions: versions, Served: served.versions}
+}
+
+func (t *types) ask(ctx context.Context) error {
+	groups, lists, err := t.discovery.ServerGroupsAndResourcesWithContext(ctx)
+	partial := (*discovery.ErrGroupDiscoveryFailed)(nil)
+	if err != nil && !errors.As(err, &partial) {
+		return fmt.Errorf("asking the host which types it serves: %w", err)
+	}
+	t.asked, t.served, t.silent = t.nowFunc(), map[schema.GroupResource]servedType{}, map[string]error{}
+	if partial != nil {
+		for gv, cause := range partial.Groups {
+			t.silent[gv.Group] = cause
+		}
+	}
+	preferred := map[string]string{}
+	for _, group := range groups {
+		preferred[group.Name] = group.PreferredVersion.Version
+	}
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for _, listed := range list.APIResources {
+			// What cannot be watched cannot be imported.
+			if !slices.Contains(listed.Verbs, "list") || !slices.Contains(listed.Verbs, "watch") {
+				continue
+			}
+			name := schema.GroupResource{Group: gv.Group, Resource: listed.Name}
+			served := t.served[name]
+			served.namespaced = listed.Namespaced
+			at := len(served.versions)
+			if gv.Version == preferred[gv.Group] {
+				at = 0
+			}
+			served.versions = slices.Insert(served.versions, at, gv.Version)
+			t.served[name] = served
+		}
+	}
+	return nil
+}
