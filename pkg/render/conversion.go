@@ -41,6 +41,9 @@ type Conversion struct {
 // Condition is an evaluated condition of a policy.
 type Condition struct {
 	Holds bool
+	// Text is what the template rendered, blanks trimmed. It may hold a
+	// credential.
+	Text string
 	// Err says why it could not be evaluated.
 	Err error
 }
@@ -56,8 +59,19 @@ type Inputs struct {
 	Versions []string
 	// Lookup finds references.
 	Lookup Lookup
+	// Given are objects to take for the references of these keys, instead of
+	// looking them up.
+	Given map[string]*unstructured.Unstructured
 	// Env is the clock and chance of the templates.
 	Env engine.Env
+}
+
+// reference returns the object of a resolved reference.
+func (in *Inputs) reference(key string, target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+	if object, ok := in.Given[key]; ok {
+		return object, nil
+	}
+	return in.Lookup(target)
 }
 
 // Convert resolves the references in order, evaluates the conditions and
@@ -80,7 +94,7 @@ func (p *Policy) Convert(in Inputs) Conversion {
 			out.Missing = &MissingReference{Key: ref.key, Target: target}
 			return out
 		}
-		object, err := in.Lookup(target)
+		object, err := in.reference(ref.key, target)
 		if err != nil {
 			out.Err = &LookupError{Key: ref.key, Err: err}
 			return out
@@ -93,9 +107,9 @@ func (p *Policy) Convert(in Inputs) Conversion {
 		data.References[ref.key] = object.Object
 	}
 
-	out.CreationCondition.Holds, out.CreationCondition.Err = p.creationCondition.isTrue(data, in.Env)
+	out.CreationCondition = p.creationCondition.evaluate(data, in.Env)
 	if p.deletionCondition != nil {
-		out.DeletionCondition.Holds, out.DeletionCondition.Err = p.deletionCondition.isTrue(data, in.Env)
+		out.DeletionCondition = p.deletionCondition.evaluate(data, in.Env)
 	}
 
 	text, err := p.template.execute(data, in.Env)

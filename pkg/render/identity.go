@@ -5,17 +5,23 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
 
-// Selects reports whether the selectorTemplate lets the Source through.
+// Selects reports whether labelSelector and selectorTemplate let the Source
+// through.
 func (p *Policy) Selects(source *unstructured.Unstructured) (bool, error) {
+	if !p.labels.Matches(labels.Set(source.GetLabels())) {
+		return false, nil
+	}
 	if p.selector == nil {
 		return true, nil
 	}
-	return p.selector.isTrue(engine.Data{Source: source.Object}, sourceEnv(source))
+	condition := p.selector.evaluate(engine.Data{Source: source.Object}, sourceEnv(source))
+	return condition.Holds, condition.Err
 }
 
 // Name renders the name that the lifecycle and the PediaCluster of the Source

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -13,12 +15,14 @@ import (
 // Policy is the spec of a ClusterImportPolicy with its templates compiled. It
 // is safe for concurrent use. Compile once per generation, not per render.
 type Policy struct {
+	labels            labels.Selector
 	selector          *compiled // nil selects all
 	name              *compiled
 	references        []reference
 	template          *compiled
 	creationCondition *compiled
 	deletionCondition *compiled // nil is never true
+	deletionPolicy    policyv1alpha1.DeletionPolicy
 }
 
 // reference is a compiled reference of a policy.
@@ -43,7 +47,12 @@ type Error struct {
 	Cause *engine.Error
 }
 
-func (e *Error) Error() string { return e.Field + ": " + e.Cause.Error() }
+func (e *Error) Error() string {
+	if e.Cause.Line == 0 { // it concerns what the whole template renders
+		return e.Field + ": " + e.Cause.Message
+	}
+	return e.Field + ": " + e.Cause.Error()
+}
 
 func (e *Error) Unwrap() error { return e.Cause }
 
@@ -66,14 +75,12 @@ func (c *compiled) execute(data engine.Data, env engine.Env) (string, error) {
 	return "", &Error{Field: c.path.String(), Cause: cause}
 }
 
-// isTrue executes a condition: it holds when the text is "true" in any case,
+// evaluate executes a condition: it holds when the text is "true" in any case,
 // blanks around it trimmed.
-func (c *compiled) isTrue(data engine.Data, env engine.Env) (bool, error) {
+func (c *compiled) evaluate(data engine.Data, env engine.Env) Condition {
 	text, err := c.execute(data, env)
-	if err != nil {
-		return false, err
-	}
-	return strings.EqualFold(strings.TrimSpace(text), "true"), nil
+	text = strings.TrimSpace(text)
+	return Condition{Holds: strings.EqualFold(text, "true"), Text: text, Err: err}
 }
 
 // Compile compiles every template of a policy and checks what can be checked
@@ -84,8 +91,10 @@ func Compile(spec *policyv1alpha1.ClusterImportPolicySpec) (*Policy, field.Error
 	c := compiler{}
 	root := field.NewPath("spec")
 	policy := &Policy{
-		selector: c.compile(root.Child("source", "selectorTemplate"), spec.Source.SelectorTemplate, engine.Options{}),
-		name:     c.compile(root.Child("nameTemplate"), spec.NameTemplate, engine.Options{}),
+		labels:         c.labels(root.Child("source", "labelSelector"), spec.Source.LabelSelector),
+		selector:       c.compile(root.Child("source", "selectorTemplate"), spec.Source.SelectorTemplate, engine.Options{}),
+		name:           c.compile(root.Child("nameTemplate"), spec.NameTemplate, engine.Options{}),
+		deletionPolicy: spec.DeletionPolicy,
 	}
 
 	keys := make([]string, 0, len(spec.References))
@@ -122,6 +131,18 @@ func (c *compiler) compile(path *field.Path, text string, opts engine.Options) *
 		return nil
 	}
 	return &compiled{path: path, template: template}
+}
+
+// labels is the selector of a policy; without one, all labels will do.
+func (c *compiler) labels(path *field.Path, selector *metav1.LabelSelector) labels.Selector {
+	if selector == nil {
+		return labels.Everything()
+	}
+	parsed, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		c.errs = append(c.errs, field.Invalid(path, metav1.FormatLabelSelector(selector), err.Error()))
+	}
+	return parsed
 }
 
 // culprit is the line of the template that the error speaks of: a whole

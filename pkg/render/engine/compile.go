@@ -1,0 +1,777 @@
+package engine
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template/parse"
+	"unicode/utf8"
+)
+
+// mainName is the name under which the parser knows the text outside of all
+// definitions.
+const mainName = "template"
+
+// Compile parses a template and checks all that can be checked without data.
+// The error, if there is one, is an *Error.
+func Compile(text string, opts Options) (*Template, error) {
+	t := &Template{text: text, output: opts.Output}
+	if opts.References != nil {
+		t.declared = slices.Clone(opts.References)
+		if t.declared == nil {
+			t.declared = []string{}
+		}
+	}
+	if err := compile(t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func compile(t *Template) (err *Error) {
+	trees, err := parseText(t.text)
+	if err != nil {
+		return err
+	}
+	trials := maxValues
+	c := &compiler{template: t, trees: trees, bodies: map[bodyKey]*body{}, trials: &trials}
+	// The functions below recurse through the parse tree; an error ends the
+	// compilation from wherever it is found, as in package parse itself.
+	defer func() {
+		if p := recover(); p != nil {
+			found, ok := p.(*Error)
+			if !ok {
+				panic(p)
+			}
+			err = found
+		}
+	}()
+	t.main = c.body(mainName, true)
+	// Definitions that nothing calls are checked like all others.
+	names := make([]string, 0, len(trees))
+	for name := range trees {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if c.bodies[bodyKey{name, true}] == nil && c.bodies[bodyKey{name, false}] == nil {
+			c.body(name, false)
+		}
+	}
+	return nil
+}
+
+// parseText parses a template into the trees of its definitions.
+func parseText(text string) (map[string]*parse.Tree, *Error) {
+	if len(text) > maxText {
+		return nil, &Error{Line: 1, Column: 1, LimitExceeded: true, Message: fmt.Sprintf("the template is %d bytes long; at most %d are allowed", len(text), maxText)}
+	}
+	if n := strings.Count(text, "{{"); n > maxActions {
+		return nil, &Error{Line: 1, Column: 1, LimitExceeded: true, Message: fmt.Sprintf("the template has %d actions; at most %d are allowed", n, maxActions)}
+	}
+	trees, err := parseTrees(text)
+	if err != nil {
+		return nil, parseError(text, err)
+	}
+	return trees, nil
+}
+
+func parseTrees(text string) (map[string]*parse.Tree, error) {
+	trees := map[string]*parse.Tree{}
+	tree := parse.New(mainName)
+	// The compiler checks the names of functions, since it has more to say.
+	tree.Mode = parse.SkipFuncCheck
+	_, err := tree.Parse(text, "", "", trees)
+	return trees, err
+}
+
+// compiler holds the state of one compilation.
+type compiler struct {
+	template *Template
+	trees    map[string]*parse.Tree
+	bodies   map[bodyKey]*body
+	// trials is what calls with literals may still cost at compile time.
+	trials *int
+
+	// The rest belongs to the body that is being compiled.
+	name string
+	// scope are the variables that can be seen, the last one first found.
+	scope []scoped
+	slots int
+	// rootVariable says that $ is the root, rootDot that the dot is.
+	rootVariable, rootDot bool
+	nesting               int
+	// conditional says that the expression being compiled may not be evaluated.
+	conditional bool
+}
+
+type scoped struct {
+	name string
+	slot int
+}
+
+// bodyKey tells apart a definition that is called with the root, in which the
+// fields of dot are checked, from the same definition called with anything else.
+type bodyKey struct {
+	name string
+	root bool
+}
+
+func (c *compiler) site(node parse.Node) *site {
+	s := &site{text: &c.template.text, node: node, offset: offsetOf(node)}
+	if c.name != mainName {
+		s.template = c.name
+	}
+	return s
+}
+
+// offsetOf is where a node begins. The parser puts the position of a path with
+// more than one name at its second name.
+func offsetOf(node parse.Node) int {
+	offset := int(node.Position())
+	switch n := node.(type) {
+	case *parse.FieldNode:
+		if len(n.Ident) > 1 {
+			offset -= len(n.Ident[0]) + 1
+		}
+	case *parse.VariableNode:
+		if len(n.Ident) > 1 {
+			offset -= len(n.Ident[0])
+		}
+	case *parse.ChainNode:
+		return offsetOf(n.Node) - parenthesis(n)
+	case *parse.CommandNode:
+		return offsetOf(n.Args[0])
+	case *parse.PipeNode:
+		if len(n.Decl) == 0 && len(n.Cmds) > 0 {
+			return offsetOf(n.Cmds[0])
+		}
+	case *parse.ActionNode:
+		return offsetOf(n.Pipe)
+	}
+	return offset
+}
+
+// parenthesis is 1 if a chain begins with a parenthesis, to which the parser
+// gives no position. White space after it is not looked for.
+func parenthesis(n *parse.ChainNode) int {
+	if n.Node.Type() == parse.NodePipe {
+		return 1
+	}
+	return 0
+}
+
+func (c *compiler) fail(node parse.Node, format string, args ...any) {
+	panic(c.site(node).errorf(format, args...))
+}
+
+// nest guards the recursion of the compiler, and so that of the evaluator.
+func (c *compiler) nest(node parse.Node) func() {
+	if c.nesting++; c.nesting > maxNesting {
+		panic(c.site(node).limit("the template is nested more than %d levels deep", maxNesting))
+	}
+	return func() { c.nesting-- }
+}
+
+// body compiles a definition. It may be asked for while it is being compiled,
+// since templates may call themselves.
+func (c *compiler) body(name string, root bool) *body {
+	key := bodyKey{name, root}
+	if b := c.bodies[key]; b != nil {
+		return b
+	}
+	b := &body{name: name}
+	c.bodies[key] = b
+	outer := *c
+	*c = compiler{
+		template: c.template, trees: c.trees, bodies: c.bodies, trials: c.trials,
+		name: name, scope: []scoped{{"$", 0}}, slots: 1, rootVariable: root, rootDot: root, nesting: outer.nesting,
+	}
+	if tree := c.trees[name]; tree != nil && tree.Root != nil {
+		b.list = c.list(tree.Root)
+	}
+	b.slots = c.slots
+	*c = outer
+	return b
+}
+
+func (c *compiler) list(list *parse.ListNode) []statement {
+	if list == nil {
+		return nil
+	}
+	defer c.nest(list)()
+	var out []statement
+	for _, node := range list.Nodes {
+		if s := c.statement(node); s != nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (c *compiler) statement(node parse.Node) statement {
+	switch n := node.(type) {
+	case *parse.TextNode:
+		return &textStatement{chunk: newChunk(string(n.Text)), at: c.site(n)}
+	case *parse.ActionNode:
+		value := c.pipe(n.Pipe)
+		if len(n.Pipe.Decl) > 0 {
+			return &evalStatement{value, c.site(n.Pipe)}
+		}
+		return &printStatement{value, c.site(n.Pipe)}
+	case *parse.IfNode:
+		return c.branch(&n.BranchNode, false)
+	case *parse.WithNode:
+		return c.branch(&n.BranchNode, true)
+	case *parse.RangeNode:
+		return c.loop(n)
+	case *parse.BreakNode:
+		return jumpStatement(breaking)
+	case *parse.ContinueNode:
+		return jumpStatement(continuing)
+	case *parse.TemplateNode:
+		return c.invocation(n)
+	case *parse.CommentNode:
+		return nil
+	}
+	c.fail(node, "this action is not known here")
+	return nil
+}
+
+// scoped compiles something and forgets the variables it declared.
+func (c *compiler) scoped(compile func()) {
+	scope, dot := len(c.scope), c.rootDot
+	compile()
+	c.scope, c.rootDot = c.scope[:scope], dot
+}
+
+func (c *compiler) branch(n *parse.BranchNode, setsDot bool) statement {
+	s := &ifStatement{setsDot: setsDot, at: c.site(n.Pipe)}
+	c.scoped(func() {
+		s.condition = c.pipe(n.Pipe)
+		c.scoped(func() {
+			c.rootDot = c.rootDot && !setsDot || setsDot && c.isRoot(n.Pipe)
+			s.list = c.list(n.List)
+		})
+		c.scoped(func() { s.other = c.list(n.ElseList) })
+	})
+	return s
+}
+
+// isRoot says whether a pipeline is nothing but the root.
+func (c *compiler) isRoot(pipe *parse.PipeNode) bool {
+	if pipe == nil || len(pipe.Cmds) != 1 || len(pipe.Cmds[0].Args) != 1 {
+		return false
+	}
+	switch n := pipe.Cmds[0].Args[0].(type) {
+	case *parse.DotNode:
+		return c.rootDot
+	case *parse.VariableNode:
+		return c.rootVariable && len(n.Ident) == 1 && n.Ident[0] == "$"
+	}
+	return false
+}
+
+func (c *compiler) loop(n *parse.RangeNode) statement {
+	s := &rangeStatement{key: -1, item: -1, at: c.site(n.Pipe)}
+	c.scoped(func() {
+		s.over = c.commands(n.Pipe)
+		if v, ok := s.over.(constant); ok {
+			if count, ok := wholeNumber(v.value); ok && count > maxSteps {
+				panic(s.at.limit("%s", errSteps))
+			}
+		}
+		for i, v := range n.Pipe.Decl {
+			slot := c.target(v, n.Pipe.IsAssign)
+			if i == 0 && len(n.Pipe.Decl) == 2 {
+				s.key = slot
+			} else {
+				s.item = slot
+			}
+		}
+		c.scoped(func() {
+			c.rootDot = false
+			s.list = c.list(n.List)
+		})
+		c.scoped(func() { s.other = c.list(n.ElseList) })
+	})
+	return s
+}
+
+func (c *compiler) invocation(n *parse.TemplateNode) statement {
+	if c.trees[n.Name] == nil {
+		var defined []string
+		for name := range c.trees {
+			if name != mainName {
+				defined = append(defined, fmt.Sprintf("%q", name))
+			}
+		}
+		slices.Sort(defined)
+		c.fail(n, "there is no template %q; defined are: %s", n.Name, list(defined))
+	}
+	s := &templateStatement{at: c.site(n)}
+	if n.Pipe == nil {
+		s.body = c.body(n.Name, false)
+		return s
+	}
+	if c.isRoot(n.Pipe) && len(n.Pipe.Decl) == 0 {
+		s.dot, s.body = constant{root{}}, c.body(n.Name, true)
+		return s
+	}
+	s.dot = c.pipe(n.Pipe)
+	s.body = c.body(n.Name, false)
+	return s
+}
+
+// target returns the slot that a declaration or an assignment writes to.
+func (c *compiler) target(v *parse.VariableNode, assign bool) int {
+	name := v.Ident[0]
+	switch {
+	case name == "$":
+		c.fail(v, "$ cannot be changed")
+	case len(v.Ident) > 1:
+		c.fail(v, "only whole variables can be declared or assigned; use set to change a dict")
+	case assign:
+		return c.lookup(v)
+	}
+	slot := c.slots
+	c.slots++
+	c.scope = append(c.scope, scoped{name, slot})
+	return slot
+}
+
+func (c *compiler) lookup(v *parse.VariableNode) int {
+	for i := len(c.scope) - 1; i >= 0; i-- {
+		if c.scope[i].name == v.Ident[0] {
+			return c.scope[i].slot
+		}
+	}
+	c.fail(v, "the variable %s is not declared here; its declaration is in another branch", v.Ident[0])
+	return 0
+}
+
+// pipe compiles a pipeline with its declarations.
+func (c *compiler) pipe(pipe *parse.PipeNode) expression {
+	value := c.commands(pipe)
+	for _, v := range pipe.Decl {
+		if c.conditional {
+			c.fail(v, "a variable cannot be declared or assigned in an argument of and and or, which may not be evaluated")
+		}
+		value = &declaration{value, c.target(v, pipe.IsAssign)}
+	}
+	return value
+}
+
+// commands compiles a pipeline without its declarations.
+func (c *compiler) commands(pipe *parse.PipeNode) expression {
+	defer c.nest(pipe)()
+	var value expression
+	for i, command := range pipe.Cmds {
+		if i > maxNesting {
+			panic(c.site(command).limit("the pipeline has more than %d stages", maxNesting))
+		}
+		value = c.command(command, value)
+	}
+	return value
+}
+
+// command compiles one stage of a pipeline. Piped is the stage before it.
+func (c *compiler) command(command *parse.CommandNode, piped expression) expression {
+	first, args := command.Args[0], command.Args[1:]
+	switch n := first.(type) {
+	case *parse.IdentifierNode:
+		return c.call(command, n, args, piped)
+	case *parse.FieldNode, *parse.VariableNode, *parse.ChainNode:
+		if len(args) == 0 && piped == nil {
+			return c.operand(first)
+		}
+		return c.method(command, first, args, piped)
+	case *parse.NilNode:
+		c.fail(n, "nil stands for nothing that could be printed or tested")
+	}
+	if len(args) > 0 || piped != nil {
+		c.fail(first, "%s is not a function and cannot be given arguments", shorten(first.String()))
+	}
+	return c.operand(first)
+}
+
+// method compiles a path that is given arguments: its last name is a method.
+func (c *compiler) method(command *parse.CommandNode, node parse.Node, args []parse.Node, piped expression) expression {
+	e, ok := c.operand(node).(*fieldPath)
+	if !ok {
+		c.fail(node, "%s is not a function and cannot be given arguments", shorten(node.String()))
+	}
+	e.args, e.piped = c.arguments(args, piped), piped != nil
+	e.at = c.site(command)
+	return e
+}
+
+func (c *compiler) arguments(args []parse.Node, piped expression) []expression {
+	out := make([]expression, 0, len(args)+1)
+	for _, arg := range args {
+		out = append(out, c.operand(arg))
+	}
+	if piped != nil {
+		out = append(out, piped)
+	}
+	return out
+}
+
+// operand compiles what stands for one value.
+func (c *compiler) operand(node parse.Node) expression {
+	switch n := node.(type) {
+	case *parse.DotNode:
+		if c.rootDot {
+			return rootExpression{c.site(n)}
+		}
+		return dotExpression{}
+	case *parse.NilNode:
+		return constant{nil}
+	case *parse.BoolNode:
+		return constant{n.True}
+	case *parse.StringNode:
+		return constant{n.Text}
+	case *parse.NumberNode:
+		return c.number(n)
+	case *parse.IdentifierNode:
+		return c.call(n, n, nil, nil)
+	case *parse.PipeNode:
+		return c.pipe(n)
+	case *parse.FieldNode:
+		if c.rootDot {
+			return c.rootPath(n, "", n.Ident)
+		}
+		return &fieldPath{base: dotExpression{}, path: n.Ident, prefix: ".", at: c.site(n)}
+	case *parse.VariableNode:
+		slot := c.lookup(n)
+		if slot == 0 && c.rootVariable {
+			if len(n.Ident) == 1 {
+				return rootExpression{c.site(n)}
+			}
+			return c.rootPath(n, "$", n.Ident[1:])
+		}
+		if len(n.Ident) == 1 {
+			return variable(slot)
+		}
+		return &fieldPath{base: variable(slot), path: n.Ident[1:], prefix: n.Ident[0], at: c.site(n)}
+	case *parse.ChainNode:
+		if n.Node.Type() == parse.NodeNil {
+			c.fail(n, "nil has no fields")
+		}
+		return &fieldPath{base: c.operand(n.Node), path: n.Field, prefix: shorten(parenthesised(n.Node)), at: c.site(n)}
+	}
+	c.fail(node, "this cannot stand here")
+	return nil
+}
+
+func parenthesised(node parse.Node) string {
+	if node.Type() == parse.NodePipe {
+		return "(" + node.String() + ")"
+	}
+	return node.String()
+}
+
+// rootPath compiles a path that begins at the root, and checks its beginning.
+func (c *compiler) rootPath(node parse.Node, prefix string, names []string) expression {
+	at := c.site(node)
+	switch names[0] {
+	case "source":
+		return &objectPath{path: names[1:], prefix: prefix + ".source", at: at}
+	case "references":
+		if c.template.declared == nil {
+			panic(at.errorf(".references cannot be used here; there is only .source"))
+		}
+		if len(names) == 1 {
+			return referencesExpression{at}
+		}
+		c.checkReference(node, names[1])
+		return &objectPath{reference: names[1], path: names[2:], prefix: prefix + ".references." + names[1], at: at}
+	}
+	has := ".source"
+	if c.template.declared != nil {
+		has += " and .references"
+	}
+	panic(at.errorf("there is no %s.%s; a template has %s", prefix, names[0], has))
+}
+
+func (c *compiler) checkReference(node parse.Node, key string) {
+	if slices.Contains(c.template.declared, key) {
+		return
+	}
+	c.fail(node, "no reference with key %q can be used here; there are: %s", key, list(c.template.declared))
+}
+
+// number compiles a number literal. As in text/template, its syntax says
+// whether it is a whole number.
+func (c *compiler) number(n *parse.NumberNode) expression {
+	isRune := strings.HasPrefix(n.Text, "'")
+	isHex := len(n.Text) > 2 && n.Text[0] == '0' && (n.Text[1] == 'x' || n.Text[1] == 'X') && !strings.ContainsAny(n.Text, "pP")
+	switch {
+	case strings.HasSuffix(n.Text, "i") && !isRune:
+		c.fail(n, "complex numbers cannot be used here")
+	case n.IsFloat && !isRune && !isHex && strings.ContainsAny(n.Text, ".eEpP"):
+		return constant{n.Float64}
+	case n.IsInt && int64(int(n.Int64)) == n.Int64:
+		return constant{int(n.Int64)}
+	}
+	c.fail(n, "%s is too large for a whole number", n.Text)
+	return nil
+}
+
+// call compiles a function call. It checks the name, the number of arguments,
+// and whatever literals tell about the rest.
+func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []parse.Node, piped expression) expression {
+	name := ident.Ident
+	at := c.site(node)
+	if name == "and" || name == "or" {
+		if len(args) == 0 && piped == nil {
+			c.fail(node, "%s needs at least one argument", name)
+		}
+		// A declaration in an argument that is skipped would be neither made
+		// nor missing, and no reader could tell which.
+		conditional := c.conditional
+		c.conditional = true
+		e := &logic{args: c.arguments(args, piped), until: name == "or", piped: piped != nil, at: at}
+		c.conditional = conditional
+		return e
+	}
+	f := functions[name]
+	if f == nil {
+		if advice, ok := removed[name]; ok {
+			c.fail(ident, "the function %s cannot be used in a template: %s", name, advice)
+		}
+		c.fail(ident, "there is no function %q%s", name, suggestion(name))
+	}
+	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: at}
+	if n := len(e.args); n < len(f.params) || n > len(f.params) && f.rest == noKind || n < f.atLeast {
+		c.fail(node, "%s takes %s, not %d: %s", name, f.arity(), n, f.usage)
+	}
+	if f.mutates {
+		c.template.mutates = true
+	}
+	c.checkLiterals(node, e)
+	if f.prepare != nil {
+		if pattern, ok := e.args[0].(constant); ok {
+			prepared, err := f.prepare(pattern.value)
+			if err != nil {
+				panic(c.site(argumentNode(node, args, 0)).fill(err))
+			}
+			e.prepared = prepared
+		}
+	}
+	c.checkKey(f, e, args)
+	return e
+}
+
+func argumentNode(node parse.Node, args []parse.Node, i int) parse.Node {
+	if i < len(args) {
+		return args[i]
+	}
+	return node
+}
+
+// checkLiterals finds literals of a wrong type. If all arguments are literals
+// it also makes the call once, to find results over the limits.
+func (c *compiler) checkLiterals(node parse.Node, e *call) {
+	args := make([]any, len(e.args))
+	for i, arg := range e.args {
+		literal, ok := arg.(constant)
+		if !ok {
+			args = nil
+			continue
+		}
+		kind := e.function.rest
+		if i < len(e.function.params) {
+			kind = e.function.params[i]
+		}
+		if _, ok := convert(literal.value, kind); !ok {
+			c.fail(node, "argument %d of %s must be %s, and is %s: %s", i+1, e.function.name, kind, describe(literal.value), e.function.usage)
+		}
+		if args != nil {
+			args[i] = literal.value
+		}
+	}
+	if args == nil || e.function.impure || *c.trials < 0 {
+		return
+	}
+	r := newRun(c.template, Data{}, Env{})
+	if err := tryCall(r, e, args); err != nil && err.LimitExceeded {
+		panic(e.at.fill(err))
+	}
+	*c.trials -= maxSteps - r.steps + maxValues - r.values
+}
+
+// tryCall calls a function outside of any execution.
+func tryCall(r *run, e *call, args []any) (err *Error) {
+	defer func() {
+		// What panics on these literals does so again when it is executed,
+		// which is where text/template reports it, too.
+		_ = recover()
+	}()
+	_, err = e.function.apply(r, e, args)
+	return err
+}
+
+// checkKey checks a literal key that is looked up in .references.
+func (c *compiler) checkKey(f *function, e *call, args []parse.Node) {
+	if f.name != "index" && f.name != "get" && f.name != "hasKey" || len(e.args) < 2 {
+		return
+	}
+	if _, ok := e.args[0].(referencesExpression); !ok {
+		return
+	}
+	if key, ok := e.args[1].(constant); ok {
+		if name, ok := key.value.(string); ok {
+			c.checkReference(argumentNode(args[0], args, 1), name)
+		}
+	}
+}
+
+var (
+	parserPrefix = regexp.MustCompile(`^template: template:(\d+): (?s:(.*))$`)
+	parserSuffix = regexp.MustCompile(` in action started at template:\d+$| started at template:\d+$`)
+	blockAction  = regexp.MustCompile(`\{\{(?:-[ \t\r\n])?[ \t\r\n]*(if|range|with|define|block|end|/\*)\b?`)
+	quotedToken  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+)
+
+// parseError makes an error of the parser a message with a place. The parser
+// tells the line only. The column comes from an observation: the parser stops
+// at its culprit, so the shortest beginning of the text that still gives the
+// same message ends with the culprit. Errors that speak of an unexpected end
+// have their culprit where the unfinished thing begins.
+func parseError(text string, err error) *Error {
+	message := parserMessage(err)
+	switch {
+	case strings.HasPrefix(message, "unexpected EOF"):
+		return unfinished(text)
+	case strings.HasPrefix(message, "unclosed action"), strings.HasPrefix(message, "unterminated"), strings.HasPrefix(message, "unclosed comment"), strings.HasPrefix(message, "comment ends before"):
+		offset := lastOpening(text, err)
+		line, column := position(text, offset)
+		expression, _, _ := strings.Cut(text[offset:], "\n")
+		return &Error{Line: line, Column: column, Expression: shorten(expression), Message: message + ": the action that begins here does not end with }}"}
+	}
+	short, long := 0, len(text)
+	for short < long {
+		middle := (short + long) / 2
+		if _, err := parseTrees(text[:middle]); err != nil && parserMessage(err) == message {
+			long = middle
+		} else {
+			short = middle + 1
+		}
+	}
+	offset := culprit(text[:long], message)
+	line, column := position(text, offset)
+	return &Error{Line: line, Column: column, Expression: shorten(text[offset:long]), Message: message}
+}
+
+// culprit returns the offset of the token that text ends with.
+func culprit(text, message string) int {
+	if offset := strings.LastIndex(text, "{{"); offset >= 0 && strings.Contains(message, "{{") {
+		return offset
+	}
+	for _, quoted := range quotedToken.FindAllString(message, -1) {
+		token := strings.Trim(quoted, `"`)
+		if token != "" && strings.HasSuffix(text, token) {
+			return len(text) - len(token)
+		}
+	}
+	_, width := utf8.DecodeLastRuneInString(text)
+	return len(text) - width
+}
+
+func parserMessage(err error) string {
+	message := err.Error()
+	if m := parserPrefix.FindStringSubmatch(message); m != nil {
+		message = m[2]
+	}
+	return strings.TrimPrefix(parserSuffix.ReplaceAllString(message, ""), "template: ")
+}
+
+// unfinished finds the block that has no {{end}}.
+func unfinished(text string) *Error {
+	var open [][]int
+	for _, m := range blockAction.FindAllStringSubmatchIndex(text, -1) {
+		switch word := text[m[2]:m[3]]; {
+		case word == "end" && len(open) > 0:
+			open = open[:len(open)-1]
+		case word != "end" && word != "/*":
+			open = append(open, m)
+		}
+	}
+	e := &Error{Message: "the template ends before a block that it begins: an {{end}} is missing"}
+	offset := len(text)
+	if len(open) > 0 {
+		m := open[len(open)-1]
+		offset = m[0]
+		e.Message = fmt.Sprintf("this {{%s}} has no {{end}}", text[m[2]:m[3]])
+		e.Expression = shorten(firstAction(text[offset:]))
+	}
+	e.Line, e.Column = position(text, offset)
+	return e
+}
+
+func firstAction(text string) string {
+	if end := strings.Index(text, "}}"); end >= 0 {
+		return text[:end+2]
+	}
+	return text
+}
+
+// lastOpening finds where the action begins that the parser could not end.
+func lastOpening(text string, err error) int {
+	m := parserPrefix.FindStringSubmatch(err.Error())
+	end := len(text)
+	if m != nil {
+		var line int
+		fmt.Sscan(m[1], &line)
+		for offset := 0; line > 0; line-- {
+			next := strings.IndexByte(text[offset:], '\n')
+			if next < 0 {
+				end = len(text)
+				break
+			}
+			offset += next + 1
+			end = offset
+		}
+	}
+	if offset := strings.LastIndex(text[:end], "{{"); offset >= 0 {
+		return offset
+	}
+	return max(strings.LastIndex(text, "{{"), 0)
+}
+
+// suggestion names the function whose name is nearest to an unknown one.
+func suggestion(name string) string {
+	best, distance := "", 1+len(name)/3
+	for _, f := range Functions() {
+		if d := editDistance(strings.ToLower(name), strings.ToLower(f.Name)); d < distance {
+			best, distance = f.Name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance counts the letters to insert, remove or replace.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+var logicFunctions = []*function{
+	// The compiler gives and and or nodes of their own, so that they stop at
+	// the argument that decides; these two are here to be listed.
+	define("and X...", "Returns the first argument that is false, or the last. Arguments after the first false one are not evaluated.", withAll(anyKind, 1, nil)),
+	define("or X...", "Returns the first argument that is true, or the last. Arguments after the first true one are not evaluated.", withAll(anyKind, 1, nil)),
+	define("not X", "Is true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
+	define("eq X Y...", "Is true if X equals one of the others. Absent equals an empty string and nothing else.", &function{
+		params: []kind{anyKind, anyKind}, rest: anyKind,
+		call: func(_ *run, _ *call, args []any) (any, *Error) {
+			for _, other := range args[1:] {
+				if same, err := equal(args[0], other); err != nil || same {
+					return same, err
+				}
+			}
+			return false, nil
+		},
+	}),
+	define("ne X Y", "Is true if X does not equal Y.", with2(func(_ *run, x, y any) (any, *Error) {
+		same, err := equal(x, y)
+		return !same, err
+	})),
+	define("lt X Y", "Is true if X is less than Y. Both are numbers, or both are strings.", ordered(func(n int) bool { return n < 0 })),
+	define("le X Y", "Is true if X is not greater than Y.", ordered(func(n int) bool { return n <= 0 })),
+	define("gt X Y", "Is true if X is greater than Y.", ordered(func(n int) bool { return n > 0 })),
+	define("ge X Y", "Is true if X is not less than Y.", ordered(func(n int) bool { return n >= 0 })),
+	define("default FALLBACK X", "Returns X, or FALLBACK if X is false, zero, empty or absent.", &function{
+		params: []kind{anyKind}, rest: anyKind,
+		call: func(_ *run, _ *call, args []any) (any, *Error) {
+			if len(args) < 2 || !truth(args[1]) {
+				return args[0], nil
+			}
+			return args[1], nil
+		},
+	}),
+	define("empty X", "Is true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
+	define("coalesce X...", "Returns the first argument that is not empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
+		for _, x := range args {
+			if truth(x) {
+				return x, nil
+			}
+		}
+		return nil, nil
+	})),
+	define("all X...", "Is true if no argument is empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
+		for _, x := range args {
+			if !truth(x) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})),
+	define("any X...", "Is true if an argument is not empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
+		for _, x := range args {
+			if truth(x) {
+				return true, nil
+			}
+		}
+		return false, nil
+	})),
+	define("ternary X Y CONDITION", "Returns X if CONDITION is true, and Y if it is false.", on3(func(x, y any, condition bool) any {
+		if condition {
+			return x
+		}
+		return y
+	})),
+	define("fail MESSAGE", "Ends the execution with an error. The message is shown if it is a literal, and withheld if it may have been built from values.",
+		(&function{params: []kind{textKind}, call: fail}).atRun()),
+}
+
+func ordered(holds func(int) bool) *function {
+	return with2(func(_ *run, x, y any) (any, *Error) {
+		n, err := order(x, y)
+		return holds(n), err
+	})
+}
+
+// fail shows its message only if it is a literal. Anything else may have been
+// built from values of a Secret, and errors end up in conditions and events.
+func fail(_ *run, e *call, args []any) (any, *Error) {
+	if _, literal := e.args[0].(constant); literal {
+		return nil, problem("%s", args[0])
+	}
+	return nil, problem("the template failed on purpose; its message is not shown, because it was built from values")
+}
+
+var typeFunctions = []*function{
+	define("typeOf X", "Returns the name of the type of X in Go.", on1(func(x any) string { return fmt.Sprintf("%T", x) })),
+	define("typeIs TYPE X", "Is true if TYPE is the type of X.", on2(func(t string, x any) bool { return t == fmt.Sprintf("%T", x) })),
+	define("typeIsLike TYPE X", "Is true if TYPE is the type of X, or of what X points to.", on2(func(t string, x any) bool {
+		return t == strings.TrimPrefix(fmt.Sprintf("%T", x), "*") || t == fmt.Sprintf("%T", x)
+	})),
+	define("kindOf X", "Returns the kind of X in Go: string, map, slice, bool, int, int64, float64, or invalid if it is absent.", on1(kindName)),
+	define("kindIs KIND X", "Is true if KIND is the kind of X.", on2(func(k string, x any) bool { return k == kindName(x) })),
+	define("deepEqual X Y", "Is true if X and Y are equal, whatever they hold.", with2(func(r *run, x, y any) (any, *Error) {
+		return r.deepEqual(x, y)
+	})),
+	define("deepCopy X", "Returns a copy of X with copies of all it holds.", with1(deepCopy)),
+	define("mustDeepCopy X", "Is deepCopy.", with1(deepCopy)),
+}
+
+func kindName(x any) string { return reflect.ValueOf(x).Kind().String() }
+
+func deepCopy(r *run, x any) (any, *Error) { return r.copyValue(x) }
+
+var printFunctions = []*function{
+	define("print X...", "Returns the arguments as one string, with a space between two that are not strings.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
+		return r.sprint(args, fmt.Sprint)
+	})),
+	define("println X...", "Returns the arguments as one string with spaces between them and a line break at the end.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
+		return r.sprint(args, fmt.Sprintln)
+	})),
+	define("printf FORMAT X...", "Formats the arguments as Printf of Go does. Widths and precisions go up to 1000, and %p is refused.", &function{
+		params: []kind{textKind}, rest: anyKind,
+		call: func(r *run, _ *call, args []any) (any, *Error) { return r.sprintf(arg[string](args, 0), args[1:]) },
+	}),
+	define("cat X...", "Joins the arguments with spaces.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
+		var parts []string
+		for _, x := range args {
+			if x == nil {
+				continue
+			}
+			s, err := r.text(x)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, s)
+		}
+		return r.join(" ", parts)
+	})),
+	define("toString X", "Returns X as a string.", with1(func(r *run, x any) (any, *Error) { return r.text(x) })),
+	define("quote X...", "Puts each argument into double quotes and escapes it.", withAll(anyKind, 0, quote)),
+	define("squote X...", "Puts each argument into single quotes.", withAll(anyKind, 0, squote)),
+	define("len X", "Returns the length of a string, list or map.", with1(func(_ *run, x any) (any, *Error) {
+		switch v := x.(type) {
+		case nil:
+			return 0, nil
+		case string:
+			return len(v), nil
+		case []any:
+			return len(v), nil
+		case map[string]any:
+			return len(v), nil
+		}
+		return nil, problem("strings, lists and maps have a length; this is %s", describe(x))
+	})),
+}
+
+// printed is a value that is printed as text, but is not text: fmt.Sprint puts
+// a space between two operands that are no strings.
+type printed struct{ text string }
+
+func (p printed) String() string { return p.text }
+
+func (r *run) sprint(args []any, print func(...any) string) (any, *Error) {
+	operands := make([]any, len(args))
+	for i, x := range args {
+		switch v := x.(type) {
+		case nil:
+			operands[i] = ""
+		case map[string]any, []any:
+			text, err := r.text(v)
+			if err != nil {
+				return nil, err
+			}
+			operands[i] = printed{text}
+		default:
+			operands[i] = x
+		}
+	}
+	return r.result(print(operands...))
+}
+
+// maxWidth is the greatest width and precision of printf.
+const maxWidth = 1000
+
+// sprintf reads the format before it is used, since a few letters can ask for
+// megabytes of padding: it finds out how large the result can get, refuses what
+// is over the limits or not repeatable, and gives absent arguments the value
+// that their verb expects.
+func (r *run) sprintf(format string, args []any) (any, *Error) {
+	args = append([]any(nil), args...)
+	bound := len(format)
+	sizes := make([]size, len(args))
+	for i, x := range args {
+		var err *Error
+		if sizes[i], err = r.measure(x); err != nil {
+			return nil, err
+		}
+		// An argument that no verb takes is appended to the result.
+		bound += 4*sizes[i].bytes + 64*sizes[i].nodes
+	}
+	next := 0
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' {
+			continue
+		}
+		i++
+		flags, padding := "", 0
+		for ; i < len(format) && strings.IndexByte("+-# 0123456789.*[]", format[i]) >= 0; i++ {
+			switch c := format[i]; {
+			case c == '[':
+				end := strings.IndexByte(format[i:], ']')
+				if end < 0 {
+					continue
+				}
+				n := 0
+				if _, err := fmt.Sscanf(format[i+1:i+end], "%d", &n); err == nil && n >= 1 {
+					next = n - 1
+				}
+				i += end
+			case c == '*':
+				if next < len(args) {
+					n, ok := wholeNumber(args[next])
+					if args[next] == nil {
+						args[next] = 0
+					}
+					if ok && (n > maxWidth || n < -maxWidth) {
+						return nil, limit("a width of %d is too much for printf; at most %d is allowed", n, maxWidth)
+					}
+					if ok {
+						args[next] = int(n)
+						padding += int(max(n, -n))
+					}
+				}
+				next++
+			case '1' <= c && c <= '9' || c == '0' && i > 0 && '0' <= format[i-1] && format[i-1] <= '9':
+				n := 0
+				for ; i < len(format) && '0' <= format[i] && format[i] <= '9'; i++ {
+					if n = 10*n + int(format[i]-'0'); n > maxWidth {
+						return nil, limit("a width of more than %d is too much for printf", maxWidth)
+					}
+				}
+				i--
+				padding += n
+			default:
+				flags += string(c)
+			}
+		}
+		if i >= len(format) {
+			break
+		}
+		verb := format[i]
+		if verb == '%' {
+			continue
+		}
+		if verb == 'p' {
+			return nil, problem("%%p prints addresses, which differ at each execution")
+		}
+		if next < 0 || next >= len(args) {
+			bound += 32
+			next++
+			continue
+		}
+		x := args[next]
+		switch {
+		case x == nil:
+			args[next] = zeroFor(verb)
+		case sizes[next].opaque && !(strings.IndexByte("vs", verb) >= 0 && !strings.ContainsAny(flags, "#+") && isOpaque(x)):
+			args[next] = stringified(x)
+		}
+		bound += padding + 6*sizes[next].bytes + (64+padding)*sizes[next].nodes
+		if bound > r.values || bound < 0 {
+			return nil, limit("%s", errValues)
+		}
+		next++
+	}
+	if bound > r.values {
+		return nil, limit("%s", errValues)
+	}
+	return r.result(fmt.Sprintf(format, args...))
+}
+
+// zeroFor is the zero value of the type that a verb formats.
+func zeroFor(verb byte) any {
+	switch verb {
+	case 'd', 'b', 'o', 'O', 'c', 'U':
+		return 0
+	case 'e', 'E', 'f', 'F', 'g', 'G':
+		return 0.0
+	case 't':
+		return false
+	}
+	return ""
+}
+
+func isOpaque(x any) bool {
+	switch x.(type) {
+	case time.Time, *semver.Version:
+		return true
+	}
+	return false
+}
+
+// stringified replaces times and versions by their text. Most verbs would look
+// into them, and print addresses.
+func stringified(x any) any {
+	switch v := x.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = stringified(item)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, item := range v {
+			out[key] = stringified(item)
+		}
+		return out
+	}
+	if isOpaque(x) {
+		return fmt.Sprint(x)
+	}
+	return x
+}

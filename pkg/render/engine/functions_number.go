@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+type (
+	fromAny[R any]  = func(any) R
+	fromAnys[R any] = func(...any) R
+	fromMore[R any] = func(any, ...any) R
+)
+
+var numberFunctions = aliases([]*function{
+	define("add X...", "Adds whole numbers.", onAll(lib[fromAnys[int64]]("add"))),
+	define("add1 X", "Adds 1 to a whole number.", on1(lib[fromAny[int64]]("add1"))),
+	define("sub X Y", "Subtracts whole numbers.", on2(lib[func(a, b any) int64]("sub"))),
+	define("mul X Y...", "Multiplies whole numbers.", on1All(lib[fromMore[int64]]("mul"))),
+	define("div X Y", "Divides whole numbers, rounding towards zero.", with2(func(_ *run, x, y any) (any, *Error) {
+		if lib[fromAny[int64]]("int64")(y) == 0 {
+			return nil, problem("a number cannot be divided by zero")
+		}
+		return lib[func(a, b any) int64]("div")(x, y), nil
+	})),
+	define("mod X Y", "Returns the remainder of a division of whole numbers.", with2(func(_ *run, x, y any) (any, *Error) {
+		if lib[fromAny[int64]]("int64")(y) == 0 {
+			return nil, problem("a number cannot be divided by zero")
+		}
+		return lib[func(a, b any) int64]("mod")(x, y), nil
+	})),
+	define("max X Y...", "Returns the greatest whole number.", on1All(lib[fromMore[int64]]("max"))),
+	define("min X Y...", "Returns the least whole number.", on1All(lib[fromMore[int64]]("min"))),
+	define("addf X...", "Adds numbers.", onAll(lib[fromAnys[float64]]("addf"))),
+	define("add1f X", "Adds 1 to a number.", on1(lib[fromAny[float64]]("add1f"))),
+	define("subf X Y...", "Subtracts numbers.", on1All(lib[fromMore[float64]]("subf"))),
+	define("mulf X Y...", "Multiplies numbers.", on1All(lib[fromMore[float64]]("mulf"))),
+	define("divf X Y...", "Divides numbers.", on1All(lib[fromMore[float64]]("divf"))),
+	define("maxf X Y...", "Returns the greatest number.", on1All(lib[fromMore[float64]]("maxf"))),
+	define("minf X Y...", "Returns the least number.", on1All(lib[fromMore[float64]]("minf"))),
+	define("ceil X", "Rounds up.", on1(lib[fromAny[float64]]("ceil"))),
+	define("floor X", "Rounds down.", on1(lib[fromAny[float64]]("floor"))),
+	define("round X PLACES THRESHOLD", "Rounds to a number of decimal places, up from THRESHOLD, which is 0.5 if left out.", &function{
+		params: []kind{anyKind, intKind}, rest: floatKind,
+		call: func(_ *run, _ *call, args []any) (any, *Error) {
+			threshold := []float64{}
+			for i := range args[2:] {
+				threshold = append(threshold, arg[float64](args, i+2))
+			}
+			return lib[func(any, int, ...float64) float64]("round")(args[0], arg[int](args, 1), threshold...), nil
+		},
+	}),
+	define("int X", "Converts to a whole number, and to 0 what is none.", on1(lib[fromAny[int]]("int"))),
+	define("int64 X", "Converts to a whole number, and to 0 what is none.", on1(lib[fromAny[int64]]("int64"))),
+	define("float64 X", "Converts to a number, and to 0 what is none.", on1(lib[fromAny[float64]]("float64"))),
+	define("atoi TEXT", "Converts a string to a whole number, and to 0 what is none.", on1(lib[func(string) int]("atoi"))),
+	define("toDecimal X", "Converts octal digits to a whole number, and to 0 what are none.", with1(func(r *run, x any) (any, *Error) {
+		s, err := r.text(x)
+		if err != nil {
+			return nil, err
+		}
+		n, failure := strconv.ParseInt(s, 8, 64)
+		if failure != nil {
+			return int64(0), nil
+		}
+		return n, nil
+	})),
+	define("seq X...", "Returns whole numbers as a string with spaces between them: up to LAST, from FIRST to LAST, or from FIRST by STEP to LAST.", withAll(intKind, 0, seq)),
+}, map[string]string{"biggest": "max"})
+
+func seq(r *run, args []any) (any, *Error) {
+	first, step, last := 1, 1, 0
+	switch len(args) {
+	case 1:
+		last = arg[int](args, 0)
+	case 2:
+		first, last = arg[int](args, 0), arg[int](args, 1)
+	case 3:
+		first, step, last = arg[int](args, 0), arg[int](args, 1), arg[int](args, 2)
+	default:
+		return "", nil
+	}
+	if last == math.MaxInt || last == math.MinInt {
+		return nil, limit("%d is too large for seq", last)
+	}
+	beyond := last + 1
+	if last < first {
+		beyond = last - 1
+		if len(args) < 3 {
+			step = -1
+		}
+	}
+	numbers, err := r.numbers(first, beyond, step)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.takeTimes(20, len(numbers.([]any))); err != nil {
+		return nil, err
+	}
+	var out strings.Builder
+	for i, n := range numbers.([]any) {
+		if i > 0 {
+			out.WriteByte(' ')
+		}
+		out.WriteString(strconv.Itoa(n.(int)))
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	// Time zones must not depend on the image that the process runs in.
+	_ "time/tzdata"
+)
+
+// There is no local time in templates: the zone of the process must not show
+// in what they write. Where sprig uses it, we use UTC.
+
+var timeFunctions = aliases([]*function{
+	define("now", "Returns the time of the execution, which is the same for all of it.", with0(func(r *run) (any, *Error) { return r.now(), nil }).atRun()),
+	define("ago TIME", "Returns how long ago a time was, as a duration.", with1(func(r *run, x any) (any, *Error) {
+		return r.result(r.now().Sub(r.timeOf(x)).Round(time.Second).String())
+	}).atRun()),
+	define("date LAYOUT TIME", "Formats a time in UTC.", with2(func(r *run, layout string, x any) (any, *Error) {
+		return dateInZone(r, layout, x, "UTC")
+	})),
+	define("dateInZone LAYOUT TIME ZONE", "Formats a time in a time zone.", with3(dateInZone)),
+	define("htmlDate TIME", "Formats a time as 2006-01-02, in UTC.", with1(func(r *run, x any) (any, *Error) {
+		return dateInZone(r, time.DateOnly, x, "UTC")
+	})),
+	define("htmlDateInZone TIME ZONE", "Formats a time as 2006-01-02, in a time zone.", with2(func(r *run, x any, zone string) (any, *Error) {
+		return dateInZone(r, time.DateOnly, x, zone)
+	})),
+	define("dateModify DURATION TIME", "Adds a duration such as -1.5h, or nothing if it is none.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
+		n, _ := time.ParseDuration(d)
+		return t.Add(n), nil
+	})),
+	define("mustDateModify DURATION TIME", "Is dateModify, but anything else than a duration is an error.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
+		n, err := time.ParseDuration(d)
+		if err != nil {
+			return nil, problem("the first argument is no duration")
+		}
+		return t.Add(n), nil
+	})),
+	define("duration SECONDS", "Formats a number of seconds, given as a string or as a number of the data.", on1(lib[fromAny[string]]("duration"))),
+	define("durationRound DURATION", "Returns the greatest unit of a duration, or of how long ago a time was.", with1(func(r *run, x any) (any, *Error) {
+		if t, ok := x.(time.Time); ok {
+			x = int64(r.now().Sub(t))
+		}
+		return r.result(lib[fromAny[string]]("durationRound")(x))
+	})),
+	define("toDate LAYOUT TEXT", "Reads a time in UTC, or returns the zero time.", with2(func(_ *run, layout, s string) (any, *Error) {
+		t, _ := time.ParseInLocation(layout, s, time.UTC)
+		return t, nil
+	})),
+	define("mustToDate LAYOUT TEXT", "Is toDate, but anything else than a time is an error.", with2(func(_ *run, layout, s string) (any, *Error) {
+		t, err := time.ParseInLocation(layout, s, time.UTC)
+		if err != nil {
+			return nil, problem("the text is no time in this layout")
+		}
+		return t, nil
+	})),
+	define("unixEpoch TIME", "Returns the seconds since 1970.", on1(lib[func(time.Time) string]("unixEpoch"))),
+}, map[string]string{"date_in_zone": "dateInZone", "date_modify": "dateModify", "must_date_modify": "mustDateModify"})
+
+func (r *run) now() time.Time { return r.env.Now.Round(0).UTC() }
+
+// timeOf returns a time, or seconds since 1970, or now for anything else.
+func (r *run) timeOf(x any) time.Time {
+	if t, ok := x.(time.Time); ok {
+		return t
+	}
+	switch x.(type) {
+	case int, int64, float64:
+		if n, ok := wholeNumber(x); ok {
+			return time.Unix(n, 0)
+		}
+	}
+	return r.now()
+}
+
+func dateInZone(r *run, layout string, x any, zone string) (any, *Error) {
+	// Each element of a layout can grow a few times over.
+	if err := r.takeTimes(8, len(layout)); err != nil {
+		return nil, err
+	}
+	location := time.UTC
+	if zone != "UTC" && zone != "Local" && zone != "" {
+		if err := r.spend(1000); err != nil {
+			return nil, err
+		}
+		location = zoneNamed(zone)
+	}
+	return r.timeOf(x).In(location).Format(layout), nil
+}
+
+var zones sync.Map // from the names of time zones to their *time.Location
+
+// zoneNamed returns a time zone, or UTC for a name that is none.
+func zoneNamed(name string) *time.Location {
+	if found, ok := zones.Load(name); ok {
+		return found.(*time.Location)
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	zones.Store(name, location)
+	return location
+}
+
+var chanceFunctions = []*function{
+	random("randAlphaNum COUNT", "Returns random letters and digits.", letters+digits),
+	random("randAlpha COUNT", "Returns random letters.", letters),
+	random("randNumeric COUNT", "Returns random digits.", digits),
+	random("randAscii COUNT", "Returns random printable characters.", ascii),
+	define("randBytes COUNT", "Returns random bytes, encoded to base64.", with1(func(r *run, n int) (any, *Error) {
+		if err := r.drawn(2 * n); err != nil {
+			return nil, err
+		}
+		out := make([]byte, n)
+		for i := range out {
+			out[i] = byte(r.draw(256))
+		}
+		return base64.StdEncoding.EncodeToString(out), nil
+	}).atRun()),
+	define("randInt MIN MAX", "Returns a random whole number from MIN up to MAX.", with2(func(r *run, low, high int) (any, *Error) {
+		if high <= low || high-low <= 0 {
+			return nil, problem("there is no whole number from %d up to %d", low, high)
+		}
+		return low + r.draw(high-low), nil
+	}).atRun()),
+	define("shuffle TEXT", "Returns the characters in random order.", with1(func(r *run, s string) (any, *Error) {
+		if err := r.drawn(4 * len(s)); err != nil {
+			return nil, err
+		}
+		runes := []rune(s)
+		for i := len(runes) - 1; i > 0; i-- {
+			j := r.draw(i + 1)
+			runes[i], runes[j] = runes[j], runes[i]
+		}
+		return string(runes), nil
+	}).atRun()),
+	define("uuidv4", "Returns a random UUID.", with0(func(r *run) (any, *Error) {
+		var id [16]byte
+		for i := range id {
+			id[i] = byte(r.draw(256))
+		}
+		id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+		return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), nil
+	}).atRun()),
+}
+
+const (
+	digits  = "0123456789"
+	letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+var ascii = func() string {
+	var out []byte
+	for c := byte(' '); c <= '~'; c++ {
+		out = append(out, c)
+	}
+	return string(out)
+}()
+
+// chance is the source of all random numbers of one execution.
+type chance struct{ *rand.Rand }
+
+// draw returns a number from 0 up to n.
+func (r *run) draw(n int) int {
+	if r.chance == nil {
+		r.chance = &chance{rand.New(rand.NewChaCha8(sha256.Sum256([]byte(r.env.Seed))))}
+	}
+	return r.chance.IntN(n)
+}
+
+// drawn takes n random bytes from the budget.
+func (r *run) drawn(n int) *Error {
+	if n < 0 {
+		return problem("there is no negative number of characters")
+	}
+	if err := r.spend(n / 4); err != nil {
+		return err
+	}
+	return r.take(n)
+}
+
+func random(usage, summary, from string) *function {
+	return define(usage, summary, with1(func(r *run, n int) (any, *Error) {
+		if err := r.drawn(n); err != nil {
+			return nil, err
+		}
+		out := make([]byte, n)
+		for i := range out {
+			out[i] = from[r.draw(len(from))]
+		}
+		return string(out), nil
+	}).atRun())
+}

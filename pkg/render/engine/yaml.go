@@ -1,0 +1,462 @@
+package engine
+
+import (
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+)
+
+// The idea of html/template, for YAML: text of the template is markup, what
+// comes out of an action is data. The output knows where in the YAML written
+// so far it stands (place), and writes each value so that it can be nothing
+// but a part of the scalar that the template puts there. A value that cannot
+// stand where it is put is an error.
+//
+// What follows a value can change what it is: {{ .a }} is a whole scalar before
+// the end of a line, part of one before more text, and a key before a colon.
+// The output does not look ahead for that. It writes what is right for a whole
+// scalar, and remembers what must not follow (owed).
+
+// output is what an execution has written.
+type output struct {
+	buf  []byte
+	yaml bool
+	place
+	owed owed
+	// at is the action that owes.
+	at *site
+}
+
+// owed is what must not follow the value written last.
+type owed uint8
+
+const (
+	nothing owed = iota
+	// anEnd: the value was written as a whole node, quoted or as markup. The
+	// line must end, or in flow style the item.
+	anEnd
+	// aValue: an empty value was written where a node begins. A colon must not
+	// follow, for there would be an empty key. In flow style, the end of the
+	// item must not follow either, for the item would not be there.
+	aValue
+	// noBlank: the value ended with a colon. A blank must not follow, for that
+	// would make a key of what stands before it.
+	noBlank
+)
+
+func newOutput(kind Output) output {
+	return output{yaml: kind == YAML, place: place{mode: leading, parent: -1}}
+}
+
+// append writes, within the limit.
+func (o *output) append(s string) *Error {
+	if len(o.buf)+len(s) > maxOutput {
+		return limit("the template writes more than %d MiB", maxOutput>>20)
+	}
+	o.buf = append(o.buf, s...)
+	return nil
+}
+
+// chunk is text of the template. Where it leads from one place is always the
+// same, and it is nearly always written at the same place. So the last answer
+// is kept, and the text is hardly ever looked at twice.
+type chunk struct {
+	text string
+	last atomic.Pointer[transition]
+}
+
+type transition struct{ from, to place }
+
+func newChunk(text string) *chunk { return &chunk{text: text} }
+
+func (c *chunk) from(p place) place {
+	if t := c.last.Load(); t != nil && t.from == p {
+		return t.to
+	}
+	to := p.after(c.text)
+	c.last.Store(&transition{p, to})
+	return to
+}
+
+// writeText writes text of the template.
+func (o *output) writeText(c *chunk, at *site) *Error {
+	if o.yaml {
+		if o.owed != nothing {
+			if err := o.settle(c.text); err != nil {
+				return err
+			}
+		}
+		o.place = c.from(o.place)
+	}
+	if err := o.append(c.text); err != nil {
+		return at.fill(err)
+	}
+	return nil
+}
+
+// settle checks that text may follow the value written last.
+func (o *output) settle(text string) *Error {
+	if o.owed == noBlank {
+		if c := text[0]; isBlank(c) || isBreak(c) || o.flow > 0 && isFlowIndicator(c) {
+			return o.at.errorf("the value ends with a colon, or is empty after one, and would make a key of what stands before it; put quotes around the whole")
+		}
+		o.owed = nothing
+		return nil
+	}
+	rest := strings.TrimLeft(text, " \t")
+	if o.flow > 0 {
+		rest = strings.TrimLeft(text, " \t\r\n")
+	}
+	if rest == "" {
+		return nil
+	}
+	c, owed := rest[0], o.owed
+	o.owed = nothing
+	endsItem := o.flow > 0 && (c == ',' || c == ']' || c == '}')
+	switch {
+	case isBreak(c), c == '#' && len(rest) < len(text):
+		return nil
+	case owed == anEnd && endsItem:
+		return nil
+	case owed == anEnd && c == ':':
+		return o.at.errorf("the value needs quotes, and cannot be a key; put quotes around the action")
+	case owed == anEnd:
+		return o.at.errorf("the value needs quotes, and cannot stand next to other text without; put quotes around the whole")
+	case endsItem:
+		// An empty item would not be there at all.
+		return o.append("null")
+	case c == ':' && (len(rest) == 1 || isBlank(rest[1]) || isBreak(rest[1])):
+		return o.at.errorf("the value is empty, and cannot be a key")
+	}
+	return nil
+}
+
+// finish checks that the output may end here.
+func (o *output) finish() *Error {
+	if o.yaml && o.owed == noBlank {
+		return o.settle("\n")
+	}
+	return nil
+}
+
+// writeValue writes a value that is not markup.
+func (o *output) writeValue(s string, at *site) *Error {
+	err := o.write(s, at)
+	if err != nil {
+		return at.fill(err)
+	}
+	return nil
+}
+
+func (o *output) write(s string, at *site) *Error {
+	if !o.yaml {
+		return o.append(s)
+	}
+	// Most values stand in double quotes and need no escape.
+	if o.mode == doubleQuoted && o.pending == 0 && needsNoEscape(s) {
+		return o.append(s)
+	}
+	switch o.owed {
+	case anEnd:
+		if s == "" {
+			return nil
+		}
+		return o.at.errorf("the value needs quotes, and cannot stand next to another without; put quotes around both")
+	case noBlank:
+		if s == "" {
+			return nil
+		}
+	}
+	o.owed = nothing
+	if len(s) > maxOutput {
+		return o.append(s) // An error, before anything is made of it.
+	}
+	if !utf8.ValidString(s) {
+		return problem("the value is no valid UTF-8, which YAML cannot carry; use b64enc")
+	}
+	switch o.mode {
+	case leading:
+		if o.continues && o.col > o.parent {
+			return o.writePart(s, at)
+		}
+		return o.writeScalar(s, at)
+	case valueStart, flowStart:
+		return o.writeScalar(s, at)
+	case afterColon:
+		if o.flow > 0 {
+			o.mode = flowStart
+			return o.writeScalar(s, at)
+		}
+		return problem("the value stands directly after the colon of a key; put a space between them")
+	case plain:
+		return o.writePart(s, at)
+	case doubleQuoted:
+		if o.pending > 0 {
+			return problem("the value would complete the escape that begins before it")
+		}
+		return o.append(string(appendQuoted(nil, s)))
+	case doubleQuotedEscape:
+		return problem("the value would complete the escape that begins before it")
+	case singleQuoted:
+		if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
+			return problem("the value has line breaks or control characters, which single quotes cannot carry; use double quotes")
+		}
+		return o.append(strings.ReplaceAll(s, "'", "''"))
+	case singleQuotedQuote, afterNode:
+		if s != "" {
+			return problem("the value stands directly after the end of another; put quotes around both")
+		}
+		return nil
+	case comment:
+		if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
+			return problem("the value has line breaks or control characters, which a comment cannot carry")
+		}
+		return o.append(s)
+	case blockHeader:
+		if s == "" {
+			return nil
+		}
+		if s[0] == '\n' {
+			return o.writeBlock(s)
+		}
+		return problem("the value stands in the first line of a block scalar; put it on the next line")
+	case blockLead, blockText:
+		return o.writeBlock(s)
+	case indicator:
+		return problem("the value stands directly after %q; put a space between them, or quotes around both", string(o.prev))
+	case property:
+		return problem("the value would be part of an anchor, an alias or a tag")
+	default:
+		return problem("the value would be part of a directive")
+	}
+}
+
+// writeScalar writes a value where a node begins.
+func (o *output) writeScalar(s string, at *site) *Error {
+	o.at = at
+	if s == "" {
+		o.owed = aValue
+		return nil
+	}
+	standsAlone := o.standsAlone(s)
+	o.place = o.begin(o.mode)
+	if standsAlone {
+		o.mode, o.prev = plain, 0
+		return o.append(s)
+	}
+	o.mode, o.prev, o.owed = afterNode, 0, anEnd
+	quoted := make([]byte, 0, len(s)+16)
+	quoted = append(quoted, '"')
+	quoted = appendQuoted(quoted, s)
+	return o.append(string(append(quoted, '"')))
+}
+
+// standsAlone says whether a value reads back as it is, as a plain scalar that
+// begins here. What type it then has is not decided here: that is a matter of
+// the schema, and a token of digits is a string.
+func (o *output) standsAlone(s string) bool {
+	first, last := s[0], s[len(s)-1]
+	switch {
+	case strings.IndexByte("?:,[]{}#&*!|>'\"%@`<= ", first) >= 0, last == ' ', last == ':':
+		return false
+	case first == '-' && (len(s) == 1 || !isAlphanumeric(s[1]) && s[1] != '.'):
+		return false
+	case (first == '-' || first == '.') && o.mode == leading && o.col == 0:
+		// The markers of documents begin like this.
+		return false
+	case len(s) <= 4 && (s == "~" || s == "null" || s == "Null" || s == "NULL"):
+		return false
+	case o.flow > 0 && strings.ContainsAny(s, ",[]{}:?"):
+		return false
+	}
+	return isPlainText(s)
+}
+
+// isPlainText says whether nothing inside of s ends a plain scalar.
+func isPlainText(s string) bool {
+	if strings.Contains(s, ": ") || strings.Contains(s, " #") {
+		return false
+	}
+	return isPlainASCII(s) || !strings.ContainsFunc(s, func(r rune) bool { return !printable(r) })
+}
+
+// writePart writes a value as part of a plain scalar that has begun, or that a
+// line before has begun.
+func (o *output) writePart(s string, at *site) *Error {
+	o.at = at
+	if s == "" {
+		if o.mode == plain && o.prev == ':' {
+			o.owed = noBlank
+		}
+		return nil
+	}
+	blankBefore := o.mode == leading || o.prev == ' '
+	bad := s[0] == ' ' || s[len(s)-1] == ' ' || s[0] == '#' && blankBefore || !isPlainText(s) ||
+		o.flow > 0 && strings.ContainsAny(s, ",[]{}?") ||
+		o.mode == leading && o.col == 0 && (s[0] == '-' || s[0] == '.')
+	if bad {
+		return problem("the value has characters that need quotes here, such as a colon and a space, or a line break; put quotes around the whole")
+	}
+	o.mode, o.prev, o.continues = plain, 0, false
+	if s[len(s)-1] == ':' {
+		o.prev, o.owed = ':', noBlank
+	}
+	return o.append(s)
+}
+
+// writeBlock writes a value as part of a literal or folded block scalar.
+func (o *output) writeBlock(s string) *Error {
+	if s == "" {
+		return nil
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\n' && r != '\t' }) {
+		return problem("the value has control characters, which a block scalar cannot carry; use double quotes")
+	}
+	p := o.place
+	if p.mode == blockHeader {
+		p = p.after("\n")
+	}
+	inside := p.mode == blockText || p.indent >= 0 && p.col >= p.indent || p.indent < 0 && p.col > p.parent
+	if o.mode == blockHeader || !inside {
+		return o.writeIndented(s)
+	}
+	width := p.indent
+	if width < 0 {
+		// The value has the line that decides how far the block is indented.
+		width = p.col
+		if text := strings.TrimLeft(s, "\n"); text != "" && (text[0] == ' ' || text[0] == '\t') {
+			return problem("the value begins with white space, and would decide how far the block is indented; give the indentation after the | or >, as in |2, or use double quotes")
+		}
+	}
+	if width <= 0 && (strings.Contains(s, "\n") || s[0] == '-' || s[0] == '.') {
+		return problem("the value could end the document, because the block is not indented")
+	}
+	lines := strings.Split(s, "\n")
+	if len(o.buf)+len(s)+len(lines)*int(max(width, 0)) > maxOutput {
+		return limit("the template writes more than %d MiB", maxOutput>>20)
+	}
+	pad := strings.Repeat(" ", int(max(width, 0)))
+	for i, line := range lines {
+		if i > 0 {
+			o.buf = append(o.buf, '\n')
+			p.mode, p.col = blockLead, 0
+			// What follows the value must stay inside, too, so that the last
+			// line is indented even if it is empty.
+			if line != "" || i == len(lines)-1 {
+				o.buf = append(o.buf, pad...)
+				p.col = width
+			}
+		}
+		if line != "" {
+			o.buf = append(o.buf, line...)
+			p.mode, p.indent = blockText, width
+		}
+	}
+	o.place = p
+	return nil
+}
+
+// writeIndented writes a value that begins left of the block scalar it is meant
+// for. It must have been indented by indent or nindent.
+func (o *output) writeIndented(s string) *Error {
+	p := o.place
+	need := p.indent
+	if p.mode == blockHeader {
+		need = p.after("\n").indent
+	}
+	lines, blank := strings.Split(s, "\n"), int32(0)
+	for i, line := range lines {
+		text := strings.TrimLeft(line, " ")
+		column := int32(len(line) - len(text))
+		if i == 0 && p.mode == blockLead {
+			column += p.col
+		}
+		last := i == len(lines)-1
+		if text == "" && !last {
+			if need < 0 {
+				blank = max(blank, column)
+			}
+			continue
+		}
+		if need < 0 && text != "" {
+			if text[0] == '\t' {
+				return problem("the value begins with a tab, which cannot decide how far a block is indented")
+			}
+			if need = column; need <= p.parent {
+				need = p.parent + 1
+			}
+			if blank > need {
+				return problem("the value begins with a line of white space that is longer than the next is indented")
+			}
+		}
+		if column < max(need, p.parent+1) {
+			return problem("the value does not stay inside of the block scalar; put it on a line of its own that is indented, or use nindent with at least %d", max(need, p.parent+1))
+		}
+	}
+	if err := o.append(s); err != nil {
+		return err
+	}
+	o.place = p.after(s)
+	return nil
+}
+
+// writeMarkup writes the result of toYaml and its relatives. Where a node
+// begins it is written as it is, with its lines below one another. Elsewhere
+// it is text like any other.
+func (o *output) writeMarkup(m markup, at *site) *Error {
+	if !o.yaml {
+		return o.writeValue(m.String(), at)
+	}
+	p := o.place
+	afterKey := p.flow == 0 && (p.mode == plain && p.prev == ':' || p.mode == afterColon)
+	switch {
+	case o.owed == anEnd, o.owed == noBlank && !m.newline:
+		return o.writeValue(m.String(), at)
+	case p.mode == leading && p.continues && p.col > p.parent && !m.newline:
+		return o.writeValue(m.String(), at)
+	case p.mode == leading, p.mode == valueStart, p.mode == flowStart:
+	case afterKey && m.newline:
+	default:
+		return o.writeValue(m.String(), at)
+	}
+	if p.flow > 0 && m.kind == blockMarkup {
+		return at.errorf("toYaml cannot write a map or list between [ ] or { }; use toJson")
+	}
+	if p.mode == valueStart && m.kind == blockMarkup && !m.newline {
+		return at.errorf("a map or list cannot begin behind its key; put it on the next line, or use nindent")
+	}
+	lead := strings.Repeat(" ", m.first)
+	if m.newline {
+		lead = "\n" + strings.Repeat(" ", m.indent)
+		if p.flow == 0 {
+			below := p.after("\n").parent + 1
+			if p.mode == leading {
+				below = 0
+			} else if strings.HasPrefix(m.text, "- ") && below > 0 {
+				below--
+			}
+			if int32(m.indent) < below {
+				return at.errorf("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, below)
+			}
+		}
+	}
+	p = p.after(lead)
+	text := m.text
+	if m.kind == blockMarkup {
+		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", int(p.col)))
+	}
+	if err := o.append(lead); err != nil {
+		return at.fill(err)
+	}
+	if err := o.append(text); err != nil {
+		return at.fill(err)
+	}
+	if m.kind == blockMarkup {
+		o.place = p.after(text)
+	} else {
+		o.place = p.begin(p.mode)
+		o.mode, o.prev = afterNode, 0
+	}
+	o.owed, o.at = anEnd, at
+	return nil
+}
