@@ -324,8 +324,12 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	})
 	w.index.SetReads(w.Import, reads(conversion.References))
 
+	former, err := w.former(ctx, replaced)
+	if err != nil {
+		return w.unchanged(), err
+	}
 	current := w.objects.Object(pediaClusters, "", name)
-	done := w.execute(ctx, current, conversion.Plan(owner, current, w.replaces(replaced)))
+	done := w.execute(ctx, current, conversion.Plan(owner, current, former))
 	if done.stale {
 		return w.unchanged(), done.err
 	}
@@ -334,7 +338,9 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	if err := w.writeStatus(ctx, lifecycle, status); err != nil {
 		return w.unchanged(), err
 	}
-	if done.pediaCluster != nil && done.plan.Action != render.ActionConflict {
+	// A cluster is never missing from both names: the former PediaCluster goes
+	// after there is a new one.
+	if former == nil || done.pediaCluster != nil && done.plan.Action != render.ActionConflict {
 		for _, old := range replaced {
 			if err := w.remove(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed}); err != nil {
 				return w.unchanged(), err
@@ -347,16 +353,23 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	return &outcome{phase: status.Phase, created: done.pediaCluster != nil}, done.err
 }
 
-// replaces is the PediaCluster of the former name, nil when there is none that
-// was made by this import.
-func (w *importWork) replaces(replaced []*policyv1alpha1.PediaClusterLifecycle) *unstructured.Unstructured {
+// former is the PediaCluster of the name that the import had before, nil when
+// there is none that was made for it. It is read from the host: the informer may
+// not have seen yet what was just made.
+func (w *importWork) former(ctx context.Context, replaced []*policyv1alpha1.PediaClusterLifecycle) (*unstructured.Unstructured, error) {
 	for _, old := range replaced {
-		object := w.objects.Object(pediaClusters, "", old.Name)
-		if object != nil && ownerOf(old).Ownership(object) == render.Owned {
-			return object
+		object, err := w.host.Resource(render.PediaClusterGVR).Get(ctx, old.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the PediaCluster of the former name: %w", err)
+		}
+		if ownerOf(old).Ownership(object) == render.Owned {
+			return object, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func ownerOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) render.Owner {

@@ -1,0 +1,75 @@
+# The targets that people and continuous integration use; `make help` lists them.
+
+BIN  := _output/bin
+LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# The race detector needs a C compiler. Without one the tests run all the same,
+# and the summary says so.
+RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+NO_RACE := $(if $(RACE),, without race detector: no C compiler)
+
+# The three suites, as arguments of `go test`.
+UNIT        := $(RACE) ./cmd/... ./pkg/...
+INTEGRATION := $(RACE) ./test/integration/...
+E2E         := -count=1 -timeout=30m -p=1 ./test/devcluster/... ./test/e2e/...
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build the server into _output/bin
+	go build -o $(BIN)/ ./cmd/...
+
+.PHONY: host-binaries
+host-binaries: ## Build kube-apiserver, kube-controller-manager, kubectl and etcd, once for each version
+	@hack/build-host.sh
+
+.PHONY: quickstart
+quickstart: host-binaries build ## Bring up a development cluster with the server and the MCP example
+	@go run ./hack/devcluster up
+
+.PHONY: dev-down
+dev-down: ## Stop everything that quickstart has started
+	@go run ./hack/devcluster down
+
+.PHONY: test
+test: host-binaries build ## Run all tests, with one summary at the end
+	@go run ./hack/test "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)" "e2e=$(E2E)"
+
+.PHONY: test-unit
+test-unit: ## Run the unit tests with the race detector
+	go test $(UNIT)
+
+.PHONY: test-integration
+test-integration: ## Run the integration tests, on a real etcd
+	go test $(INTEGRATION)
+
+.PHONY: test-e2e
+test-e2e: host-binaries build ## Run the end-to-end tests, on a real kube-apiserver
+	go test $(E2E)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for 30 seconds (FUZZTIME=5m for longer)
+	@hack/fuzz.sh
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+.PHONY: lint
+lint: ## Check style and layering with golangci-lint
+	go run $(LINT) run
+
+.PHONY: verify
+verify: ## Check that code is formatted, vetted and generated, and that go.mod is tidy
+	@hack/verify.sh
+
+.PHONY: update
+update: ## Generate code anew
+	hack/update-codegen.sh
+
+.PHONY: clean
+clean: dev-down ## Stop the development cluster and remove everything that was built
+	rm -rf _output

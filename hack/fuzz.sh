@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the module, one after the other.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+go list ./pkg/... | while read -r package; do
+  go test -list '^Fuzz' "$package" | { grep '^Fuzz' || true; } | while read -r target; do
+    echo "== $package $target"
+    go test -run='^$' -fuzz="^$target\$" -fuzztime="${FUZZTIME:-30s}" "$package"
+  done
+done

@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+)
+
+func TestAServerKilledInTheMiddleOfAThousandImportsEndsWithExactlyThose(t *testing.T) {
+	const clusters = 1000
+	// Killing the server would disturb other tests: this one has a host of its own.
+	h, err := startHost(t.Context())
+	must(t, err)
+	t.Cleanup(func() {
+		if err := h.stop(!t.Failed()); err != nil {
+			t.Error(err)
+		}
+	})
+	p := h.newPlatform(t, "crash")
+	p.installType(t)
+
+	create, ctx := errgroup.WithContext(t.Context())
+	create.SetLimit(16)
+	for i := range clusters {
+		create.Go(func() error { return p.createCluster(ctx, clusterName(i), clusterToken(i), true) })
+	}
+	must(t, create.Wait())
+
+	p.apply(t, p.manifests.policy.Object)
+	waitForPediaClusters(t, h, 100)
+	must(t, h.server.Kill())
+	if made := len(listPediaClusters(t, h)); made >= clusters {
+		t.Fatalf("the server was killed too late: it had made all %d PediaClusters", made)
+	}
+	must(t, h.server.Start(t.Context()))
+	checkImports(t, p, clusters)
+
+	// What an orderly end and a new start leave is the same.
+	must(t, h.server.Stop(t.Context()))
+	must(t, h.server.Start(t.Context()))
+	checkImports(t, p, clusters)
+}
+
+func clusterName(i int) string  { return fmt.Sprintf("c%04d", i) }
+func clusterToken(i int) string { return fmt.Sprintf("the token of %d", i) }
+
+// checkImports waits until every import is complete and checks that there is
+// exactly one right PediaCluster for each cluster.
+func checkImports(t *testing.T, p *platform, clusters int) {
+	t.Helper()
+	within(t, 3*time.Minute, "every import is complete", func() error {
+		lifecycles, err := p.policy.PolicyV1alpha1().PediaClusterLifecycles().List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		imported := 0
+		for _, lifecycle := range lifecycles.Items {
+			if lifecycle.Status.Phase == policyv1alpha1.LifecycleImported {
+				imported++
+			}
+		}
+		if len(lifecycles.Items) != clusters || imported != clusters {
+			return fmt.Errorf("%d lifecycles, %d of them imported", len(lifecycles.Items), imported)
+		}
+		return nil
+	})
+	if made := len(listPediaClusters(t, p.host)); made != clusters {
+		t.Errorf("%d PediaClusters, want %d", made, clusters)
+	}
+	for i := range clusters {
+		cluster, err := p.pediaCluster(t.Context(), clusterName(i))
+		must(t, err)
+		lifecycle, err := p.lifecycle(t.Context(), clusterName(i))
+		must(t, err)
+		owners := cluster.GetOwnerReferences()
+		if len(owners) != 1 || owners[0].UID != lifecycle.UID {
+			t.Errorf("%s is owned by %v, want its lifecycle %s", cluster.GetName(), owners, lifecycle.UID)
+		}
+		if err := errors.Join(
+			same("apiserver", text(cluster, "spec", "apiserver"), endpoint(clusterName(i))),
+			same("tokenData", text(cluster, "spec", "tokenData"), base64.StdEncoding.EncodeToString([]byte(clusterToken(i)))),
+		); err != nil {
+			t.Errorf("%s: %v", cluster.GetName(), err)
+		}
+	}
+}
+
+// waitForPediaClusters returns as soon as that many PediaClusters exist. It
+// watches, since a list of many takes longer than some of them take to be made.
+func waitForPediaClusters(t *testing.T, h *host, count int) {
+	t.Helper()
+	list, err := h.objects.Resource(pediaClusters).List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	timeout := int64(patience.Seconds())
+	watch, err := h.objects.Resource(pediaClusters).Watch(t.Context(),
+		metav1.ListOptions{ResourceVersion: list.GetResourceVersion(), TimeoutSeconds: &timeout})
+	must(t, err)
+	defer watch.Stop()
+	for seen := len(list.Items); seen < count; {
+		event, open := <-watch.ResultChan()
+		if !open {
+			t.Fatalf("only %d of %d PediaClusters within %s", seen, count, patience)
+		}
+		if event.Type == "ADDED" {
+			seen++
+		}
+	}
+}
+
+func listPediaClusters(t *testing.T, h *host) []unstructured.Unstructured {
+	t.Helper()
+	list, err := h.objects.Resource(pediaClusters).List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	return list.Items
+}

@@ -1,0 +1,114 @@
+// Package e2e tests the policy-apiserver as its users meet it: registered with a
+// real kube-apiserver, through the real kubectl.
+//
+// All tests share one cluster and one server. Each has a platform of its own (a
+// type of Source, a namespace for Secrets), so that none disturbs another, and
+// every wait is for a condition.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+
+	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
+)
+
+const (
+	binDir    = "../../_output/bin"
+	artifacts = "../../artifacts"
+
+	// patience is how long a condition may take to come true. It is generous:
+	// only a failing test waits that long.
+	patience = 60 * time.Second
+)
+
+// host is a development cluster with the server running and clients for both.
+type host struct {
+	*devcluster.Cluster
+	dir     string
+	server  *devcluster.Server
+	objects dynamic.Interface
+	policy  policyclient.Interface
+}
+
+// shared is the host of every test that does not break it.
+var shared *host
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	var err error
+	if shared, err = startHost(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if !shared.server.Running() {
+		fmt.Fprintln(os.Stderr, "the server has ended on its own")
+		code = 1
+	}
+	if err := shared.stop(code == 0); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// startHost starts a host with the PediaCluster CRD.
+func startHost(ctx context.Context) (*host, error) {
+	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := devcluster.Start(ctx, devcluster.Options{Dir: dir, BinDir: binDir, UnsafeNoFsync: true})
+	if err != nil {
+		return nil, err
+	}
+	h := &host{Cluster: cluster, dir: dir}
+	if err := h.prepare(ctx); err != nil {
+		return nil, errors.Join(err, h.stop(false))
+	}
+	return h, nil
+}
+
+// stop stops the host. What a failed test leaves is kept, and its place told.
+func (h *host) stop(passed bool) error {
+	// The context of a test has ended when its host is stopped.
+	err := h.Stop(context.Background())
+	if !passed || err != nil {
+		fmt.Fprintln(os.Stderr, "logs are in", filepath.Join(h.dir, "logs"))
+		return err
+	}
+	return os.RemoveAll(h.dir)
+}
+
+func (h *host) prepare(ctx context.Context) (err error) {
+	if h.objects, err = dynamic.NewForConfig(h.Config()); err != nil {
+		return err
+	}
+	if h.policy, err = policyclient.NewForConfig(h.Config()); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-f", artifacts + "/crds"},
+		{"wait", "--for=condition=Established", "--timeout=60s", "-f", artifacts + "/crds"},
+	} {
+		if _, err := h.Kubectl(ctx, nil, args...); err != nil {
+			return err
+		}
+	}
+	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy"})
+	return err
+}

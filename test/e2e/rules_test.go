@@ -1,0 +1,458 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+)
+
+// waitForReady waits until the lifecycle of that name has this reason in its
+// Ready condition.
+func (h *host) waitForReady(t *testing.T, lifecycle, reason string) *policyv1alpha1.PediaClusterLifecycle {
+	t.Helper()
+	var found *policyv1alpha1.PediaClusterLifecycle
+	eventually(t, "the lifecycle "+lifecycle+" says "+reason, func() (err error) {
+		if found, err = h.policy.PolicyV1alpha1().PediaClusterLifecycles().Get(t.Context(), lifecycle, metav1.GetOptions{}); err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(found.Status.Conditions, policyv1alpha1.LifecycleReady)
+		if ready == nil {
+			return errors.New("it says nothing")
+		}
+		return same("reason", ready.Reason, reason)
+	})
+	return found
+}
+
+// waitForPolicy waits until the check of the policy's status passes.
+func (p *platform) waitForPolicy(t *testing.T, what string, check func(policyv1alpha1.ClusterImportPolicyStatus) error) {
+	t.Helper()
+	eventually(t, "the policy "+what, func() error {
+		policy, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), p.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if policy.Status.ObservedGeneration != policy.Generation {
+			return fmt.Errorf("its status speaks of generation %d of %d", policy.Status.ObservedGeneration, policy.Generation)
+		}
+		return check(policy.Status)
+	})
+}
+
+// edit changes the policy of the platform.
+func (p *platform) edit(t *testing.T, patch string) {
+	t.Helper()
+	p.kubectl(t, "patch", "clusterimportpolicy", p.name, "--type=merge", "-p", patch)
+}
+
+// sameObject fails the test unless the PediaCluster is still the very one.
+func (p *platform) sameObject(t *testing.T, cluster string, want *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	got, err := p.pediaCluster(t.Context(), cluster)
+	must(t, err)
+	if got.GetUID() != want.GetUID() || got.GetDeletionTimestamp() != nil {
+		t.Errorf("the PediaCluster of %s was deleted: it was %s, and is %s, deleted at %v",
+			cluster, want.GetUID(), got.GetUID(), got.GetDeletionTimestamp())
+	}
+	return got
+}
+
+func TestWhatIsChangedByHandIsPutBack(t *testing.T) {
+	p := shared.installPlatform(t, "putback")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+
+	p.patch(t, p.objects.Resource(pediaClusters), "putback-one", `{"spec":{"apiserver":"https://elsewhere","keyData":"a2V5"}}`)
+	eventually(t, "the endpoint is put back and the foreign key removed", func() error {
+		object, err := p.pediaCluster(t.Context(), "one")
+		if err != nil {
+			return err
+		}
+		return errors.Join(same("apiserver", text(object, "spec", "apiserver"), endpoint("one")),
+			same("keyData", text(object, "spec", "keyData"), ""))
+	})
+
+	first, err := p.pediaCluster(t.Context(), "one")
+	must(t, err)
+	must(t, p.objects.Resource(pediaClusters).Delete(t.Context(), "putback-one", metav1.DeleteOptions{}))
+	eventually(t, "the deleted PediaCluster is made again", func() error {
+		object, err := p.pediaCluster(t.Context(), "one")
+		if err == nil && object.GetUID() == first.GetUID() {
+			err = errors.New("it is the old one")
+		}
+		return err
+	})
+}
+
+func TestALifecycleDeletedByHandReleasesItsPediaClusterAndIsMadeAgain(t *testing.T) {
+	p := shared.installPlatform(t, "released")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	before := p.waitForToken(t, "one", "secret")
+	first := p.waitForReady(t, "released-one", policyv1alpha1.ReasonCreated)
+
+	p.kubectl(t, "delete", "pediaclusterlifecycle", "released-one", "--timeout=60s")
+	second := p.waitForReady(t, "released-one", policyv1alpha1.ReasonExisted)
+	if second.UID == first.UID {
+		t.Error("it is still the same lifecycle")
+	}
+	after := p.sameObject(t, "one", before)
+	if _, marked := after.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]; marked || len(after.GetOwnerReferences()) > 0 {
+		t.Errorf("it is marked %t and owned by %v", marked, after.GetOwnerReferences())
+	}
+
+	p.deleteCluster(t, "one")
+	p.waitUntilReleased(t, "one")
+	p.sameObject(t, "one", before)
+}
+
+func TestASourceOfTheSameNameKeepsItsPediaCluster(t *testing.T) {
+	p := shared.installPlatform(t, "recreated")
+	must(t, p.createCluster(t.Context(), "one", "old", true))
+	p.waitForToken(t, "one", "old")
+
+	// Without the server nobody sees that the Source was gone for a moment.
+	before, err := p.pediaCluster(t.Context(), "one")
+	must(t, err)
+	must(t, shared.server.Kill())
+	p.deleteCluster(t, "one")
+	must(t, p.objects.Resource(secrets).Namespace(p.name).Delete(t.Context(), "one-auth", metav1.DeleteOptions{}))
+	must(t, p.createCluster(t.Context(), "one", "new", true))
+	must(t, shared.server.Start(t.Context()))
+
+	p.waitForToken(t, "one", "new")
+	p.sameObject(t, "one", before)
+}
+
+func TestAnErrorDeletesNothing(t *testing.T) {
+	p := shared.installPlatform(t, "faulty")
+	before := map[string]*unstructured.Unstructured{}
+	for _, name := range []string{"one", "two"} {
+		must(t, p.createCluster(t.Context(), name, "secret", true))
+		before[name] = p.waitForToken(t, name, "secret")
+	}
+	for _, fault := range []struct{ name, patch, undo, reason string }{
+		{"selector", `{"spec":{"source":{"selectorTemplate":"{{ fail \"broken\" }}"}}}`,
+			`{"spec":{"source":{"selectorTemplate":null}}}`, policyv1alpha1.ReasonSelectorFailed},
+		{"name", `{"spec":{"nameTemplate":"Not A Name"}}`,
+			`{"spec":{"nameTemplate":"faulty-{{ .source.metadata.name }}"}}`, policyv1alpha1.ReasonInvalidName},
+		{"condition", `{"spec":{"deletionCondition":"{{ fail \"broken\" }}"}}`,
+			`{"spec":{"deletionCondition":null}}`, policyv1alpha1.ReasonTemplateFailed},
+		{"reference", `{"spec":{"references":[{"key":"authSecret","group":"","resource":"secrets","namespaceTemplate":"none","nameTemplate":"none"}]}}`,
+			`{"spec":{"references":[{"key":"authSecret","group":"","resource":"secrets","namespaceTemplate":"{{ .source.spec.authSecretRef.namespace }}","nameTemplate":"{{ .source.spec.authSecretRef.name }}"}]}}`,
+			policyv1alpha1.ReasonWaitingForReference},
+		{"type of the reference", `{"spec":{"references":[{"key":"authSecret","group":"none.example.com","resource":"nothings","nameTemplate":"none"}]}}`,
+			`{"spec":{"references":[{"key":"authSecret","group":"","resource":"secrets","namespaceTemplate":"{{ .source.spec.authSecretRef.namespace }}","nameTemplate":"{{ .source.spec.authSecretRef.name }}"}]}}`,
+			policyv1alpha1.ReasonWaitingForType},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			p.edit(t, fault.patch)
+			for name, object := range before {
+				p.waitForReady(t, "faulty-"+name, fault.reason)
+				p.sameObject(t, name, object)
+			}
+			p.waitForPolicy(t, "is not ready", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+				if meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) && fault.name != "reference" {
+					return fmt.Errorf("it is: %+v", status.Conditions)
+				}
+				return nil
+			})
+			p.edit(t, fault.undo)
+			for name, object := range before {
+				p.waitForReady(t, "faulty-"+name, policyv1alpha1.ReasonCreated)
+				p.sameObject(t, name, object)
+			}
+		})
+	}
+}
+
+func TestDeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
+	p := shared.installPlatform(t, "typeless")
+	before := map[string]*unstructured.Unstructured{}
+	names := []string{"one", "two", "three", "four", "five"}
+	for _, name := range names {
+		must(t, p.createCluster(t.Context(), name, "secret", true))
+		before[name] = p.waitForToken(t, name, "secret")
+	}
+	p.kubectl(t, "delete", "crd", p.manifests.crd.GetName(), "--timeout=60s")
+	for _, name := range names {
+		p.waitForReady(t, "typeless-"+name, policyv1alpha1.ReasonWaitingForType)
+		p.sameObject(t, name, before[name])
+	}
+
+	// The type comes back without its objects: their absence says nothing.
+	p.apply(t, p.manifests.crd.Object)
+	for _, name := range names {
+		lifecycle := p.waitForReady(t, "typeless-"+name, policyv1alpha1.ReasonSourceTypeLost)
+		must(t, same("phase", string(lifecycle.Status.Phase), string(policyv1alpha1.LifecycleHeld)))
+		p.sameObject(t, name, before[name])
+	}
+	for _, name := range names {
+		must(t, p.objects.Resource(secrets).Namespace(p.name).Delete(t.Context(), name+"-auth", metav1.DeleteOptions{}))
+		must(t, p.createCluster(t.Context(), name, "back", true))
+	}
+	for _, name := range names {
+		p.sameObject(t, name, p.waitForToken(t, name, "back"))
+		p.sameObject(t, name, before[name])
+	}
+
+	// A Source that is deleted now is gone for good.
+	p.deleteCluster(t, "one")
+	p.waitUntilGone(t, "one")
+	p.sameObject(t, "two", before["two"])
+}
+
+func TestTwoSourcesOfOneNameDoNotFlap(t *testing.T) {
+	p := shared.newPlatform(t, "contended")
+	set(t, p.manifests.policy, "contended-{{ .source.spec.authSecretRef.namespace }}", "spec", "nameTemplate")
+	p.installType(t)
+	p.apply(t, p.manifests.policy.Object)
+	must(t, p.createCluster(t.Context(), "first", "first", true))
+	must(t, p.createCluster(t.Context(), "probe", "probe", false)) // of the same name too
+	const name = "contended-contended"
+	keeper := p.waitForReady(t, name, policyv1alpha1.ReasonCreated)
+	must(t, same("the keeper", keeper.Spec.Source.Name, "first"))
+
+	eventually(t, "the first says that its name is contended", func() error {
+		lifecycle, err := p.policy.PolicyV1alpha1().PediaClusterLifecycles().Get(t.Context(), name, metav1.GetOptions{})
+		if err == nil && !meta.IsStatusConditionTrue(lifecycle.Status.Conditions, policyv1alpha1.LifecycleNameContended) {
+			err = fmt.Errorf("its conditions are %+v", lifecycle.Status.Conditions)
+		}
+		return err
+	})
+	p.waitForPolicy(t, "lists the second", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		if len(status.Failures) != 1 || status.Failures[0].Name != "probe" || status.Failures[0].Reason != policyv1alpha1.ReasonNameTaken {
+			return fmt.Errorf("its failures are %+v", status.Failures)
+		}
+		return nil
+	})
+	eventually(t, "an event tells it", func() error {
+		out, err := p.Kubectl(t.Context(), nil, "describe", "clusterimportpolicy", p.name)
+		if err == nil {
+			err = mentions(out, policyv1alpha1.ReasonNameTaken, "probe")
+		}
+		return err
+	})
+
+	// Whatever happens to the second, the first stands still.
+	before, err := p.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+	must(t, err)
+	p.setToken(t, "probe", "another")
+	p.setReady(t, "probe")
+	p.setToken(t, "first", "changed")
+	eventually(t, "the first follows its Secret", func() error {
+		after, err := p.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if after.GetGeneration() != before.GetGeneration()+1 {
+			return fmt.Errorf("its generation went from %d to %d", before.GetGeneration(), after.GetGeneration())
+		}
+		return nil
+	})
+
+	// When the first goes, the second gets its turn.
+	p.deleteCluster(t, "first")
+	eventually(t, "the second has the name", func() error {
+		lifecycle, err := p.policy.PolicyV1alpha1().PediaClusterLifecycles().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		return same("Source", lifecycle.Spec.Source.Name, "probe")
+	})
+}
+
+func TestARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
+	p := shared.installPlatform(t, "renamed")
+	names := []string{"one", "two", "three"}
+	for _, name := range names {
+		must(t, p.createCluster(t.Context(), name, "secret", true))
+		p.waitForToken(t, name, "secret")
+		p.patch(t, p.objects.Resource(pediaClusters), "renamed-"+name,
+			`{"metadata":{"labels":{"team":"blue"}},"spec":{"syncAllCustomResources":true}}`)
+		// The creation condition is not asked of what exists.
+		p.patch(t, p.objects.Resource(p.resource), name, `{"status":{"conditions":[]}}`)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	missing := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			list, err := p.objects.Resource(pediaClusters).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				continue
+			}
+			there := map[string]bool{}
+			for _, item := range list.Items {
+				there[item.GetName()] = true
+			}
+			for _, name := range names {
+				if !there["renamed-"+name] && !there["moved-"+name] {
+					missing <- fmt.Errorf("%s was missing from both names", name)
+					return
+				}
+			}
+		}
+		missing <- nil
+	}()
+	p.edit(t, `{"spec":{"nameTemplate":"moved-{{ .source.metadata.name }}"}}`)
+	for _, name := range names {
+		p.waitUntilGone(t, name)
+	}
+	stop()
+	must(t, <-missing)
+	for _, name := range names {
+		object, err := p.objects.Resource(pediaClusters).Get(t.Context(), "moved-"+name, metav1.GetOptions{})
+		must(t, err)
+		must(t, same("label", object.GetLabels()["team"], "blue"))
+		if all, _, _ := unstructured.NestedBool(object.Object, "spec", "syncAllCustomResources"); !all {
+			t.Errorf("what the user set in %s is lost", name)
+		}
+	}
+}
+
+func TestADeselectedSourceLosesItsPediaCluster(t *testing.T) {
+	p := shared.installPlatform(t, "selected")
+	for _, name := range []string{"one", "two"} {
+		must(t, p.createCluster(t.Context(), name, "secret", true))
+		p.waitForToken(t, name, "secret")
+	}
+	p.edit(t, `{"spec":{"source":{"selectorTemplate":"{{ ne .source.metadata.name \"one\" }}"}}}`)
+	p.waitUntilGone(t, "one")
+	p.waitForToken(t, "two", "secret")
+
+	p.kubectl(t, "label", p.resource.GroupResource().String(), "two", "import=yes")
+	p.edit(t, `{"spec":{"source":{"selectorTemplate":null,"labelSelector":{"matchLabels":{"import":"yes"}}}}}`)
+	p.waitForPolicy(t, "selects one", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		if status.Counts.Selected != 1 {
+			return fmt.Errorf("its counts are %+v", status.Counts)
+		}
+		return nil
+	})
+	p.waitForToken(t, "two", "secret")
+	p.kubectl(t, "label", p.resource.GroupResource().String(), "two", "import-")
+	p.waitUntilGone(t, "two")
+}
+
+func TestTheDeletionConditionDeletesWhileItHolds(t *testing.T) {
+	p := shared.newPlatform(t, "condemned")
+	set(t, p.manifests.policy, `{{ eq (get .source.metadata.labels "retired") "yes" }}`, "spec", "deletionCondition")
+	p.installType(t)
+	p.apply(t, p.manifests.policy.Object)
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+
+	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired=yes")
+	p.waitForReady(t, "condemned-one", policyv1alpha1.ReasonDeletionConditionMet)
+	eventually(t, "the PediaCluster is gone", func() error {
+		_, err := p.pediaCluster(t.Context(), "one")
+		return gone(err)
+	})
+	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired-")
+	p.waitForToken(t, "one", "secret")
+}
+
+func TestOrphanedPediaClustersStay(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		delete func(*testing.T, *platform)
+	}{
+		{"orphanpolicy", func(t *testing.T, p *platform) {
+			p.edit(t, `{"spec":{"deletionPolicy":"Orphan"}}`)
+			p.deleteCluster(t, "one")
+		}},
+		{"orphancascade", func(t *testing.T, p *platform) {
+			p.kubectl(t, "delete", "clusterimportpolicy", p.name, "--cascade=orphan", "--timeout=60s")
+		}},
+		{"orphansuspended", func(t *testing.T, p *platform) {
+			p.edit(t, `{"spec":{"suspend":true}}`)
+			p.kubectl(t, "delete", "clusterimportpolicy", p.name, "--cascade=foreground", "--timeout=60s")
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := shared.installPlatform(t, test.name)
+			must(t, p.createCluster(t.Context(), "one", "secret", true))
+			before := p.waitForToken(t, "one", "secret")
+			test.delete(t, p)
+			p.waitUntilReleased(t, "one")
+			after := p.sameObject(t, "one", before)
+			if _, marked := after.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]; marked || len(after.GetOwnerReferences()) > 0 {
+				t.Errorf("it is marked %t and owned by %v", marked, after.GetOwnerReferences())
+			}
+		})
+	}
+}
+
+func TestASuspendedPolicyChangesNothing(t *testing.T) {
+	p := shared.installPlatform(t, "suspended")
+	must(t, p.createCluster(t.Context(), "one", "old", true))
+	before := p.waitForToken(t, "one", "old")
+	p.edit(t, `{"spec":{"suspend":true}}`)
+	p.waitForPolicy(t, "says that it is suspended", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
+		return same("reason", ready.Reason, policyv1alpha1.ReasonSuspended)
+	})
+
+	p.setToken(t, "one", "new")
+	must(t, p.createCluster(t.Context(), "two", "secret", true))
+	// Another platform's import shows that the server has seen all of it.
+	other := shared.installPlatform(t, "notsuspended")
+	must(t, other.createCluster(t.Context(), "one", "secret", true))
+	other.waitForToken(t, "one", "secret")
+	if got := p.sameObject(t, "one", before).GetResourceVersion(); got != before.GetResourceVersion() {
+		t.Errorf("the PediaCluster was changed: %s to %s", before.GetResourceVersion(), got)
+	}
+	if _, err := p.pediaCluster(t.Context(), "two"); gone(err) != nil {
+		t.Errorf("a new one: %v", gone(err))
+	}
+
+	p.edit(t, `{"spec":{"suspend":false}}`)
+	p.waitForToken(t, "one", "new")
+	p.waitForToken(t, "two", "secret")
+}
+
+func TestASourceIsImportedByOnePolicyOnly(t *testing.T) {
+	p := shared.installPlatform(t, "claimed")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForReady(t, "claimed-one", policyv1alpha1.ReasonCreated)
+
+	second := *p
+	second.name = "claimant"
+	second.manifests.policy = *p.manifests.policy.DeepCopy()
+	second.manifests.policy.SetName(second.name)
+	set(t, second.manifests.policy, "claimant-{{ .source.metadata.name }}", "spec", "nameTemplate")
+	second.apply(t, second.manifests.policy.Object)
+	second.waitForPolicy(t, "names the first", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		if len(status.Failures) != 1 || status.Failures[0].Reason != policyv1alpha1.ReasonSourceTaken {
+			return fmt.Errorf("its failures are %+v", status.Failures)
+		}
+		return mentions(status.Failures[0].Message, `"claimed"`)
+	})
+	before, err := p.pediaCluster(t.Context(), "one")
+	must(t, err)
+
+	// Deleting the second touches nothing of the first.
+	p.kubectl(t, "delete", "clusterimportpolicy", second.name, "--timeout=60s")
+	p.sameObject(t, "one", before)
+	p.waitForReady(t, "claimed-one", policyv1alpha1.ReasonCreated)
+}
+
+func TestAFieldThatThePediaClusterDoesNotHaveIsAnError(t *testing.T) {
+	p := shared.newPlatform(t, "strict")
+	set(t, p.manifests.policy, "spec:\n  apiserver: \"{{ .source.spec.apiEndpoint }}\"\n  syncResources: []\n  noSuchField: 1\n", "spec", "template")
+	p.installType(t)
+	p.apply(t, p.manifests.policy.Object)
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	lifecycle := p.waitForReady(t, "strict-one", policyv1alpha1.ReasonInvalidPediaCluster)
+	must(t, same("phase", string(lifecycle.Status.Phase), string(policyv1alpha1.LifecycleFailed)))
+	must(t, mentions(meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message, `unknown field "spec.noSuchField"`))
+	if _, err := p.pediaCluster(t.Context(), "one"); gone(err) != nil {
+		t.Errorf("it was made all the same: %v", gone(err))
+	}
+}
