@@ -39,7 +39,7 @@ const resync = time.Minute
 
 // settle are the delays after a change at which discovery is asked again: a
 // CustomResourceDefinition is served somewhat later than it is established.
-var settle = []time.Duration{0, 250 * time.Millisecond, time.Second, 3 * time.Second, 8 * time.Second}
+var settle = []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
 
 // NotServedError says that the host does not serve a type in any of the
 // versions that would do.
