@@ -51,7 +51,7 @@ test-e2e: host-binaries build ## Run the end-to-end tests, on a real kube-apiser
 	go test $(E2E)
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for 30 seconds (FUZZTIME=5m for longer)
+fuzz: ## Run every fuzz target for a minute (FUZZTIME=5m for longer)
 	@hack/fuzz.sh
 
 .PHONY: bench

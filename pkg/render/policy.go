@@ -64,6 +64,7 @@ func absent(err error) bool {
 }
 
 func (c *compiled) execute(data engine.Data, env engine.Env) (string, error) {
+	env.Seed += "/" + c.path.String() // no two templates draw the same
 	text, err := c.template.Execute(data, env)
 	if err == nil {
 		return text, nil

@@ -180,7 +180,9 @@ Error InvalidName "spec.nameTemplate: line 1, column 8: .source.status.id.name: 
 spec.nameTemplate:1:8 ".source.status.id.name" no "status" in .source; it has: metadata, spec
 `},
 		{"a name that another Source has", reviewedSpec(), reviewed(func(in *ReviewInputs) {
-			in.Holder = func(name string) (*policyv1alpha1.PediaClusterLifecycle, error) { return lifecycleOf("other", name, "1"), nil }
+			in.Holder = func(name string) (*policyv1alpha1.PediaClusterLifecycle, error) {
+				return lifecycleOf("other", name, "1"), nil
+			}
 		}), `
 selected as mcp-one
 Conflict NameTaken "the name \"mcp-one\" belongs to clusters.cluster.mcp.io \"one\" of policy \"other\": change nameTemplate so that names differ"

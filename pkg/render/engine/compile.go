@@ -2,16 +2,10 @@ package engine
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"text/template/parse"
-	"unicode/utf8"
 )
-
-// mainName is the name under which the parser knows the text outside of all
-// definitions.
-const mainName = "template"
 
 // Compile parses a template and checks all that can be checked without data.
 // The error, if there is one, is an *Error.
@@ -60,30 +54,6 @@ func compile(t *Template) (err *Error) {
 		}
 	}
 	return nil
-}
-
-// parseText parses a template into the trees of its definitions.
-func parseText(text string) (map[string]*parse.Tree, *Error) {
-	if len(text) > maxText {
-		return nil, &Error{Line: 1, Column: 1, LimitExceeded: true, Message: fmt.Sprintf("the template is %d bytes long; at most %d are allowed", len(text), maxText)}
-	}
-	if n := strings.Count(text, "{{"); n > maxActions {
-		return nil, &Error{Line: 1, Column: 1, LimitExceeded: true, Message: fmt.Sprintf("the template has %d actions; at most %d are allowed", n, maxActions)}
-	}
-	trees, err := parseTrees(text)
-	if err != nil {
-		return nil, parseError(text, err)
-	}
-	return trees, nil
-}
-
-func parseTrees(text string) (map[string]*parse.Tree, error) {
-	trees := map[string]*parse.Tree{}
-	tree := parse.New(mainName)
-	// The compiler checks the names of functions, since it has more to say.
-	tree.Mode = parse.SkipFuncCheck
-	_, err := tree.Parse(text, "", "", trees)
-	return trees, err
 }
 
 // compiler holds the state of one compilation.
@@ -626,119 +596,6 @@ func (c *compiler) checkKey(f *function, e *call, args []parse.Node) {
 			c.checkReference(argumentNode(args[0], args, 1), name)
 		}
 	}
-}
-
-var (
-	parserPrefix = regexp.MustCompile(`^template: template:(\d+): (?s:(.*))$`)
-	parserSuffix = regexp.MustCompile(` in action started at template:\d+$| started at template:\d+$`)
-	blockAction  = regexp.MustCompile(`\{\{(?:-[ \t\r\n])?[ \t\r\n]*(if|range|with|define|block|end|/\*)\b?`)
-	quotedToken  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-)
-
-// parseError makes an error of the parser a message with a place. The parser
-// tells the line only. The column comes from an observation: the parser stops
-// at its culprit, so the shortest beginning of the text that still gives the
-// same message ends with the culprit. Errors that speak of an unexpected end
-// have their culprit where the unfinished thing begins.
-func parseError(text string, err error) *Error {
-	message := parserMessage(err)
-	switch {
-	case strings.HasPrefix(message, "unexpected EOF"):
-		return unfinished(text)
-	case strings.HasPrefix(message, "unclosed action"), strings.HasPrefix(message, "unterminated"), strings.HasPrefix(message, "unclosed comment"), strings.HasPrefix(message, "comment ends before"):
-		offset := lastOpening(text, err)
-		line, column := position(text, offset)
-		expression, _, _ := strings.Cut(text[offset:], "\n")
-		return &Error{Line: line, Column: column, Expression: shorten(expression), Message: message + ": the action that begins here does not end with }}"}
-	}
-	short, long := 0, len(text)
-	for short < long {
-		middle := (short + long) / 2
-		if _, err := parseTrees(text[:middle]); err != nil && parserMessage(err) == message {
-			long = middle
-		} else {
-			short = middle + 1
-		}
-	}
-	offset := culprit(text[:long], message)
-	line, column := position(text, offset)
-	return &Error{Line: line, Column: column, Expression: shorten(text[offset:long]), Message: message}
-}
-
-// culprit returns the offset of the token that text ends with.
-func culprit(text, message string) int {
-	if offset := strings.LastIndex(text, "{{"); offset >= 0 && strings.Contains(message, "{{") {
-		return offset
-	}
-	for _, quoted := range quotedToken.FindAllString(message, -1) {
-		token := strings.Trim(quoted, `"`)
-		if token != "" && strings.HasSuffix(text, token) {
-			return len(text) - len(token)
-		}
-	}
-	_, width := utf8.DecodeLastRuneInString(text)
-	return len(text) - width
-}
-
-func parserMessage(err error) string {
-	message := err.Error()
-	if m := parserPrefix.FindStringSubmatch(message); m != nil {
-		message = m[2]
-	}
-	return strings.TrimPrefix(parserSuffix.ReplaceAllString(message, ""), "template: ")
-}
-
-// unfinished finds the block that has no {{end}}.
-func unfinished(text string) *Error {
-	var open [][]int
-	for _, m := range blockAction.FindAllStringSubmatchIndex(text, -1) {
-		switch word := text[m[2]:m[3]]; {
-		case word == "end" && len(open) > 0:
-			open = open[:len(open)-1]
-		case word != "end" && word != "/*":
-			open = append(open, m)
-		}
-	}
-	e := &Error{Message: "the template ends before a block that it begins: an {{end}} is missing"}
-	offset := len(text)
-	if len(open) > 0 {
-		m := open[len(open)-1]
-		offset = m[0]
-		e.Message = fmt.Sprintf("this {{%s}} has no {{end}}", text[m[2]:m[3]])
-		e.Expression = shorten(firstAction(text[offset:]))
-	}
-	e.Line, e.Column = position(text, offset)
-	return e
-}
-
-func firstAction(text string) string {
-	if end := strings.Index(text, "}}"); end >= 0 {
-		return text[:end+2]
-	}
-	return text
-}
-
-// lastOpening finds where the action begins that the parser could not end.
-func lastOpening(text string, err error) int {
-	m := parserPrefix.FindStringSubmatch(err.Error())
-	end := len(text)
-	if m != nil {
-		var line int
-		fmt.Sscan(m[1], &line)
-		for offset := 0; line > 0; line-- {
-			next := strings.IndexByte(text[offset:], '\n')
-			if next < 0 {
-				end = len(text)
-				break
-			}
-			offset += next + 1
-			end = offset
-		}
-	}
-	if offset := strings.LastIndex(text[:end], "{{"); offset >= 0 {
-		return offset
-	}
-	return max(strings.LastIndex(text, "{{"), 0)
 }
 
 // suggestion names the function whose name is nearest to an unknown one.
