@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	policyrest "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/rest"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
 
 // Config is what the server is built from.
@@ -27,6 +28,9 @@ type ExtraConfig struct {
 	// client configuration for this server's own API and must return soon
 	// after the context ends. The server's readiness does not depend on them.
 	Controllers func(ctx context.Context, loopback *rest.Config)
+	// Host leads to the host cluster, which is read to answer what a policy
+	// would do. Without it, nothing is rendered.
+	Host *rest.Config
 }
 
 type completedConfig struct {
@@ -51,7 +55,11 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	group, err := policyrest.NewAPIGroupInfo(Scheme, Codecs, c.generic.RESTOptionsGetter)
+	host, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	group, err := policyrest.NewAPIGroupInfo(Scheme, Codecs, c.generic.RESTOptionsGetter, host)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +72,19 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 		}
 	}
 	return server, nil
+}
+
+// host reads the host cluster for those whom the server's own authorizer, which
+// asks the host, lets read there themselves.
+func (c CompletedConfig) host() (*policyrest.Host, error) {
+	if c.extra.Host == nil {
+		return nil, nil
+	}
+	host, err := review.NewHost(c.extra.Host)
+	if err != nil {
+		return nil, err
+	}
+	return &policyrest.Host{Host: host, Authorizer: c.generic.Authorization.Authorizer}, nil
 }
 
 // addControllers starts the controllers when the API is served and stops them

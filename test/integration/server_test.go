@@ -5,6 +5,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -113,7 +114,7 @@ func start(dir string, controllers func(context.Context, *rest.Config)) (_ *serv
 
 	s := &server{loopback: generic.LoopbackClientConfig, endpoint: member.Endpoint}
 	if err := s.ready(ctx); err != nil {
-		return nil, nil, fmt.Errorf("%w, %w", err, stop())
+		return nil, nil, errors.Join(err, stop())
 	}
 	return s, stop, nil
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -133,11 +134,12 @@ func TestAWrongPolicyIsRefusedWithAllThatIsWrong(t *testing.T) {
 	policy.Spec.CreationCondition = "{{ if }}"
 	policy.Spec.Template = "spec:\n  apiserver: {{ .references.auth.data.server }}\n"
 	_, err := asUser(t).ClusterImportPolicies().Create(t.Context(), policy, metav1.CreateOptions{})
-	if !apierrors.IsInvalid(err) {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) {
 		t.Fatal(err)
 	}
 	fields := sets.New[string]()
-	for _, cause := range err.(*apierrors.StatusError).ErrStatus.Details.Causes {
+	for _, cause := range status.Status().Details.Causes {
 		fields.Insert(cause.Field)
 	}
 	want := []string{"spec.creationCondition", "spec.nameTemplate", "spec.source.resource", "spec.template"}

@@ -41,9 +41,9 @@ func newControllerOptions() ControllerOptions {
 // AddFlags adds the flags of the controllers.
 func (o *ControllerOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS,
-		"The queries per second that the controllers may send to the host cluster.")
+		"The queries per second that the controllers may send to the host cluster. Answers to render have as many of their own.")
 	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst,
-		"The queries that the controllers may send to the host cluster in one burst.")
+		"The queries that the controllers may send to the host cluster in one burst. Answers to render have as many of their own.")
 	flags.IntVar(&o.Workers, "concurrent-imports", o.Workers,
 		"The number of imports that are worked on at a time.")
 	flags.StringVar(&o.Lease.Namespace, "leader-elect-resource-namespace", o.Lease.Namespace,
@@ -82,11 +82,17 @@ func (o *ControllerOptions) Validate() (errs []error) {
 	return errs
 }
 
+// limited returns the client configuration with the limits of the flags.
+func (o *ControllerOptions) limited(host *rest.Config) *rest.Config {
+	host = rest.CopyConfig(host)
+	host.QPS, host.Burst = o.QPS, o.Burst
+	return host
+}
+
 // runner returns what runs beside the API: here, and nowhere else, the
 // controllers are given to the server.
 func (o *ControllerOptions) runner(host *rest.Config) func(ctx context.Context, loopback *rest.Config) {
-	host = rest.CopyConfig(host)
-	host.QPS, host.Burst = o.QPS, o.Burst
+	host = o.limited(host)
 	lease := o.Lease
 	hostname, _ := os.Hostname() // only for people: the rest tells replicas apart
 	lease.Identity = hostname + "_" + uuid.NewString()

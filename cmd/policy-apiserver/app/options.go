@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -80,11 +81,9 @@ func NewOptions() *Options {
 
 // Flags that are of no effect here: a flag that does nothing is a bug.
 var (
-	// The first is for the group versions of --runtime-config, the others for
-	// servers of more than one group version.
 	runFlagsWithoutEffect = []string{
-		"emulation-forward-compatible",
-		"runtime-config-emulation-forward-compatible",
+		"emulation-forward-compatible",                // our group has one version
+		"runtime-config-emulation-forward-compatible", // there is no --runtime-config
 	}
 	etcdFlagsWithoutEffect = []string{
 		"default-watch-cache-size",     // a no-op everywhere
@@ -129,12 +128,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 func addFlagsBut(flags *pflag.FlagSet, add func(*pflag.FlagSet), names []string) {
 	all := pflag.NewFlagSet(flags.Name(), pflag.ContinueOnError)
 	add(all)
-	dropped := make(map[string]bool, len(names))
-	for _, name := range names {
-		dropped[name] = true
-	}
 	all.VisitAll(func(flag *pflag.Flag) {
-		if !dropped[flag.Name] {
+		if !slices.Contains(names, flag.Name) {
 			flags.AddFlag(flag)
 		}
 	})

@@ -91,6 +91,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	config.ExtraConfig.Host = o.Controllers.limited(config.GenericConfig.ClientConfig)
 	config.ExtraConfig.Controllers = o.Controllers.runner(config.GenericConfig.ClientConfig)
 	server, err := config.Complete().New()
 	if err != nil {

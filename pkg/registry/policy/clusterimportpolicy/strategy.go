@@ -109,12 +109,19 @@ func withCompilation(errs field.ErrorList, spec *policy.ClusterImportPolicySpec)
 	return errs
 }
 
-// WarningsOnCreate has none.
-func (Strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+// WarningsOnCreate are about what the spec alone tells; the storage adds what
+// only the host can tell.
+func (Strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return warnings(&obj.(*policy.ClusterImportPolicy).Spec)
+}
 
-// WarningsOnUpdate has none.
-func (Strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
+// WarningsOnUpdate has none about a spec that stays.
+func (s Strategy) WarningsOnUpdate(ctx context.Context, obj, old runtime.Object) []string {
+	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
+	if apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
+		return nil
+	}
+	return s.WarningsOnCreate(ctx, obj)
 }
 
 // Canonicalize has nothing to do.

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -14,10 +15,19 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	policystorage "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy/storage"
 	lifecyclestorage "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle/storage"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
 
+// Host is where policies find their Sources, and who knows what callers may
+// read there.
+type Host struct {
+	review.Host
+	Authorizer authorizer.UnconditionalAuthorizer
+}
+
 // NewAPIGroupInfo returns the group with its endpoints, ready to be installed.
-func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter) (*genericapiserver.APIGroupInfo, error) {
+// Without a host, which may be nil, nothing is rendered.
+func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter, host *Host) (*genericapiserver.APIGroupInfo, error) {
 	policies, err := policystorage.NewStorage(scheme, optsGetter)
 	if err != nil {
 		return nil, fmt.Errorf("storage of policies: %w", err)
@@ -27,12 +37,21 @@ func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, opt
 		return nil, fmt.Errorf("storage of lifecycles: %w", err)
 	}
 
-	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
-	group.VersionedResourcesStorageMap[policyv1alpha1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+	endpoints := map[string]rest.Storage{
 		"clusterimportpolicies":         policies.ClusterImportPolicy,
 		"clusterimportpolicies/status":  policies.Status,
 		"pediaclusterlifecycles":        lifecycles.PediaClusterLifecycle,
 		"pediaclusterlifecycles/status": lifecycles.Status,
 	}
+	if host != nil {
+		reviewer := review.New(host.Host, host.Authorizer, lifecycles.PediaClusterLifecycle)
+		policies.ClusterImportPolicy.Warnings = reviewer.Warnings
+		endpoints["clusterimportpolicies/render"] = policystorage.NewRenderREST(scheme, policies.ClusterImportPolicy, reviewer)
+		endpoints["pediaclusterlifecycles/render"] = lifecyclestorage.NewRenderREST(
+			lifecycles.PediaClusterLifecycle, policies.ClusterImportPolicy, reviewer)
+	}
+
+	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
+	group.VersionedResourcesStorageMap[policyv1alpha1.SchemeGroupVersion.Version] = endpoints
 	return &group, nil
 }

@@ -6,6 +6,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/warning"
@@ -17,8 +19,11 @@ import (
 // Subject is what a review is about: the object in the URL, and what follows
 // from it.
 type Subject struct {
-	// ObjectMeta has the name in the URL, and the UID of the object if it exists.
-	metav1.ObjectMeta
+	// Resource and Name are those in the URL.
+	Resource schema.GroupResource
+	Name     string
+	// UID is empty for a policy that does not exist yet.
+	UID types.UID
 	// PolicyName is the name of the policy.
 	PolicyName string
 	// Policy is what to render.
@@ -34,7 +39,7 @@ type Subject struct {
 // status in the question is dropped.
 func (r *Reviewer) Answer(ctx context.Context, subject Subject, review *policy.RenderReview, admit rest.ValidateObjectFunc) (*policy.RenderReview, error) {
 	if review.UID != "" && review.UID != subject.UID {
-		return nil, apierrors.NewConflict(policy.Resource("renderreviews"), subject.Name,
+		return nil, apierrors.NewConflict(subject.Resource, subject.Name,
 			fmt.Errorf("the UID in the request (%s) is not that of the object (%s)", review.UID, subject.UID))
 	}
 	errs := subject.Invalid

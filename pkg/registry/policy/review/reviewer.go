@@ -60,7 +60,7 @@ func New(host Host, authorizer authorizer.UnconditionalAuthorizer, lifecycles Li
 	return &Reviewer{host: host, authorizer: authorizer, lifecycles: lifecycles}
 }
 
-// question of a caller about one policy.
+// request is what a caller asks about one policy.
 type request struct {
 	// PolicyName is the name that the policy has or would have.
 	PolicyName string

@@ -42,8 +42,8 @@ type discoverer interface {
 	ServerGroupsAndResourcesWithContext(context.Context) ([]*metav1.APIGroup, []*metav1.APIResourceList, error)
 }
 
-// types negotiates versions, by asking the host which types it serves.
-type types struct {
+// typeCache negotiates versions, by asking the host which types it serves.
+type typeCache struct {
 	discovery discoverer
 
 	mu      sync.Mutex
@@ -62,7 +62,7 @@ type servedType struct {
 // Resolve negotiates the version of a type as the controllers do: the first of
 // versions that is served, or the one that the host prefers when there are
 // none. The error is a *NotServedError when the host serves none that would do.
-func (t *types) Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error) {
+func (t *typeCache) Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.served == nil || t.nowFunc().Sub(t.asked) > typesAge {
@@ -86,7 +86,7 @@ func (t *types) Resolve(ctx context.Context, name schema.GroupResource, versions
 	return Type{}, &NotServedError{Resource: name, Versions: versions, Served: served.versions}
 }
 
-func (t *types) ask(ctx context.Context) error {
+func (t *typeCache) ask(ctx context.Context) error {
 	groups, lists, err := t.discovery.ServerGroupsAndResourcesWithContext(ctx)
 	partial := (*discovery.ErrGroupDiscoveryFailed)(nil)
 	if err != nil && !errors.As(err, &partial) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -63,7 +62,9 @@ func (r *RenderREST) Create(ctx context.Context, name string, obj runtime.Object
 		errs = r.validate(ctx, rendered, stored)
 	}
 	return r.reviewer.Answer(ctx, review.Subject{
-		ObjectMeta: metav1.ObjectMeta{Name: name, UID: rendered.UID},
+		Resource:   policy.Resource("clusterimportpolicies"),
+		Name:       name,
+		UID:        rendered.UID,
 		PolicyName: name,
 		Policy:     &rendered.Spec,
 		Invalid:    append(errs, validation.ValidateRenderReview(asked, &rendered.Spec)...),
@@ -81,7 +82,7 @@ func (r *RenderREST) stored(ctx context.Context, name string) (*policy.ClusterIm
 // validate says what a write of the policy in a review would be told.
 func (r *RenderREST) validate(ctx context.Context, rendered, stored *policy.ClusterImportPolicy) field.ErrorList {
 	var errs field.ErrorList
-	if stored == nil || apiequality.Semantic.DeepEqual(rendered.Spec, stored.Spec) {
+	if stored == nil {
 		errs = r.strategy.Validate(ctx, rendered)
 	} else {
 		errs = r.strategy.ValidateUpdate(ctx, rendered, stored)

@@ -57,6 +57,8 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter)
 // REST serves the policies.
 type REST struct {
 	*genericregistry.Store
+	// Warnings are what only the host can tell about a spec; nil has none.
+	Warnings func(context.Context, *policy.ClusterImportPolicySpec) []string
 }
 
 var (

@@ -60,7 +60,9 @@ func (r *RenderREST) Create(ctx context.Context, name string, obj runtime.Object
 	}
 	rendered := &object.(*policy.ClusterImportPolicy).Spec
 	return r.reviewer.Answer(ctx, review.Subject{
-		ObjectMeta: metav1.ObjectMeta{Name: name, UID: lifecycle.UID},
+		Resource:   policy.Resource("pediaclusterlifecycles"),
+		Name:       name,
+		UID:        lifecycle.UID,
 		PolicyName: policyName,
 		Policy:     rendered,
 		Lifecycle:  lifecycle,
