@@ -85,8 +85,8 @@ func up(ctx context.Context) error {
 }
 
 const howToGoOn = `
-mcp-cusco has no PediaCluster yet: its cluster is not Ready. READY and VERSION
-stay empty until a Clusterpedia runs here and connects to the clusters.
+The cluster cusco is not Ready: it shows how an import waits. READY and VERSION
+are filled in when a Clusterpedia runs here and connects to the clusters.
 
 To look around:
 

@@ -64,8 +64,8 @@ func newImportController(policies *policyController, records *lifecycleStore, ho
 func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { c.queue.Add(importOf(object.(*policyv1alpha1.PediaClusterLifecycle))) },
-		UpdateFunc: func(old, new any) {
-			before, now := old.(*policyv1alpha1.PediaClusterLifecycle), new.(*policyv1alpha1.PediaClusterLifecycle)
+		UpdateFunc: func(older, newer any) {
+			before, now := older.(*policyv1alpha1.PediaClusterLifecycle), newer.(*policyv1alpha1.PediaClusterLifecycle)
 			// The status is what this controller has just written.
 			if before.UID == now.UID && before.Generation == now.Generation && before.DeletionTimestamp.Equal(now.DeletionTimestamp) {
 				return

@@ -17,6 +17,7 @@ import (
 // Action is what a plan does about a PediaCluster.
 type Action string
 
+// The actions, as the answers of the render subresource explain them.
 const (
 	ActionCreate   Action = "Create"
 	ActionUpdate   Action = "Update"

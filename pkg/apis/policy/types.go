@@ -35,6 +35,7 @@ type Conversion struct {
 // DeletionPolicy says what happens to a PediaCluster whose Source goes.
 type DeletionPolicy string
 
+// What the deletion policies do.
 const (
 	DeletionPolicyDelete DeletionPolicy = "Delete"
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
@@ -146,6 +147,7 @@ type PediaClusterLifecycleStatus struct {
 // LifecyclePhase is where an import stands.
 type LifecyclePhase string
 
+// The phases of a lifecycle.
 const (
 	LifecyclePending  LifecyclePhase = "Pending"
 	LifecycleWaiting  LifecyclePhase = "Waiting"

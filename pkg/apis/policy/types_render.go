@@ -58,6 +58,7 @@ type RenderTotals struct {
 // RenderAction is what would be done about a PediaCluster.
 type RenderAction string
 
+// The actions of a render result.
 const (
 	RenderCreate   RenderAction = "Create"
 	RenderUpdate   RenderAction = "Update"

@@ -198,9 +198,9 @@ func (p *Pool) start(ctx context.Context, kind Kind, held *informer) {
 	}
 	_, err := held.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: changed,
-		UpdateFunc: func(old, new any) {
-			if resourceVersion(old) != resourceVersion(new) {
-				changed(new)
+		UpdateFunc: func(before, now any) {
+			if resourceVersion(before) != resourceVersion(now) {
+				changed(now)
 			}
 		},
 		DeleteFunc: changed,

@@ -45,7 +45,7 @@ func differ(t *testing.T, text string) {
 	}
 	ours, err := Compile(text, Options{References: []string{"auth"}})
 	if err != nil {
-		asError(t, err)
+		_ = asError(t, err)
 		return
 	}
 	got, err := ours.Execute(data, env)
@@ -135,11 +135,11 @@ func FuzzCompile(f *testing.F) {
 		for _, output := range []Output{Text, YAML} {
 			compiled, err := Compile(text, Options{Output: output, References: []string{"auth", "later"}})
 			if err != nil {
-				asError(t, err)
+				_ = asError(t, err)
 				continue
 			}
 			_, err = compiled.Execute(data, env)
-			asError(t, err)
+			_ = asError(t, err)
 		}
 		if diff := cmp.Diff(Data{Source: object(), References: references()}, data); diff != "" {
 			t.Fatalf("%q changes its input:\n%s", text, diff)

@@ -50,9 +50,8 @@ type run struct {
 	// at is the call under way, in case that it panics.
 	at *site
 
-	// source and references are what .source and .references give as values.
+	// references and object are what .references and an object give as values.
 	// They are made when first asked for: most templates only follow paths.
-	source     map[string]any
 	references map[string]any
 	object     map[string]map[string]any
 }
@@ -460,7 +459,7 @@ func (f *function) apply(r *run, e *call, args []any) (any, *Error) {
 		if i < len(f.params) {
 			kind = f.params[i]
 		}
-		value, ok := arg, true
+		value, ok := arg, false
 		switch v := arg.(type) {
 		case string:
 			read += len(v)

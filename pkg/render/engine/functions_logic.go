@@ -162,7 +162,7 @@ type printed struct{ text string }
 
 func (p printed) String() string { return p.text }
 
-func (r *run) sprint(args []any, print func(...any) string) (any, *Error) {
+func (r *run) sprint(args []any, join func(...any) string) (any, *Error) {
 	operands := make([]any, len(args))
 	for i, x := range args {
 		switch v := x.(type) {
@@ -178,7 +178,7 @@ func (r *run) sprint(args []any, print func(...any) string) (any, *Error) {
 			operands[i] = x
 		}
 	}
-	return r.result(print(operands...))
+	return r.result(join(operands...))
 }
 
 // maxWidth is the greatest width and precision of printf.

@@ -1,12 +1,13 @@
 package engine
 
 import (
+	"errors"
 	"regexp"
 	"regexp/syntax"
 )
 
 var regexFunctions = aliases([]*function{
-	regex("regexMatch PATTERN TEXT", "Is true if PATTERN matches somewhere in TEXT.", nil, func(r *run, p *pattern, s string, _ []any) (any, *Error) {
+	regex("regexMatch PATTERN TEXT", "Is true if PATTERN matches somewhere in TEXT.", nil, func(_ *run, p *pattern, s string, _ []any) (any, *Error) {
 		return p.MatchString(s), nil
 	}),
 	regex("regexFind PATTERN TEXT", "Returns the first match.", nil, func(r *run, p *pattern, s string, _ []any) (any, *Error) {
@@ -77,7 +78,7 @@ func compilePattern(text string) (*pattern, *Error) {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		reason := "it cannot be read"
-		if e, ok := err.(*syntax.Error); ok {
+		if e := (*syntax.Error)(nil); errors.As(err, &e) {
 			reason = e.Code.String()
 		}
 		return nil, problem("the pattern is no regular expression: %s", reason)

@@ -130,8 +130,10 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 			want:   []string{`spec.references[0].key: Invalid value: "auth-secret": must consist of letters, digits and underscores and not start with a digit, since templates read the object as .references.<key>`},
 		},
 		"a key that is there twice": {
-			change: func(p *policy.ClusterImportPolicy) { p.Spec.References = append(p.Spec.References, p.Spec.References[0]) },
-			want:   []string{`spec.references[1].key: Duplicate value: "auth"`},
+			change: func(p *policy.ClusterImportPolicy) {
+				p.Spec.References = append(p.Spec.References, p.Spec.References[0])
+			},
+			want: []string{`spec.references[1].key: Duplicate value: "auth"`},
 		},
 		"a deletionPolicy of another API": {
 			change: func(p *policy.ClusterImportPolicy) { p.Spec.DeletionPolicy = "Retain" },
