@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
@@ -379,13 +380,16 @@ func ownerOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) render.Owner {
 func reads(references []render.Reference) []index.Object {
 	var objects []index.Object
 	for _, ref := range references {
-		object := index.Object{Namespace: ref.Target.Namespace, Name: ref.Target.Name}
-		object.Group, object.Resource = ref.Target.Group, ref.Target.Resource
-		if !slices.Contains(objects, object) {
+		if object := objectOf(ref.Target); !slices.Contains(objects, object) {
 			objects = append(objects, object)
 		}
 	}
 	return objects
+}
+
+func objectOf(target policyv1alpha1.DependentResource) index.Object {
+	return index.Object{GroupResource: schema.GroupResource{Group: target.Group, Resource: target.Resource},
+		Namespace: target.Namespace, Name: target.Name}
 }
 
 // takenError says that the import cannot have a lifecycle because another one
@@ -479,6 +483,7 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 	case !ref.Namespaced && target.Namespace != "":
 		return nil, fmt.Errorf("%s have no namespace: remove namespaceTemplate", target.Resource)
 	}
+	w.index.AddRead(w.Import, objectOf(target))
 	version := w.objects.ResourceVersion(ref.kind, target.Namespace, target.Name)
 	if version == "" {
 		return nil, nil

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
@@ -455,4 +457,26 @@ func TestAFieldThatThePediaClusterDoesNotHaveIsAnError(t *testing.T) {
 	if _, err := p.pediaCluster(t.Context(), "one"); gone(err) != nil {
 		t.Errorf("it was made all the same: %v", gone(err))
 	}
+}
+
+func TestTheStateOfTheClusterShowsInTheTable(t *testing.T) {
+	p := shared.installPlatform(t, "stateful")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+	_, err := p.objects.Resource(pediaClusters).Patch(t.Context(), "stateful-one", types.MergePatchType, []byte(
+		`{"status":{"version":"v1.36.3","apiserver":"https://seen.example.com","conditions":[{"type":"Ready","status":"True",`+
+			`"reason":"Ready","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`), metav1.PatchOptions{}, "status")
+	must(t, err)
+	eventually(t, "the lifecycle shows the state of the cluster", func() error {
+		lifecycle, err := p.lifecycle(t.Context(), "one")
+		if err != nil {
+			return err
+		}
+		want := &policyv1alpha1.ClusterState{Ready: "True", Version: "v1.36.3", APIServer: "https://seen.example.com"}
+		if diff := cmp.Diff(want, lifecycle.Status.Cluster); diff != "" {
+			return fmt.Errorf("state (-want +got):\n%s", diff)
+		}
+		return nil
+	})
+	contains(t, shared.kubectl(t, "get", "pcl", "stateful-one"), "True", "v1.36.3", "https://seen.example.com")
 }

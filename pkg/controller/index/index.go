@@ -45,7 +45,19 @@ func New() *Index {
 	}
 }
 
-// SetReads says which objects an import reads, whether they exist or not.
+// AddRead says that an import is about to read an object. Said before the object
+// is looked at, it makes sure that no change of it is missed.
+func (x *Index) AddRead(i Import, object Object) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !slices.Contains(x.reads[i], object) {
+		x.reads[i] = append(slices.Clone(x.reads[i]), object)
+		add(x.readers, object, i)
+	}
+}
+
+// SetReads says which objects an import reads, whether they exist or not, and
+// that it reads no others.
 func (x *Index) SetReads(i Import, objects []Object) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -31,6 +31,22 @@ func TestAnObjectConcernsTheImportsThatReadIt(t *testing.T) {
 	}
 }
 
+func TestAReadCountsFromTheMomentItIsAnnounced(t *testing.T) {
+	x := New()
+	x.SetReads(one, []Object{secret})
+	x.AddRead(one, other)
+	x.AddRead(one, other)
+	for _, object := range []Object{secret, other} {
+		if diff := cmp.Diff([]Import{one}, x.Readers(object)); diff != "" {
+			t.Errorf("readers of %v (-want +got):\n%s", object, diff)
+		}
+	}
+	x.SetReads(one, []Object{other})
+	if readers := x.Readers(secret); len(readers) > 0 {
+		t.Errorf("the object that is no longer read has the readers %v", readers)
+	}
+}
+
 func TestNothingIsKeptOfAnImportThatReadsNothing(t *testing.T) {
 	x := New()
 	x.SetReads(one, []Object{secret, other})

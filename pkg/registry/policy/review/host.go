@@ -36,7 +36,7 @@ func NewHost(config *rest.Config) (Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a client for the types of the host: %w", err)
 	}
-	return &host{typeCache: &typeCache{discovery: discoverer, nowFunc: time.Now}, objects: objects}, nil
+	return &host{typeCache: &typeCache{discovery: discoverer, now: time.Now}, objects: objects}, nil
 }
 
 type host struct {

@@ -46,11 +46,12 @@ type discoverer interface {
 type typeCache struct {
 	discovery discoverer
 
-	mu      sync.Mutex
-	asked   time.Time
-	served  map[schema.GroupResource]servedType
-	silent  map[string]error // groups whose API server did not answer
-	nowFunc func() time.Time
+	now       func() time.Time
+
+	mu     sync.Mutex
+	asked  time.Time
+	served map[schema.GroupResource]servedType
+	silent map[string]error // groups whose API server did not answer
 }
 
 // servedType is a type in all its versions, the preferred one first.
@@ -65,11 +66,19 @@ type servedType struct {
 func (t *typeCache) Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.served == nil || t.nowFunc().Sub(t.asked) > typesAge {
-		if err := t.ask(ctx); err != nil {
-			return Type{}, err
+	if t.served != nil && t.now().Sub(t.asked) < typesAge {
+		// Whoever has just installed a type does not want to wait for it.
+		if resolved, err := t.negotiate(name, versions); err == nil {
+			return resolved, nil
 		}
 	}
+	if err := t.ask(ctx); err != nil {
+		return Type{}, err
+	}
+	return t.negotiate(name, versions)
+}
+
+func (t *typeCache) negotiate(name schema.GroupResource, versions []string) (Type, error) {
 	served := t.served[name]
 	if cause, silent := t.silent[name.Group]; silent && len(served.versions) == 0 {
 		return Type{}, fmt.Errorf("the API server of group %q does not answer: %w", name.Group, cause)
@@ -92,7 +101,7 @@ func (t *typeCache) ask(ctx context.Context) error {
 	if err != nil && !errors.As(err, &partial) {
 		return fmt.Errorf("asking the host which types it serves: %w", err)
 	}
-	t.asked, t.served, t.silent = t.nowFunc(), map[schema.GroupResource]servedType{}, map[string]error{}
+	t.asked, t.served, t.silent = t.now(), map[schema.GroupResource]servedType{}, map[string]error{}
 	if partial != nil {
 		for gv, cause := range partial.Groups {
 			t.silent[gv.Group] = cause

@@ -1,0 +1,91 @@
+package review
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+)
+
+type fakeDiscovery struct {
+	lists  []*metav1.APIResourceList
+	silent map[schema.GroupVersion]error
+	asked  int
+}
+
+func (d *fakeDiscovery) ServerGroupsAndResourcesWithContext(context.Context) ([]*metav1.APIGroup, []*metav1.APIResourceList, error) {
+	d.asked++
+	groups := []*metav1.APIGroup{{Name: "mcp.io", PreferredVersion: metav1.GroupVersionForDiscovery{Version: "v1"}}}
+	if d.silent != nil {
+		return groups, d.lists, &discovery.ErrGroupDiscoveryFailed{Groups: d.silent}
+	}
+	return groups, d.lists, nil
+}
+
+func listed(groupVersion, name string, verbs ...string) *metav1.APIResourceList {
+	return &metav1.APIResourceList{GroupVersion: groupVersion, APIResources: []metav1.APIResource{{Name: name, Namespaced: true, Verbs: verbs}}}
+}
+
+func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
+	fake := &fakeDiscovery{
+		lists: []*metav1.APIResourceList{
+			listed("mcp.io/v2", "clusters", "list", "watch"), listed("mcp.io/v1", "clusters", "list", "watch"),
+			listed("mcp.io/v1", "reviews", "create"),
+		},
+		silent: map[schema.GroupVersion]error{{Group: "silent.io", Version: "v1"}: errors.New("no answer")},
+	}
+	cache := &typeCache{discovery: fake, now: time.Now}
+	for _, test := range []struct {
+		resource string
+		versions []string
+		want     string
+	}{
+		{"clusters.mcp.io", nil, "v1"},
+		{"clusters.mcp.io", []string{"v3", "v2", "v1"}, "v2"},
+		{"clusters.mcp.io", []string{"v3"}, "the host serves clusters.mcp.io in version [v1 v2], none of [v3]"},
+		{"reviews.mcp.io", nil, "the host does not serve reviews.mcp.io: install what defines it"},
+		{"things.silent.io", nil, `the API server of group "silent.io" does not answer: no answer`},
+	} {
+		resolved, err := cache.Resolve(t.Context(), schema.ParseGroupResource(test.resource), test.versions)
+		got := resolved.Version
+		if err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s %v: %s, want %s", test.resource, test.versions, got, test.want)
+		}
+	}
+}
+
+func TestTypesAreRememberedForSecondsUnlessTheyAreMissing(t *testing.T) {
+	fake := &fakeDiscovery{lists: []*metav1.APIResourceList{listed("mcp.io/v1", "clusters", "list", "watch")}}
+	now := time.Now()
+	cache := &typeCache{discovery: fake, now: func() time.Time { return now }}
+	resolve := func(resource string) error {
+		_, err := cache.Resolve(t.Context(), schema.GroupResource{Group: "mcp.io", Resource: resource}, nil)
+		return err
+	}
+	for step, test := range []struct {
+		after    time.Duration
+		resource string
+		found    bool
+		asked    int
+	}{
+		{0, "clusters", true, 1},
+		{time.Second, "clusters", true, 1},
+		{0, "others", false, 2},
+		{0, "others", false, 3},
+		{typesAge - time.Second, "clusters", true, 3},
+		{time.Second, "clusters", true, 4},
+	} {
+		now = now.Add(test.after)
+		if err := resolve(test.resource); (err == nil) != test.found || fake.asked != test.asked {
+			t.Error(fmt.Sprintf("step %d: %v, asked %d times, want %d", step, err, fake.asked, test.asked))
+		}
+	}
+}
