@@ -25,8 +25,8 @@ type ControllerOptions struct {
 
 func newControllerOptions() ControllerOptions {
 	return ControllerOptions{
-		QPS:     400,
-		Burst:   800,
+		QPS:     1000,
+		Burst:   2000,
 		Workers: 16,
 		Lease: controller.Lease{
 			Namespace:     "clusterpedia-system",
