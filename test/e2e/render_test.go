@@ -96,6 +96,8 @@ func TestKubectlRendersAPolicyAndALifecycle(t *testing.T) {
 		return same("the outcome", strings.Join(outcomes(answer), "\n"), `one as "rendered-one": None PediaClusterCreated`)
 	})
 	contains(t, p.kubectl(t, "get", "--raw", renderPath), `"clusterimportpolicies/render"`, `"pediaclusterlifecycles/render"`, `"RenderReview"`)
+	contains(t, p.kubectl(t, "get", "--raw", "/openapi/v3/apis/policy.clusterpedia.io/v1alpha1"),
+		renderPath+"clusterimportpolicies/{name}/render", renderPath+"pediaclusterlifecycles/{name}/render")
 }
 
 func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {

@@ -37,12 +37,14 @@ func ValidateLifecycleRenderReview(review *policy.RenderReview, rendered *policy
 	const why = "a lifecycle is the import of one Source under one policy: render the policy to ask about others"
 	spec, path := &review.Spec, field.NewPath("spec")
 	errs := validateGivenReferences(spec.References, rendered, path.Child("references"))
-	for name, given := range map[string]bool{
-		"policy": spec.Policy != nil, "source": spec.Source != nil, "sourceObject": spec.SourceObject != nil,
-	} {
-		if given {
-			errs = append(errs, field.Forbidden(path.Child(name), why))
-		}
+	if spec.Source != nil {
+		errs = append(errs, field.Forbidden(path.Child("source"), why))
+	}
+	if spec.SourceObject != nil {
+		errs = append(errs, field.Forbidden(path.Child("sourceObject"), why))
+	}
+	if spec.Policy != nil {
+		errs = append(errs, field.Forbidden(path.Child("policy"), why))
 	}
 	return append(errs, forbidPaging(spec, path, why)...)
 }

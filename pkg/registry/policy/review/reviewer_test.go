@@ -29,7 +29,11 @@ func TestAnAnswerSaysWhatTheControllersWouldDo(t *testing.T) {
 			func(w *world) { w.addCluster("one"); w.addImport("one") }, named("one"),
 			[]string{"one: mcp-one Update PediaClusterCreated [spec.apiserver spec.tokenData] secret=true"}},
 		"a name that another Source has": {
-			func(w *world) { w.addCluster("one"); w.addImport("one"); w.lifecycles.items[0].Spec.Source.Name = "else" }, named("one"),
+			func(w *world) {
+				w.addCluster("one")
+				w.addImport("one")
+				w.lifecycles.items[0].Spec.Source.Name = "else"
+			}, named("one"),
 			[]string{"one: mcp-one Conflict NameTaken []"}},
 		"no such Source": {
 			func(*world) {}, named("one"),
@@ -129,6 +133,27 @@ func TestWhatIsForbiddenLooksLikeWhatDoesNotExist(t *testing.T) {
 				t.Error("it was read, and the time that takes can be measured")
 			}
 		})
+	}
+}
+
+func TestWhoMayAskAboutALifecycleSeesThatOne(t *testing.T) {
+	w := newWorld()
+	w.addCluster("one")
+	w.addImport("one")
+	w.host.objects["pediaclusters /mcp-one"].SetAnnotations(nil) // only the owner reference is left
+	w.forbid("get pediaclusterlifecycles")
+	asked := subject()
+	asked.Name, asked.Lifecycle = "mcp-one", &w.lifecycles.items[0]
+	answer, err := w.reviewer().Answer(asAlice(t), asked, &policy.RenderReview{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"one: mcp-one Update PediaClusterCreated [spec.apiserver spec.tokenData metadata.annotations] secret=true"}
+	if diff := cmp.Diff(want, summaries(answer)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if answer.Spec.Source != nil {
+		t.Error("the question was changed")
 	}
 }
 

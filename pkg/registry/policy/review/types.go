@@ -46,7 +46,7 @@ type discoverer interface {
 type typeCache struct {
 	discovery discoverer
 
-	now       func() time.Time
+	now func() time.Time
 
 	mu     sync.Mutex
 	asked  time.Time

@@ -3,7 +3,6 @@ package review
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -85,7 +84,7 @@ func TestTypesAreRememberedForSecondsUnlessTheyAreMissing(t *testing.T) {
 	} {
 		now = now.Add(test.after)
 		if err := resolve(test.resource); (err == nil) != test.found || fake.asked != test.asked {
-			t.Error(fmt.Sprintf("step %d: %v, asked %d times, want %d", step, err, fake.asked, test.asked))
+			t.Errorf("step %d: %v, asked %d times, want %d", step, err, fake.asked, test.asked)
 		}
 	}
 }

@@ -1,0 +1,75 @@
+package review
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+)
+
+func TestWarnings(t *testing.T) {
+	selecting := func(template string) func(*policy.ClusterImportPolicySpec) {
+		return func(spec *policy.ClusterImportPolicySpec) { spec.Source.SelectorTemplate = template }
+	}
+	for name, test := range map[string]struct {
+		prepare func(*world)
+		change  func(*policy.ClusterImportPolicySpec)
+		want    []string
+	}{
+		"nothing to warn of": {nil, nil, nil},
+		"types that are not served": {
+			func(w *world) { w.host.types = nil }, nil,
+			[]string{
+				"spec.source: the host does not serve clusters.cluster.mcp.io: install what defines it; until then the policy waits",
+				"spec.references[0]: the host does not serve secrets: install what defines it; until then the policy waits",
+			}},
+		"a selector that lets nothing through": {
+			nil, selecting("{{ false }}"),
+			[]string{"spec.source: the selectors let none of the 3 clusters.cluster.mcp.io through"}},
+		"a selector that lets one through": {nil, selecting(`{{ eq .source.metadata.name "c1" }}`), nil},
+		"a selector, and no Sources": {
+			func(w *world) { w.host.objects = nil }, selecting("false"), nil},
+		"a selector, and no permission to list": {
+			func(w *world) { w.forbid("list clusters") }, selecting("false"), nil},
+		"more Sources than are looked at": {
+			func(w *world) {
+				for i := range 600 {
+					w.addCluster(fmt.Sprintf("m%d", i))
+				}
+			}, selecting("false"),
+			[]string{"spec.source: the selectors let none of the first 500 clusters.cluster.mcp.io through"}},
+		"a name that does not use the namespace": {
+			func(w *world) {
+				clusters := w.host.types["clusters"]
+				clusters.Namespaced = true
+				w.host.types["clusters"] = clusters
+			}, nil,
+			[]string{"spec.nameTemplate: clusters.cluster.mcp.io have a namespace, which the name does not use: " +
+				"of two with the same name in different namespaces only one is imported"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			for i := range 3 {
+				w.addCluster(fmt.Sprintf("c%d", i))
+			}
+			if test.prepare != nil {
+				test.prepare(w)
+			}
+			spec := mcpSpec()
+			if test.change != nil {
+				test.change(spec)
+			}
+			if diff := cmp.Diff(test.want, w.reviewer().Warnings(asAlice(t), spec)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			for _, call := range w.host.calls {
+				if !strings.HasPrefix(call, "list clusters") {
+					t.Errorf("it also did %q", call)
+				}
+			}
+		})
+	}
+}
