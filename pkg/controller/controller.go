@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/discovery"
@@ -182,7 +181,7 @@ func (c *controllers) run(ctx context.Context) error {
 	wg.Go(func() { c.types.Run(ctx) })
 	defer c.objects.Wait()
 	defer cancel()
-	c.policies.start(ctx)
+	c.policies.context = ctx
 
 	logger.Info("The controllers run", "workers", c.workers)
 	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
@@ -311,12 +310,5 @@ func (s *lifecycleStore) indexed(name, value string) []*policyv1alpha1.PediaClus
 	for _, object := range objects {
 		lifecycles = append(lifecycles, object.(*policyv1alpha1.PediaClusterLifecycle))
 	}
-	return lifecycles
-}
-
-// all returns every lifecycle.
-func (s *lifecycleStore) all() []*policyv1alpha1.PediaClusterLifecycle {
-	lifecycles, err := s.lister.List(labels.Everything())
-	utilruntime.HandleError(err)
 	return lifecycles
 }

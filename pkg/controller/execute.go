@@ -28,6 +28,20 @@ type execution struct {
 	stale bool
 }
 
+// settled reports whether the PediaCluster is what the policy wants, or is not
+// wanted.
+func (e execution) settled() bool {
+	if e.err != nil {
+		return false
+	}
+	switch e.plan.Action {
+	case render.ActionCreate, render.ActionUpdate, render.ActionNone:
+		return true
+	default:
+		return e.plan.Reason == policyv1alpha1.ReasonDeletionConditionMet
+	}
+}
+
 // execute carries out a plan in at most one write.
 func (c *importController) execute(ctx context.Context, current *unstructured.Unstructured, plan render.Plan) execution {
 	client := c.host.Resource(render.PediaClusterGVR)
@@ -63,21 +77,43 @@ func (c *importController) execute(ctx context.Context, current *unstructured.Un
 	default:
 		done.err = err
 		done.plan = render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonHostUnavailable,
-			Message: "writing the PediaCluster, which is tried again: " + err.Error()}
+			Message: "writing the PediaCluster, which is tried again: " + refusal(err)}
 	}
 	return done
 }
 
-// refusal says what the host found wrong, without the values that it quotes:
+// mostMessage bounds what a status repeats of an answer of the host.
+const mostMessage = 1024
+
+// refusal says what the host found wrong, without the values that it may quote:
 // they may be credentials.
 func refusal(err error) string {
 	status := apierrors.APIStatus(nil)
-	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
-		return err.Error()
+	if !errors.As(err, &status) {
+		return bounded(err.Error()) // of the network, not of the host
 	}
-	var problems []string
-	for _, cause := range status.Status().Details.Causes {
-		problems = append(problems, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+	message := status.Status().Message
+	switch {
+	case apierrors.IsInvalid(err) && status.Status().Details != nil:
+		var problems []string
+		for _, cause := range status.Status().Details.Causes {
+			problems = append(problems, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+		}
+		return bounded("see the fields " + strings.Join(problems, ", "))
+	case strings.HasPrefix(message, "admission webhook"):
+		// What a webhook says of the object is its own affair, and not repeated.
+		webhook, _, _ := strings.Cut(message, " denied the request")
+		return bounded(webhook + " denied the request; try the policy's render subresource and the webhook's log")
+	case apierrors.IsForbidden(err), strings.Contains(message, "strict decoding error: unknown field"):
+		return bounded(message)
+	default:
+		return fmt.Sprintf("the host answers %d %s", status.Status().Code, status.Status().Reason)
 	}
-	return "see the fields " + strings.Join(problems, ", ")
+}
+
+func bounded(message string) string {
+	if len(message) <= mostMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:mostMessage], "") + "…"
 }

@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -34,6 +32,10 @@ import (
 // tried again: the definition of PediaClusters may have changed meanwhile.
 const refusedDelay = 5 * time.Minute
 
+// retryDelay is after how long something is looked at again of which no event
+// may tell.
+const retryDelay = 2 * time.Second
+
 type lifecycleClient = policyclient.PediaClusterLifecycleInterface
 
 // importController works on one import at a time: one Source under one policy.
@@ -45,12 +47,6 @@ type importController struct {
 	objects  *hostobjects.Pool
 	index    *index.Index
 	queue    workqueue.TypedRateLimitingInterface[index.Import]
-	// removing are the UIDs of the lifecycles that this process deleted and
-	// that still exist.
-	removing sync.Map
-	// seen are the definitions of the types under which the Sources of imports
-	// were last seen, by import.
-	seen sync.Map
 }
 
 func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
@@ -63,30 +59,38 @@ func newImportController(policies *policyController, records *lifecycleStore, ho
 }
 
 func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
+	added := func(object any) { c.queue.Add(importOf(object.(*policyv1alpha1.PediaClusterLifecycle))) }
+	deleted := func(object any) {
+		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = tombstone.Obj
+		}
+		lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle)
+		if !ok {
+			return
+		}
+		c.queue.Add(importOf(lifecycle))
+		c.enqueueContenders(lifecycle.Name)
+		// Another policy may have been waiting for the Source.
+		for _, i := range c.policies.importsOf(lifecycle.Spec.Source) {
+			c.queue.Add(i)
+		}
+		// A policy that is being deleted goes after its last lifecycle.
+		c.policies.queue.Add(policyOf(lifecycle))
+	}
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { c.queue.Add(importOf(object.(*policyv1alpha1.PediaClusterLifecycle))) },
+		AddFunc: added,
 		UpdateFunc: func(older, newer any) {
 			before, now := older.(*policyv1alpha1.PediaClusterLifecycle), newer.(*policyv1alpha1.PediaClusterLifecycle)
+			if before.UID != now.UID {
+				deleted(older)
+			}
 			// The status is what this controller has just written.
 			if before.UID == now.UID && before.Generation == now.Generation && before.DeletionTimestamp.Equal(now.DeletionTimestamp) {
 				return
 			}
 			c.queue.Add(importOf(now))
 		},
-		DeleteFunc: func(object any) {
-			if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-				object = tombstone.Obj
-			}
-			lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle)
-			if !ok {
-				return
-			}
-			c.removing.Delete(lifecycle.UID)
-			c.queue.Add(importOf(lifecycle))
-			c.enqueueContenders(lifecycle.Name)
-			// A policy that is being deleted goes after its last lifecycle.
-			c.policies.queue.Add(policyOf(lifecycle))
-		},
+		DeleteFunc: deleted,
 	}
 }
 
@@ -115,6 +119,9 @@ func (c *importController) setWants(i index.Import, name string) {
 	for _, changed := range c.index.SetWants(i, name) {
 		if holder, err := c.records.lister.Get(changed); err == nil {
 			c.queue.Add(importOf(holder))
+		} else if changed == name {
+			// It became free before this import was known to want it.
+			c.queue.AddAfter(i, retryDelay)
 		}
 	}
 }
@@ -138,23 +145,38 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		}
 	}
 	result, err := work.reconcile(ctx)
-	if result == nil {
+	if result == nil && err == nil {
 		c.forget(i)
+	}
+	if len(work.lifecycles) == 0 && err == nil {
+		c.unreserve(i)
 	}
 	c.policies.worked(i, result)
 	return err
+}
+
+// unreserve gives the names free that were kept for an import: its lifecycle has
+// been made anew, or never will be.
+func (c *importController) unreserve(i index.Import) {
+	for _, name := range c.index.Unreserve(i) {
+		c.enqueueContenders(name)
+	}
 }
 
 // forget drops what is known of an import of which nothing is left.
 func (c *importController) forget(i index.Import) {
 	c.index.SetReads(i, nil)
 	c.setWants(i, "")
-	c.seen.Delete(i)
 }
 
-// reconcileWithoutPolicy removes what is left of an import whose policy went
-// without waiting for it: somebody removed its finalizer.
+// reconcileWithoutPolicy takes back what is left of an import whose policy went
+// without waiting for it, because somebody removed its finalizer. PediaClusters
+// are left to their users: nobody has asked for their deletion in a way that
+// can be made sure of.
 func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.Import) error {
+	if _, err := c.policies.lister.Get(i.Policy); err == nil {
+		return nil // all imports are enqueued when the policy has been looked at
+	}
 	c.forget(i)
 	var mine []*policyv1alpha1.PediaClusterLifecycle
 	for _, lifecycle := range c.records.ofPolicy(i.Policy) {
@@ -162,7 +184,8 @@ func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.I
 			mine = append(mine, lifecycle)
 		}
 	}
-	if len(mine) == 0 {
+	if len(mine) == 0 || i.Policy == "" {
+		c.unreserve(i)
 		return nil
 	}
 	switch _, err := c.policies.client.Get(ctx, i.Policy, metav1.GetOptions{}); {
@@ -172,11 +195,7 @@ func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.I
 		return fmt.Errorf("making sure that the policy is gone: %w", err)
 	}
 	for _, lifecycle := range mine {
-		r := removal{cause: policyv1alpha1.ReasonPolicyDeleted}
-		if lifecycle.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {
-			r.fate = released
-		}
-		if err := c.remove(ctx, lifecycle, r); err != nil {
+		if err := c.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted, fate: released}); err != nil {
 			return err
 		}
 	}
@@ -192,6 +211,8 @@ type importWork struct {
 	lifecycles []*policyv1alpha1.PediaClusterLifecycle
 	// others are lifecycles of the same Source under other policies.
 	others []*policyv1alpha1.PediaClusterLifecycle
+	// selected is set when the Source is known to be selected.
+	selected bool
 }
 
 // reconcile returns what became of the import, nil when nothing is left of it.
@@ -211,13 +232,13 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	}
 
 	source, err := w.source(ctx)
-	gone, lost := (*goneError)(nil), (*servedtypes.LostError)(nil)
+	lost := (*servedtypes.LostError)(nil)
 	switch {
-	case errors.As(err, &gone):
-		return w.removeAll(ctx, removal{cause: gone.cause})
+	case errors.Is(err, errSourceGone):
+		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceGone})
 	case errors.As(err, &lost):
-		return w.show(ctx, policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, lost.Error()+
-			": the PediaCluster stays until the Source is back; delete this lifecycle to release it")
+		return w.show(ctx, &stalled{policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, lost.Error() +
+			": the PediaCluster stays until the Source is back; delete this lifecycle to release it"})
 	case err != nil:
 		return w.unchanged(), err
 	case source == nil:
@@ -226,51 +247,55 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 
 	selected, err := w.state.compiled.Selects(source)
 	if err != nil {
-		return w.failed(ctx, policyv1alpha1.ReasonSelectorFailed, err)
+		w.setWants(w.Import, "")
+		return w.show(ctx, &stalled{policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonSelectorFailed, err.Error()})
 	}
 	if !selected {
 		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceDeselected})
 	}
+	w.selected = true
 	name, err := w.state.compiled.Name(source)
 	if err != nil {
-		return w.failed(ctx, policyv1alpha1.ReasonInvalidName, err)
+		w.setWants(w.Import, "")
+		return w.stay(ctx, source, &stalled{policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonInvalidName, err.Error()})
 	}
-	return w.importAs(ctx, name, source)
+	return w.importAs(ctx, name, source, nil)
 }
 
-// goneError says that the Source is known not to be there, or not to be
-// selected by its labels.
-type goneError struct{ cause string }
+// stalled is why an import cannot be what its policy wants.
+type stalled struct {
+	phase           policyv1alpha1.LifecyclePhase
+	reason, message string
+}
 
-func (e *goneError) Error() string { return e.cause }
+func (s *stalled) Error() string { return s.message }
+
+// errSourceGone says that the Source is known not to exist.
+var errSourceGone = errors.New("the Source is gone")
 
 // source returns the Source. It is nil when there is none and nothing was made
 // of it. For an import that exists its absence is believed only when the host
 // confirms it.
 func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, error) {
-	if source := w.objects.Object(w.state.sources, w.Namespace, w.Name); source != nil {
-		w.seen.Store(w.Import, w.state.source.Definition)
+	if source := w.objects.Object(w.state.sources, w.Namespace, w.Name); source != nil || len(w.lifecycles) == 0 {
 		return source, nil
-	}
-	if len(w.lifecycles) == 0 {
-		return nil, nil
 	}
 	source, err := w.host.Resource(w.state.source.GroupVersionResource).Namespace(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
-	switch {
-	case err == nil && !w.state.selector.Matches(labels.Set(source.GetLabels())):
-		return nil, &goneError{cause: policyv1alpha1.ReasonSourceDeselected}
-	case err == nil:
-		return source, nil
-	case !objectNotFound(err):
+	if err == nil {
+		return source, nil // its labels are not selected, or it is new
+	}
+	if !objectNotFound(err) {
 		return nil, fmt.Errorf("making sure that the Source is gone: %w", err)
 	}
-	if seen, ok := w.seen.Load(w.Import); ok && seen != w.state.source.Definition {
-		return nil, servedtypes.Replaced(w.state.source)
+	for _, lifecycle := range w.lifecycles {
+		if seen := lifecycle.Status.SourceDefinition; seen != "" && seen != w.state.source.Definition {
+			return nil, servedtypes.Replaced(w.state.source)
+		}
 	}
 	if err := w.types.Confirm(ctx, w.state.source); err != nil {
 		return nil, err
 	}
-	return nil, &goneError{cause: policyv1alpha1.ReasonSourceGone}
+	return nil, errSourceGone
 }
 
 // objectNotFound reports whether the host says that an object of a type it
@@ -284,35 +309,50 @@ func objectNotFound(err error) bool {
 		!apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// importAs brings the lifecycle and the PediaCluster of that name about.
-func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured) (*outcome, error) {
+// stay keeps an import up to date under the name it has, while it cannot have
+// the one that its policy wants.
+func (w *importWork) stay(ctx context.Context, source *unstructured.Unstructured, cause *stalled) (*outcome, error) {
+	if len(w.lifecycles) == 1 && w.lifecycles[0].DeletionTimestamp == nil {
+		return w.importAs(ctx, w.lifecycles[0].Name, source, cause)
+	}
+	return w.show(ctx, cause)
+}
+
+// importAs brings the lifecycle and the PediaCluster of that name about. The
+// import cannot have the name that its policy wants if renaming is stalled.
+func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured, renaming *stalled) (*outcome, error) {
 	var replaced []*policyv1alpha1.PediaClusterLifecycle
 	var lifecycle *policyv1alpha1.PediaClusterLifecycle
 	for _, candidate := range w.lifecycles {
-		if candidate.Name == name {
+		switch {
+		case candidate.Name == name:
 			lifecycle = candidate
-		} else {
+		case candidate.DeletionTimestamp != nil && !removedByServer(candidate):
+			if err := w.remove(ctx, candidate, removal{cause: policyv1alpha1.ReasonReleased, fate: released}); err != nil {
+				return w.unchanged(), err
+			}
+		default:
 			replaced = append(replaced, candidate)
 		}
 	}
 	if lifecycle != nil && lifecycle.DeletionTimestamp != nil {
-		// The import is made anew when this lifecycle has gone. Deleted by hand
-		// it releases its PediaCluster; deleted by us for a Source that is back
-		// meanwhile, it hands it over.
-		r := removal{cause: policyv1alpha1.ReasonReleased, fate: released}
-		if _, own := w.removing.Load(lifecycle.UID); own {
-			r.fate = handedOver
-		}
-		return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, w.remove(ctx, lifecycle, r)
+		// The import is made anew when this lifecycle has gone.
+		return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, w.letGo(ctx, lifecycle)
 	}
 	lifecycle, err := w.ensureLifecycle(ctx, name, lifecycle)
-	if taken := (*takenError)(nil); errors.As(err, &taken) {
-		w.setWants(w.Import, taken.name)
-		return w.failed(ctx, taken.reason, taken)
+	if taken := (*stalled)(nil); errors.As(err, &taken) {
+		wants := ""
+		if taken.reason == policyv1alpha1.ReasonNameTaken {
+			wants = name
+		}
+		w.setWants(w.Import, wants)
+		return w.stay(ctx, source, taken)
 	}
-	w.setWants(w.Import, "")
 	if err != nil {
 		return w.unchanged(), err
+	}
+	if renaming == nil {
+		w.setWants(w.Import, "")
 	}
 
 	owner := ownerOf(lifecycle)
@@ -334,14 +374,21 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	if done.stale {
 		return w.unchanged(), done.err
 	}
+	if unread := (*render.LookupError)(nil); errors.As(conversion.Err, &unread) {
+		done.err = unread
+	}
 	status := lifecycleStatus(lifecycle, conversion.References, done)
-	w.contended(&status, lifecycle)
+	status.SourceDefinition = w.state.source.Definition
+	if renaming != nil {
+		status = renamingStalled(status, lifecycle.Generation, renaming)
+	}
+	setNameContended(&status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
 	if err := w.writeStatus(ctx, lifecycle, status); err != nil {
 		return w.unchanged(), err
 	}
 	// A cluster is never missing from both names: the former PediaCluster goes
-	// after there is a new one.
-	if former == nil || done.pediaCluster != nil && done.plan.Action != render.ActionConflict {
+	// after there is a new one, unless it is not wanted at all.
+	if former == nil || done.settled() {
 		for _, old := range replaced {
 			if err := w.remove(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed}); err != nil {
 				return w.unchanged(), err
@@ -354,19 +401,31 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	return &outcome{phase: status.Phase, created: done.pediaCluster != nil}, done.err
 }
 
+func removedByServer(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+	return lifecycle.Annotations[policyv1alpha1.RemovedAnnotation] == "true"
+}
+
+// letGo lets a deleted lifecycle go whose cluster nobody says is gone. Deleted by
+// hand it releases its PediaCluster. Deleted by this server, for a cause that has
+// passed, it hands the PediaCluster over to the lifecycle that comes next.
+func (c *importController) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
+	r := removal{cause: policyv1alpha1.ReasonReleased, fate: released}
+	if removedByServer(lifecycle) {
+		r.fate = handedOver
+	}
+	return c.remove(ctx, lifecycle, r)
+}
+
 // former is the PediaCluster of the name that the import had before, nil when
 // there is none that was made for it. It is read from the host: the informer may
 // not have seen yet what was just made.
 func (w *importWork) former(ctx context.Context, replaced []*policyv1alpha1.PediaClusterLifecycle) (*unstructured.Unstructured, error) {
 	for _, old := range replaced {
-		object, err := w.host.Resource(render.PediaClusterGVR).Get(ctx, old.Name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
+		object, err := w.livePediaCluster(ctx, old.Name)
 		if err != nil {
-			return nil, fmt.Errorf("reading the PediaCluster of the former name: %w", err)
+			return nil, err
 		}
-		if ownerOf(old).Ownership(object) == render.Owned {
+		if object != nil && ownerOf(old).Ownership(object) == render.Owned {
 			return object, nil
 		}
 	}
@@ -392,14 +451,6 @@ func objectOf(target policyv1alpha1.DependentResource) index.Object {
 		Namespace: target.Namespace, Name: target.Name}
 }
 
-// takenError says that the import cannot have a lifecycle because another one
-// has what it would need.
-type takenError struct {
-	name, reason, message string
-}
-
-func (e *takenError) Error() string { return e.message }
-
 // ensureLifecycle returns the lifecycle of that name with the spec that the
 // policy wants.
 func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
@@ -419,10 +470,16 @@ func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle
 	return updated, nil
 }
 
+// createLifecycle creates the lifecycle. The error is a *stalled when another
+// import has what it would need.
 func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
 	for _, other := range w.others {
-		return nil, &takenError{reason: policyv1alpha1.ReasonSourceTaken, name: other.Name, message: fmt.Sprintf(
-			"policy %q has imported this Source as %q: select it in one policy only", policyOf(other), other.Name)}
+		return nil, &stalled{policyv1alpha1.LifecycleConflict, policyv1alpha1.ReasonSourceTaken, render.SourceTaken(policyOf(other), other)}
+	}
+	if keeper, ok := w.index.ReservedFor(want.Name); ok && keeper != w.Import {
+		return nil, &stalled{policyv1alpha1.LifecycleConflict, policyv1alpha1.ReasonNameTaken, fmt.Sprintf(
+			"the name %q is kept for the Source %s of policy %q: change nameTemplate so that names differ",
+			want.Name, cache.NewObjectName(keeper.Namespace, keeper.Name), keeper.Policy)}
 	}
 	holder, err := w.records.lister.Get(want.Name)
 	if err != nil {
@@ -440,9 +497,7 @@ func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.P
 	if importOf(holder) == w.Import {
 		return nil, errors.New("the lifecycle exists already: waiting until it is seen")
 	}
-	return nil, &takenError{reason: policyv1alpha1.ReasonNameTaken, name: want.Name, message: fmt.Sprintf(
-		"the name %q belongs to %s of policy %q: change nameTemplate so that names differ",
-		want.Name, render.Describe(holder.Spec.Source), policyOf(holder))}
+	return nil, &stalled{policyv1alpha1.LifecycleConflict, policyv1alpha1.ReasonNameTaken, render.NameTaken(policyOf(holder), holder)}
 }
 
 // desiredLifecycle is the lifecycle that the policy wants for the import.
@@ -496,28 +551,17 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 	return object, err
 }
 
-// contended says on a lifecycle whether other Sources render its name.
-func (w *importWork) contended(status *policyv1alpha1.PediaClusterLifecycleStatus, lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-	setNameContended(status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
-}
-
-// unchanged is the outcome as the lifecycle last showed it.
+// unchanged is the outcome as the lifecycle last showed it, nil when there is
+// nothing to be said of the import.
 func (w *importWork) unchanged() *outcome {
-	if len(w.lifecycles) == 0 {
+	if len(w.lifecycles) > 0 {
+		status := w.lifecycles[0].Status
+		return &outcome{phase: status.Phase, created: isCreated(status)}
+	}
+	if w.selected {
 		return &outcome{phase: policyv1alpha1.LifecyclePending}
 	}
-	status := w.lifecycles[0].Status
-	return &outcome{phase: status.Phase, created: isCreated(status)}
-}
-
-// failed shows an error on the lifecycle of the import, which keeps what it
-// has, or in the policy's status when there is no lifecycle.
-func (w *importWork) failed(ctx context.Context, reason string, cause error) (*outcome, error) {
-	phase := policyv1alpha1.LifecycleFailed
-	if reason == policyv1alpha1.ReasonNameTaken || reason == policyv1alpha1.ReasonSourceTaken {
-		phase = policyv1alpha1.LifecycleConflict
-	}
-	return w.show(ctx, phase, reason, cause.Error())
+	return nil
 }
 
 // blocked shows a lasting problem of the policy. Others pass by themselves.
@@ -525,27 +569,28 @@ func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
 	if !p.lasting || len(w.lifecycles) == 0 {
 		return w.unchanged(), nil
 	}
-	return w.show(ctx, policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.message)
+	return w.show(ctx, &stalled{policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.message})
 }
 
-func (w *importWork) show(ctx context.Context, phase policyv1alpha1.LifecyclePhase, reason, message string) (*outcome, error) {
+// show tells of an import that is stalled on its lifecycles, which keep what
+// they have, or in the policy's status when it has none.
+func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error) {
 	if len(w.lifecycles) == 0 {
-		return &outcome{phase: phase, failure: &policyv1alpha1.SourceFailure{
-			Namespace: w.Namespace, Name: w.Name, Reason: reason, Message: message}}, nil
+		return &outcome{phase: cause.phase, failure: &policyv1alpha1.SourceFailure{
+			Namespace: w.Namespace, Name: w.Name, Reason: cause.reason, Message: cause.message}}, nil
 	}
 	for _, lifecycle := range w.lifecycles {
 		var err error
 		if lifecycle.DeletionTimestamp != nil {
-			// Somebody wants it gone, and nothing says that its cluster is.
-			err = w.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonReleased, fate: released})
+			err = w.letGo(ctx, lifecycle)
 		} else {
-			err = w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, phase, reason, message))
+			err = w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, cause))
 		}
 		if err != nil {
 			return w.unchanged(), err
 		}
 	}
-	return &outcome{phase: phase, created: isCreated(w.lifecycles[0].Status)}, nil
+	return &outcome{phase: cause.phase, created: isCreated(w.lifecycles[0].Status)}, nil
 }
 
 func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {
@@ -601,7 +646,6 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 	logger := klog.FromContext(ctx)
 	if lifecycle.DeletionTimestamp == nil {
 		logger.V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
-		c.removing.Store(lifecycle.UID, r.cause)
 		err := c.records.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{Preconditions: preconditions(lifecycle)})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("deleting the lifecycle: %w", err)
@@ -618,8 +662,13 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 		return err
 	}
 	if !gone {
-		return c.writeStatus(ctx, lifecycle,
-			stalledStatus(lifecycle, policyv1alpha1.LifecycleDeleting, r.cause, "waiting until the PediaCluster is gone"))
+		// Its informer may have been given back with the last policy.
+		c.queue.AddAfter(importOf(lifecycle), retryDelay)
+		return c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle,
+			&stalled{policyv1alpha1.LifecycleDeleting, r.cause, "waiting until the PediaCluster is gone"}))
+	}
+	if r.fate != deleted {
+		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
 	}
 	patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
 	if err != nil {
@@ -636,14 +685,9 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 // its users, and reports whether that is done. One that was not made for this
 // import stays untouched.
 func (c *importController) removePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (gone bool, err error) {
-	client := c.host.Resource(render.PediaClusterGVR)
-	// Not from the informer, which may not have seen yet what was just made.
-	object, err := client.Get(ctx, lifecycle.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading the PediaCluster: %w", err)
+	object, err := c.livePediaCluster(ctx, lifecycle.Name)
+	if err != nil || object == nil {
+		return object == nil, err
 	}
 	fate := r.fate
 	if hasOrphanAnnotation(&lifecycle.ObjectMeta) {
@@ -661,6 +705,27 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		}
 	}
 	return len(object.GetFinalizers()) == 0, nil
+}
+
+// livePediaCluster reads a PediaCluster from the host: the informer may not have
+// seen yet what was just made. It is nil when there is none, which an answer that
+// its type is not served does not say.
+func (c *importController) livePediaCluster(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	object, err := c.host.Resource(render.PediaClusterGVR).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		return object, nil
+	case objectNotFound(err):
+		return nil, nil
+	case apierrors.IsNotFound(err):
+		removed, err := c.types.Removed(ctx, render.PediaClusterGVR.GroupResource())
+		if err == nil && removed {
+			return nil, nil
+		}
+		return nil, errors.Join(errors.New("the host does not serve PediaClusters now"), err)
+	default:
+		return nil, fmt.Errorf("reading the PediaCluster: %w", err)
+	}
 }
 
 // releasePediaCluster takes the marks of ownership off a PediaCluster.

@@ -58,12 +58,24 @@ func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, references
 
 // stalledStatus is the status of a lifecycle that keeps what it has while it
 // cannot be worked on.
-func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, phase policyv1alpha1.LifecyclePhase, reason, message string) policyv1alpha1.PediaClusterLifecycleStatus {
+func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stalled) policyv1alpha1.PediaClusterLifecycleStatus {
 	status := *lifecycle.Status.DeepCopy()
 	status.ObservedGeneration = lifecycle.Generation
-	status.Phase = phase
+	status.Phase = cause.phase
 	setConditions(&status, lifecycle.Generation, metav1.Condition{
-		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: reason, Message: message})
+		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: cause.reason, Message: cause.message})
+	return status
+}
+
+// renamingStalled is the status of a lifecycle that is kept up to date under a
+// name that its policy no longer wants. What is worse is said first.
+func renamingStalled(status policyv1alpha1.PediaClusterLifecycleStatus, generation int64, cause *stalled) policyv1alpha1.PediaClusterLifecycleStatus {
+	if status.Phase != policyv1alpha1.LifecycleImported {
+		return status
+	}
+	status.Phase = cause.phase
+	setConditions(&status, generation, metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
+		Reason: cause.reason, Message: cause.message + "; kept up to date under the former name"})
 	return status
 }
 

@@ -48,7 +48,7 @@ type policyController struct {
 	tally   *tally
 
 	enqueueImport func(index.Import)
-	// context is the one in which informers run.
+	// context is the one in which informers run; set before work begins.
 	context context.Context
 
 	mu     sync.RWMutex
@@ -65,6 +65,8 @@ type policyState struct {
 	// sources and references are what is watched for this policy.
 	sources    hostobjects.Kind
 	references []referenceType
+	// pediaClusters says whether the host serves PediaClusters.
+	pediaClusters bool
 	// problem is why the imports cannot be worked on, nil when they can.
 	problem *problem
 }
@@ -125,15 +127,16 @@ func (c *policyController) eventHandler() cache.ResourceEventHandler {
 	}
 }
 
-// start works in the context from now on. Lifecycles whose policy does not
-// exist are enqueued here; all others follow their policy.
-func (c *policyController) start(ctx context.Context) {
-	c.context = ctx
-	for _, lifecycle := range c.records.all() {
-		if _, err := c.lister.Get(policyOf(lifecycle)); apierrors.IsNotFound(err) {
-			c.enqueueImport(importOf(lifecycle))
+// importsOf returns the import of a Source under every policy on its type.
+func (c *policyController) importsOf(source policyv1alpha1.DependentResource) (imports []index.Import) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for name, state := range c.states {
+		if state.policy.Spec.Source.Group == source.Group && state.policy.Spec.Source.Resource == source.Resource {
+			imports = append(imports, index.Import{Policy: name, Namespace: source.Namespace, Name: source.Name})
 		}
 	}
+	return imports
 }
 
 func (c *policyController) enqueueAll() {
@@ -177,6 +180,9 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	before := c.state(name)
 	state := c.resolve(policy, before)
 	c.subscribe(state, before)
+	if state.problem == nil {
+		state.problem = c.unsynced(state)
+	}
 	c.mu.Lock()
 	c.states[name] = state
 	c.mu.Unlock()
@@ -185,7 +191,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	if settled && concernsImports(before, state) {
 		c.enqueueImports(state)
 	}
-	if policy.DeletionTimestamp != nil {
+	if policy.DeletionTimestamp != nil && len(c.records.ofPolicy(name)) == 0 {
 		return c.finalize(ctx, policy)
 	}
 	return c.updateStatus(ctx, state)
@@ -211,6 +217,8 @@ func (c *policyController) forget(name string) {
 // resolve compiles the policy and negotiates the versions of its types.
 func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, before *policyState) *policyState {
 	state := &policyState{policy: policy}
+	_, unserved := c.types.Resolve(render.PediaClusterGVR.GroupResource(), []string{render.PediaClusterGVR.Version})
+	state.pediaClusters = unserved == nil
 	if before != nil && before.policy.UID == policy.UID && before.policy.Generation == policy.Generation && before.compiled != nil {
 		state.compiled, state.selector = before.compiled, before.selector
 	} else if state.problem = state.compile(); state.problem != nil {
@@ -239,11 +247,9 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 			kind: hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition, MetadataOnly: true},
 		})
 	}
-	if _, err := c.types.Resolve(render.PediaClusterGVR.GroupResource(), []string{render.PediaClusterGVR.Version}); err != nil {
-		state.problem = typeProblem(policyv1alpha1.ReasonPediaClusterTypeNotServed, policyv1alpha1.ReasonPediaClusterTypeNotServed, err)
-		return state
+	if unserved != nil {
+		state.problem = typeProblem(policyv1alpha1.ReasonPediaClusterTypeNotServed, policyv1alpha1.ReasonPediaClusterTypeNotServed, unserved)
 	}
-	state.problem = c.unsynced(state)
 	return state
 }
 
@@ -292,16 +298,16 @@ func (c *policyController) unsynced(state *policyState) *problem {
 }
 
 // kinds are what is watched for the policy.
-func (s *policyState) kinds() []hostobjects.Kind {
-	if s.source.Empty() {
-		return nil
+func (s *policyState) kinds() (kinds []hostobjects.Kind) {
+	if s.pediaClusters {
+		kinds = append(kinds, pediaClusters)
 	}
-	kinds := []hostobjects.Kind{s.sources}
+	if s.source.Empty() {
+		return kinds
+	}
+	kinds = append(kinds, s.sources)
 	for _, ref := range s.references {
 		kinds = append(kinds, ref.kind)
-	}
-	if s.problem == nil || s.problem.reason != policyv1alpha1.ReasonPediaClusterTypeNotServed {
-		kinds = append(kinds, pediaClusters)
 	}
 	return kinds
 }
@@ -370,7 +376,7 @@ func (c *policyController) enqueueImports(state *policyState) {
 
 // finalize lets the policy go when its lifecycles are gone.
 func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
-	if len(c.records.ofPolicy(policy.Name)) > 0 || !slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) {
+	if !slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) {
 		return nil
 	}
 	// The informer may lag behind a lifecycle that was just made.

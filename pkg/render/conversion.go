@@ -95,11 +95,11 @@ func (p *Policy) Convert(in Inputs) Conversion {
 			return out
 		}
 		object, err := in.reference(ref.key, target)
+		out.References = append(out.References, Reference{Key: ref.key, Target: target, Found: object != nil})
 		if err != nil {
 			out.Err = &LookupError{Key: ref.key, Err: err}
 			return out
 		}
-		out.References = append(out.References, Reference{Key: ref.key, Target: target, Found: object != nil})
 		if object == nil {
 			out.Missing = &MissingReference{Key: ref.key, Target: target}
 			return out

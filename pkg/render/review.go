@@ -185,8 +185,7 @@ func (r *review) lifecycles(name string) (lifecycle *policyv1alpha1.PediaCluster
 func (r *review) taken(name string) *Plan {
 	for _, other := range r.Lifecycles {
 		if policy := controllerOf(other); policy != r.PolicyName {
-			return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonSourceTaken, Message: fmt.Sprintf(
-				"policy %q has imported this Source as %q: select it in one policy only", policy, other.Name)}
+			return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonSourceTaken, Message: SourceTaken(policy, other)}
 		}
 	}
 	if r.Holder == nil {
@@ -200,9 +199,18 @@ func (r *review) taken(name string) *Plan {
 	if holder == nil {
 		return nil
 	}
-	return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: fmt.Sprintf(
-		"the name %q belongs to %s of policy %q: change nameTemplate so that names differ",
-		name, Describe(holder.Spec.Source), controllerOf(holder))}
+	return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: NameTaken(controllerOf(holder), holder)}
+}
+
+// SourceTaken says that the Source has a lifecycle of another policy.
+func SourceTaken(policy string, lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
+	return fmt.Sprintf("policy %q has imported this Source as %q: select it in one policy only", policy, lifecycle.Name)
+}
+
+// NameTaken says that the name of the import belongs to the lifecycle of another.
+func NameTaken(policy string, lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
+	return fmt.Sprintf("the name %q belongs to %s of policy %q: change nameTemplate so that names differ",
+		lifecycle.Name, Describe(lifecycle.Spec.Source), policy)
 }
 
 // replaces is the PediaCluster of the former name, nil when there is none that

@@ -101,7 +101,7 @@ func TestKubectlRendersAPolicyAndALifecycle(t *testing.T) {
 }
 
 func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
-	p := kubectlPlatform(t, "edited")
+	p := kubectlPlatform(t, "reworked")
 	must(t, p.createCluster(t.Context(), "two", "secret", true))
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
 
@@ -110,8 +110,8 @@ func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
 	edit.Source.SelectorTemplate = `{{ ne .source.metadata.name "two" }}`
 	answer := p.render(t, policyv1alpha1.RenderReviewSpec{Policy: edit})
 	checkOutcomes(t, answer,
-		`one as "edited-one": Update PediaClusterCreated spec.kubeconfig`,
-		`two as "edited-two": Delete SourceDeselected`)
+		`one as "reworked-one": Update PediaClusterCreated spec.kubeconfig`,
+		`two as "reworked-two": Delete SourceDeselected`)
 	if diff := cmp.Diff(policyv1alpha1.RenderTotals{Sources: 2, Selected: 1, Actions: map[policyv1alpha1.RenderAction]int32{
 		policyv1alpha1.RenderUpdate: 1, policyv1alpha1.RenderDelete: 1}}, answer.Status.Totals); diff != "" {
 		t.Errorf("totals: -want +got:\n%s", diff)
@@ -121,7 +121,7 @@ func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
 	renamed.NameTemplate = "renamed-{{ .source.metadata.name }}"
 	answer = p.render(t, policyv1alpha1.RenderReviewSpec{Policy: renamed, Source: source("one")})
 	checkOutcomes(t, answer, `one as "renamed-one": Create PediaClusterCreated`)
-	contains(t, answer.Status.Results[0].Message, `replaces PediaCluster "edited-one"`)
+	contains(t, answer.Status.Results[0].Message, `replaces PediaCluster "reworked-one"`)
 }
 
 func TestRenderNeedsNeitherAPolicyNorASource(t *testing.T) {

@@ -27,7 +27,7 @@ func newControllerOptions() ControllerOptions {
 	return ControllerOptions{
 		QPS:     1000,
 		Burst:   2000,
-		Workers: 16,
+		Workers: 32,
 		Lease: controller.Lease{
 			Namespace:     "clusterpedia-system",
 			Name:          "policy-apiserver",

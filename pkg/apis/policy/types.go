@@ -1,6 +1,9 @@
 package policy
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
@@ -139,6 +142,7 @@ type DependentResource struct {
 type PediaClusterLifecycleStatus struct {
 	ObservedGeneration int64
 	Phase              LifecyclePhase
+	SourceDefinition   types.UID
 	References         []DependentResource
 	Cluster            *ClusterState
 	Conditions         []metav1.Condition

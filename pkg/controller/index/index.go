@@ -33,6 +33,7 @@ type Index struct {
 	readers    map[Object][]Import
 	wants      map[Import]string
 	contenders map[string][]Import
+	reserved   map[string]Import
 }
 
 // New returns an empty index.
@@ -42,6 +43,7 @@ func New() *Index {
 		readers:    map[Object][]Import{},
 		wants:      map[Import]string{},
 		contenders: map[string][]Import{},
+		reserved:   map[string]Import{},
 	}
 }
 
@@ -107,6 +109,35 @@ func (x *Index) Contenders(name string) []Import {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return slices.Clone(x.contenders[name])
+}
+
+// Reserve keeps a name for an import while its lifecycle is made anew, so that
+// no contender gets between.
+func (x *Index) Reserve(name string, i Import) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.reserved[name] = i
+}
+
+// ReservedFor returns the import that the name is kept for.
+func (x *Index) ReservedFor(name string) (Import, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	i, ok := x.reserved[name]
+	return i, ok
+}
+
+// Unreserve gives free the names that are kept for the import, and returns them.
+func (x *Index) Unreserve(i Import) (names []string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for name, keeper := range x.reserved {
+		if keeper == i {
+			delete(x.reserved, name)
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Most sets have one member: slices are smaller than maps and fast enough for

@@ -47,6 +47,23 @@ func TestAReadCountsFromTheMomentItIsAnnounced(t *testing.T) {
 	}
 }
 
+func TestAReservedNameIsKeptUntilItsImportHasBeenWorkedOn(t *testing.T) {
+	x := New()
+	x.Reserve("a", one)
+	if keeper, ok := x.ReservedFor("a"); !ok || keeper != one {
+		t.Errorf("the name is kept for %v, %t", keeper, ok)
+	}
+	if names := x.Unreserve(two); names != nil {
+		t.Errorf("another import gives %v free", names)
+	}
+	if diff := cmp.Diff([]string{"a"}, x.Unreserve(one)); diff != "" {
+		t.Errorf("names given free (-want +got):\n%s", diff)
+	}
+	if _, ok := x.ReservedFor("a"); ok {
+		t.Error("the name is still kept")
+	}
+}
+
 func TestNothingIsKeptOfAnImportThatReadsNothing(t *testing.T) {
 	x := New()
 	x.SetReads(one, []Object{secret, other})

@@ -39,7 +39,7 @@ const resync = time.Minute
 
 // settle are the delays after a change at which discovery is asked again: a
 // CustomResourceDefinition is served somewhat later than it is established.
-var settle = []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
+var settle = []time.Duration{100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
 
 // NotServedError says that the host does not serve a type in any of the
 // versions that would do.
@@ -164,14 +164,20 @@ func (t *Tracker) refresh(ctx context.Context) {
 		for gv, cause := range partial.Groups {
 			unknown[gv.Group] = cause
 		}
-		// A silent API server does not make its types go away.
+		// A silent API server does not make its types go away, nor does one
+		// silent version make another the best.
+		maps.DeleteFunc(served, func(name schema.GroupResource, _ resource) bool {
+			_, silent := unknown[name.Group]
+			return silent
+		})
 		for name, before := range t.served {
-			if _, silent := unknown[name.Group]; silent && len(served[name].versions) == 0 {
+			if _, silent := unknown[name.Group]; silent {
 				served[name] = before
 			}
 		}
 	}
-	same := t.served != nil && maps.EqualFunc(t.served, served, resource.equal) && len(unknown) == len(t.unknown)
+	same := t.served != nil && maps.EqualFunc(t.served, served, resource.equal) &&
+		maps.EqualFunc(t.unknown, unknown, func(error, error) bool { return true })
 	t.served, t.unknown = served, unknown
 	t.mu.Unlock()
 
@@ -241,6 +247,16 @@ func (t *Tracker) Resolve(name schema.GroupResource, versions []string) (Type, e
 		}
 	}
 	return Type{}, &NotServedError{Resource: name, Versions: versions, Served: served.versions}
+}
+
+// Removed asks the host whether a type is gone for good: its
+// CustomResourceDefinition does not exist.
+func (t *Tracker) Removed(ctx context.Context, name schema.GroupResource) (bool, error) {
+	_, err := t.metadata.Resource(crds).Get(ctx, name.String(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return false, err
 }
 
 // LostError says that objects of a type went, or are going, with their type:

@@ -762,6 +762,13 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 							Enum:        []interface{}{"Conflict", "Deleting", "Failed", "Held", "Imported", "Pending", "Waiting"},
 						},
 					},
+					"sourceDefinition": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sourceDefinition is the UID of the CustomResourceDefinition under which the Source was last seen, empty for other types. When the definition is made again its objects are others: that they are absent then does not mean that their clusters are gone.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"references": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{

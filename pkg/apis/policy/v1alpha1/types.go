@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // +genclient
@@ -322,6 +323,13 @@ type PediaClusterLifecycleStatus struct {
 	// +optional
 	Phase LifecyclePhase `json:"phase,omitempty"`
 
+	// sourceDefinition is the UID of the CustomResourceDefinition under which
+	// the Source was last seen, empty for other types. When the definition is
+	// made again its objects are others: that they are absent then does not
+	// mean that their clusters are gone.
+	// +optional
+	SourceDefinition types.UID `json:"sourceDefinition,omitempty"`
+
 	// references are the objects that the reference templates resolved to,
 	// whether they exist or not.
 	// +optional
@@ -405,6 +413,11 @@ const (
 	// the PediaClusters to their users, whatever deletionPolicy says. A delete
 	// with --cascade=orphan sets it.
 	OrphanAnnotation = "policy.clusterpedia.io/orphan"
+
+	// RemovedAnnotation on a lifecycle that is being deleted says that this
+	// server deletes it, not a person. Should its Source come back meanwhile,
+	// the PediaCluster is handed over to the next lifecycle.
+	RemovedAnnotation = "policy.clusterpedia.io/removed-by-server"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

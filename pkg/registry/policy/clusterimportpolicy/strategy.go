@@ -18,6 +18,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -68,6 +69,7 @@ func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 func (Strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
 	updated.Status = stored.Status
+	deletion.KeepFinalizer(&updated.ObjectMeta, &stored.ObjectMeta)
 	if !apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		updated.Generation = stored.Generation + 1
 	}

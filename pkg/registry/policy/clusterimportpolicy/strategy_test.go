@@ -56,6 +56,17 @@ func TestAPolicyIsBornWithItsFinalizerAndWithoutAStatus(t *testing.T) {
 	}
 }
 
+func TestWhatIsBeingDeletedMayLoseItsFinalizer(t *testing.T) {
+	now := metav1.Now()
+	stored, obj := validPolicy(), validPolicy()
+	stored.DeletionTimestamp, obj.DeletionTimestamp = &now, &now
+	obj.Finalizers = nil
+	testStrategy().PrepareForUpdate(context.Background(), obj, stored)
+	if len(obj.Finalizers) > 0 {
+		t.Errorf("finalizers %v", obj.Finalizers)
+	}
+}
+
 func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 	strategy := testStrategy()
 	for name, test := range map[string]struct {
@@ -71,7 +82,6 @@ func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			obj := validPolicy()
 			test.change(obj)
-			finalizers := obj.Finalizers
 			strategy.PrepareForUpdate(context.Background(), obj, validPolicy())
 			if obj.Generation != test.generation {
 				t.Errorf("generation %d, want %d", obj.Generation, test.generation)
@@ -79,8 +89,8 @@ func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 			if diff := cmp.Diff(validPolicy().Status, obj.Status); diff != "" {
 				t.Errorf("the status changed: %s", diff)
 			}
-			if diff := cmp.Diff(finalizers, obj.Finalizers); diff != "" {
-				t.Errorf("finalizers are changed by somebody else: %s", diff)
+			if diff := cmp.Diff(validPolicy().Finalizers, obj.Finalizers); diff != "" {
+				t.Errorf("the finalizer did not stay: %s", diff)
 			}
 		})
 	}

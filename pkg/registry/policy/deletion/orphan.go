@@ -3,6 +3,7 @@ package deletion
 
 import (
 	"context"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +23,12 @@ func RecordOrphaning(validate rest.ValidateObjectFunc, options *metav1.DeleteOpt
 	if !orphans(options) {
 		return validate
 	}
+	return Annotate(validate, policyv1alpha1.OrphanAnnotation)
+}
+
+// Annotate returns a validation that, after validate, sets the annotation to
+// "true" on the object that is about to be marked as deleted.
+func Annotate(validate rest.ValidateObjectFunc, annotation string) rest.ValidateObjectFunc {
 	return func(ctx context.Context, obj runtime.Object) error {
 		if err := validate(ctx, obj); err != nil {
 			return err
@@ -34,9 +41,19 @@ func RecordOrphaning(validate rest.ValidateObjectFunc, options *metav1.DeleteOpt
 		if annotations == nil {
 			annotations = map[string]string{}
 		}
-		annotations[policyv1alpha1.OrphanAnnotation] = "true"
+		annotations[annotation] = "true"
 		object.SetAnnotations(annotations)
 		return nil
+	}
+}
+
+// KeepFinalizer puts our finalizer back on an object that an update would take
+// it from, as a PUT of a manifest does. Only what is being deleted may lose it:
+// otherwise a deletion would overtake what it has to wait for.
+func KeepFinalizer(updated, stored *metav1.ObjectMeta) {
+	if stored.DeletionTimestamp == nil && slices.Contains(stored.Finalizers, policyv1alpha1.Finalizer) &&
+		!slices.Contains(updated.Finalizers, policyv1alpha1.Finalizer) {
+		updated.Finalizers = append(updated.Finalizers, policyv1alpha1.Finalizer)
 	}
 }
 

@@ -10,8 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 )
 
 var errSpecIsOurs = errors.New("it is written by the controllers of this server: " +
@@ -38,6 +41,15 @@ func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Obje
 		return obj, nil
 	}
 	return obj, AuthorizeCreate(ctx, obj)
+}
+
+// RecordRemoval returns a validation of a deletion that, after validate, notes
+// on the lifecycle if this server deletes it.
+func RecordRemoval(ctx context.Context, validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
+	if !byThisServer(ctx) {
+		return validate
+	}
+	return deletion.Annotate(validate, policyv1alpha1.RemovedAnnotation)
 }
 
 // byThisServer reports whether the request came through the loopback client,

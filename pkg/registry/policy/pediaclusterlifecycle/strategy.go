@@ -17,6 +17,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 )
 
 // Strategy is how lifecycles are created, updated and deleted.
@@ -63,12 +64,29 @@ func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 
 // PrepareForUpdate keeps the status and starts a new generation when the spec
 // means something else.
-func (Strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+func (Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
 	updated.Status = stored.Status
+	deletion.KeepFinalizer(&updated.ObjectMeta, &stored.ObjectMeta)
+	if !byThisServer(ctx) {
+		keepController(updated, stored)
+	}
 	if !apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		updated.Generation = stored.Generation + 1
 	}
+}
+
+// keepController puts the reference to the policy back: without it nobody would
+// see to the lifecycle any more.
+func keepController(updated, stored *policy.PediaClusterLifecycle) {
+	controller := metav1.GetControllerOfNoCopy(stored)
+	if controller == nil || metav1.IsControlledBy(updated, &metav1.ObjectMeta{UID: controller.UID}) {
+		return
+	}
+	owners := slices.DeleteFunc(slices.Clone(updated.OwnerReferences), func(owner metav1.OwnerReference) bool {
+		return owner.UID == controller.UID || owner.Controller != nil && *owner.Controller
+	})
+	updated.OwnerReferences = append(owners, *controller)
 }
 
 // Validate checks the structure of a new lifecycle. Its templates were

@@ -69,6 +69,32 @@ func TestALifecycleIsBornWithItsFinalizerAndWithoutAStatus(t *testing.T) {
 	}
 }
 
+func TestWhatIsBeingDeletedMayLoseItsFinalizer(t *testing.T) {
+	now := metav1.Now()
+	stored, obj := validLifecycle(), validLifecycle()
+	stored.DeletionTimestamp, obj.DeletionTimestamp = &now, &now
+	obj.Finalizers = nil
+	testStrategy().PrepareForUpdate(context.Background(), obj, stored)
+	if len(obj.Finalizers) > 0 {
+		t.Errorf("finalizers %v", obj.Finalizers)
+	}
+}
+
+func TestAUserCannotTakeALifecycleFromItsPolicy(t *testing.T) {
+	controller := *metav1.NewControllerRef(&metav1.ObjectMeta{Name: "mcp", UID: "policy"}, policyv1alpha1.SchemeGroupVersion.WithKind("ClusterImportPolicy"))
+	other := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "other"}
+	stored := validLifecycle()
+	stored.OwnerReferences = []metav1.OwnerReference{controller}
+	for name, owners := range map[string][]metav1.OwnerReference{"none": nil, "another": {other}} {
+		obj := validLifecycle()
+		obj.OwnerReferences = owners
+		testStrategy().PrepareForUpdate(context.Background(), obj, stored)
+		if diff := cmp.Diff(append(slices.Clone(owners), controller), obj.OwnerReferences); diff != "" {
+			t.Errorf("%s: owners -want +got:\n%s", name, diff)
+		}
+	}
+}
+
 func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 	strategy := testStrategy()
 	for name, test := range map[string]struct {
@@ -83,7 +109,6 @@ func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			obj := validLifecycle()
 			test.change(obj)
-			finalizers := obj.Finalizers
 			strategy.PrepareForUpdate(context.Background(), obj, validLifecycle())
 			if obj.Generation != test.generation {
 				t.Errorf("generation %d, want %d", obj.Generation, test.generation)
@@ -91,8 +116,8 @@ func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 			if diff := cmp.Diff(validLifecycle().Status, obj.Status); diff != "" {
 				t.Errorf("the status changed: %s", diff)
 			}
-			if diff := cmp.Diff(finalizers, obj.Finalizers); diff != "" {
-				t.Errorf("finalizers are changed by somebody else: %s", diff)
+			if diff := cmp.Diff(validLifecycle().Finalizers, obj.Finalizers); diff != "" {
+				t.Errorf("the finalizer did not stay: %s", diff)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ package v1alpha1
 
 import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	types "k8s.io/apimachinery/pkg/types"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -21,6 +22,11 @@ type PediaClusterLifecycleStatusApplyConfiguration struct {
 	// phase is where the import stands, in one word: Pending, Waiting,
 	// Imported, Held, Conflict, Failed or Deleting.
 	Phase *policyv1alpha1.LifecyclePhase `json:"phase,omitempty"`
+	// sourceDefinition is the UID of the CustomResourceDefinition under which
+	// the Source was last seen, empty for other types. When the definition is
+	// made again its objects are others: that they are absent then does not
+	// mean that their clusters are gone.
+	SourceDefinition *types.UID `json:"sourceDefinition,omitempty"`
 	// references are the objects that the reference templates resolved to,
 	// whether they exist or not.
 	References []DependentResourceApplyConfiguration `json:"references,omitempty"`
@@ -49,6 +55,14 @@ func (b *PediaClusterLifecycleStatusApplyConfiguration) WithObservedGeneration(v
 // If called multiple times, the Phase field is set to the value of the last call.
 func (b *PediaClusterLifecycleStatusApplyConfiguration) WithPhase(value policyv1alpha1.LifecyclePhase) *PediaClusterLifecycleStatusApplyConfiguration {
 	b.Phase = &value
+	return b
+}
+
+// WithSourceDefinition sets the SourceDefinition field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SourceDefinition field is set to the value of the last call.
+func (b *PediaClusterLifecycleStatusApplyConfiguration) WithSourceDefinition(value types.UID) *PediaClusterLifecycleStatusApplyConfiguration {
+	b.SourceDefinition = &value
 	return b
 }
 

@@ -99,7 +99,8 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 // Delete begins or goes on with a deletion.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	return r.Store.Delete(ctx, name, deletion.RecordOrphaning(deleteValidation, options), options)
+	deleteValidation = pediaclusterlifecycle.RecordRemoval(ctx, deletion.RecordOrphaning(deleteValidation, options))
+	return r.Store.Delete(ctx, name, deleteValidation, options)
 }
 
 // DeleteCollection does the same for all that are listed.

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/yaml"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// describe writes a review for people, in the manner of kubectl describe.
+func describe(w io.Writer, review *policyv1alpha1.RenderReview) error {
+	d := &description{w: w}
+	for i := range review.Status.Results {
+		d.result(&review.Status.Results[i])
+		d.printf("\n")
+	}
+	d.printf("%s\n", describeTotals(review.Status.Totals))
+	return d.err
+}
+
+// description writes until the first error. What Sources say cannot command the
+// terminal.
+type description struct {
+	w   io.Writer
+	err error
+}
+
+func (d *description) printf(format string, args ...any) {
+	if d.err == nil {
+		d.err = printers.WriteEscaped(d.w, fmt.Sprintf(format, args...))
+	}
+}
+
+// field writes a field of the description, unless it is empty.
+func (d *description) field(name, value string) {
+	if value != "" {
+		d.printf("%-20s%s\n", name+":", value)
+	}
+}
+
+func (d *description) result(result *policyv1alpha1.RenderResult) {
+	d.field("Source", describeSource(result.Source))
+	d.field("Selected", yesNo(result.Selected))
+	d.field("Name", result.Name)
+	d.field("Action", strings.TrimSuffix(fmt.Sprintf("%s (%s)", result.Action, result.Reason), " ()"))
+	d.field("Message", result.Message)
+	d.field("Changed", strings.Join(result.Changed, ", "))
+	if len(result.References) > 0 {
+		d.printf("References:\n")
+	}
+	for _, ref := range result.References {
+		found := "found"
+		if !ref.Found {
+			found = "missing"
+		}
+		d.printf("  %-18s%s: %s\n", ref.Key, render.Describe(ref.DependentResource), found)
+	}
+	d.field("Creation condition", describeCondition(result, "spec.creationCondition", result.CreationCondition))
+	d.field("Deletion condition", describeCondition(result, "spec.deletionCondition", result.DeletionCondition))
+	if len(result.Errors) > 0 {
+		d.printf("Errors:\n")
+	}
+	for _, err := range result.Errors {
+		d.printf("  %s\n", describeError(err))
+	}
+	if result.PediaCluster != nil {
+		text, err := yaml.JSONToYAML(result.PediaCluster.Raw)
+		if err != nil {
+			d.err = cmp.Or(d.err, err)
+			return
+		}
+		d.printf("PediaCluster:\n%s\n", indent(strings.TrimRight(string(text), "\n")))
+	}
+}
+
+func describeSource(source policyv1alpha1.SourceName) string {
+	return strings.TrimPrefix(source.Namespace+"/"+source.Name, "/")
+}
+
+func describeCondition(result *policyv1alpha1.RenderResult, field string, condition *policyv1alpha1.RenderedCondition) string {
+	switch {
+	case condition == nil:
+		return ""
+	case condition.Holds:
+		return "true"
+	case errorBelow(result, field) != "":
+		return "not true: it cannot be evaluated"
+	case condition.Text == "":
+		return "not true: it renders nothing"
+	default:
+		return "not true: it renders " + condition.Text
+	}
+}
+
+// errorBelow describes the first error in a field of the policy or below it.
+func errorBelow(result *policyv1alpha1.RenderResult, field string) string {
+	for _, err := range result.Errors {
+		if strings.HasPrefix(err.Field, field) {
+			return describeError(err)
+		}
+	}
+	return ""
+}
+
+// describeError begins with field:line:column.
+func describeError(err policyv1alpha1.TemplateError) string {
+	place := err.Field
+	if err.Line > 0 {
+		place = fmt.Sprintf("%s:%d:%d", err.Field, err.Line, err.Column)
+	}
+	if err.Expression != "" {
+		place += ": " + err.Expression
+	}
+	return place + ": " + err.Message
+}
+
+func describeTotals(totals policyv1alpha1.RenderTotals) string {
+	var actions []string
+	for _, action := range slices.Sorted(maps.Keys(totals.Actions)) {
+		actions = append(actions, fmt.Sprintf("%s %d", action, totals.Actions[action]))
+	}
+	text := fmt.Sprintf("%s, %d selected", count(int(totals.Sources), "Source", "Sources"), totals.Selected)
+	if len(actions) > 0 {
+		text += ": " + strings.Join(actions, ", ")
+	}
+	return text
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// explainer finds out why a cluster is imported or not.
+type explainer struct {
+	*factory
+	client        policyv1alpha1client.PolicyV1alpha1Interface
+	pediaClusters dynamic.ResourceInterface
+}
+
+func newExplainCommand(f *factory) *cobra.Command {
+	return &cobra.Command{
+		Use:                   "explain LIFECYCLE",
+		DisableFlagsInUseLine: true,
+		Short:                 "Say why a cluster is imported, or why not",
+		Long: long(`
+			Say why a cluster is imported, or why not: step by step from its Source to its PediaCluster. A
+			lifecycle has the name of its PediaCluster.
+
+			Where there is no lifecycle of that name, the failures of all policies are searched for it, by the
+			name of the PediaCluster or of the Source.
+
+			The signs: ✓ is as it should be, ✗ is not, … waits, - was not asked.
+
+			Exit codes: 0, or 1 when there is no such lifecycle.`),
+		Example: examples(`
+			# Why is this cluster not there?
+			kubectl clusterimport explain mcp-cusco`),
+		Args:              arguments(cobra.ExactArgs(1), "name one lifecycle"),
+		ValidArgsFunction: f.completeLifecycles,
+		RunE: func(command *cobra.Command, args []string) error {
+			client, err := f.policies()
+			if err != nil {
+				return err
+			}
+			objects, err := f.objects()
+			if err != nil {
+				return err
+			}
+			e := &explainer{factory: f, client: client, pediaClusters: objects.Resource(render.PediaClusterGVR)}
+			return e.run(command.Context(), args[0])
+		},
+	}
+}
+
+func (e *explainer) run(ctx context.Context, name string) error {
+	lifecycle, err := e.client.PediaClusterLifecycles().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return e.withoutLifecycle(ctx, name)
+	}
+	if err != nil {
+		return err
+	}
+	facts := facts{lifecycle: lifecycle}
+	if owner := metav1.GetControllerOf(lifecycle); owner != nil {
+		facts.policyName = owner.Name
+		facts.policy, facts.policyErr = e.client.ClusterImportPolicies().Get(ctx, owner.Name, metav1.GetOptions{})
+	}
+	review, err := e.client.PediaClusterLifecycles().Render(ctx, name, &policyv1alpha1.RenderReview{}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		facts.resultErr = err
+	case len(review.Status.Results) > 0:
+		facts.result = &review.Status.Results[0]
+	}
+	facts.pediaCluster, facts.pediaClusterErr = e.pediaClusters.Get(ctx, name, metav1.GetOptions{})
+	return facts.explain(e.Out)
+}
+
+// withoutLifecycle looks for a Source that would have that name, or has it,
+// among those that policies could not give a lifecycle.
+func (e *explainer) withoutLifecycle(ctx context.Context, name string) error {
+	fmt.Fprintf(e.Out, "There is no PediaClusterLifecycle %q.\n\n", name)
+	policies, err := e.client.ClusterImportPolicies().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	found := false
+	for i := range policies.Items {
+		policy := &policies.Items[i]
+		for _, failure := range policy.Status.Failures {
+			source := policyv1alpha1.SourceName{Namespace: failure.Namespace, Name: failure.Name}
+			if name != failure.Name && name != describeSource(source) && !e.rendersName(ctx, policy, source, name) {
+				continue
+			}
+			found = true
+			fmt.Fprintf(e.Out, "✗ %s has no lifecycle under policy %s: %s: %s\n", describeSource(source), policy.Name, failure.Reason, failure.Message)
+		}
+	}
+	if imported, err := e.importedSource(ctx, name); err != nil {
+		return err
+	} else if imported != "" {
+		found = true
+		fmt.Fprint(e.Out, imported)
+	}
+	pediaCluster, err := e.pediaClusters.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		found = true
+		maker := "no policy made it"
+		if createdFor := pediaCluster.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]; createdFor != "" {
+			maker = "it was made for " + createdFor
+		}
+		fmt.Fprintf(e.Out, "- There is a PediaCluster of that name: %s.\n", maker)
+	case !apierrors.IsNotFound(err):
+		fmt.Fprintf(e.Out, "- Whether there is a PediaCluster of that name cannot be told: %v\n", err)
+	}
+	if !found {
+		fmt.Fprintf(e.Out, "No policy reports a failure that fits, so no policy selects such a Source. See what each makes of its Sources:\n%s",
+			renderHints(policies.Items))
+	}
+	return answerCode(1)
+}
+
+// rendersName reports whether the policy would give the Source that name.
+func (e *explainer) rendersName(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy, source policyv1alpha1.SourceName, name string) bool {
+	review, err := e.client.ClusterImportPolicies().Render(ctx, policy.Name,
+		&policyv1alpha1.RenderReview{Spec: policyv1alpha1.RenderReviewSpec{Source: &source}}, metav1.CreateOptions{})
+	return err == nil && len(review.Status.Results) > 0 && review.Status.Results[0].Name == name
+}
+
+// importedSource tells of lifecycles whose Source has the name: who asks may
+// have taken one for the other.
+func (e *explainer) importedSource(ctx context.Context, name string) (string, error) {
+	source := sourceName(name, "")
+	selector := policyv1alpha1.FieldSourceName + "=" + source.Name
+	if source.Namespace != "" {
+		selector += "," + policyv1alpha1.FieldSourceNamespace + "=" + source.Namespace
+	}
+	lifecycles, err := e.client.PediaClusterLifecycles().List(ctx, metav1.ListOptions{FieldSelector: selector})
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	for _, lifecycle := range lifecycles.Items {
+		fmt.Fprintf(&text, "- %s is a Source: its lifecycle is %s. Ask: kubectl clusterimport explain %s\n",
+			name, lifecycle.Name, lifecycle.Name)
+	}
+	return text.String(), nil
+}
+
+func renderHints(policies []policyv1alpha1.ClusterImportPolicy) string {
+	if len(policies) == 0 {
+		return "  (there are no policies)\n"
+	}
+	var text strings.Builder
+	for _, policy := range policies {
+		fmt.Fprintf(&text, "  kubectl clusterimport render %s\n", policy.Name)
+	}
+	return text.String()
+}

@@ -1,0 +1,260 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// facts are what is known of one import. What could not be read has an error
+// in its place.
+type facts struct {
+	lifecycle *policyv1alpha1.PediaClusterLifecycle
+
+	policyName string
+	policy     *policyv1alpha1.ClusterImportPolicy
+	policyErr  error
+
+	result    *policyv1alpha1.RenderResult
+	resultErr error
+
+	pediaCluster    *unstructured.Unstructured
+	pediaClusterErr error
+}
+
+// Signs of steps.
+const (
+	good    = "✓"
+	bad     = "✗"
+	waits   = "…"
+	unasked = "-"
+)
+
+// explain writes one line for each step of the import, and the outcome.
+func (f *facts) explain(w io.Writer) error {
+	d := &description{w: w}
+	d.printf("PediaClusterLifecycle %s: %s\n\n", f.lifecycle.Name, f.lifecycle.Status.Phase)
+	step := func(sign, name, format string, args ...any) {
+		d.printf("%s %-20s%s\n", sign, name, fmt.Sprintf(format, args...))
+	}
+	f.policyStep(step)
+	if f.result == nil {
+		step(unasked, "Source", "%s: it cannot be told what the policy makes of it now: %v", render.Describe(f.lifecycle.Spec.Source), f.resultErr)
+	} else {
+		f.sourceSteps(step)
+	}
+	f.pediaClusterStep(step)
+	f.clusterStep(step)
+
+	if len(f.lifecycle.Status.Conditions) > 0 {
+		d.printf("\nConditions:\n")
+	}
+	for _, condition := range f.lifecycle.Status.Conditions {
+		d.printf("  %-18s%-8s%s: %s\n", condition.Type, condition.Status, condition.Reason, condition.Message)
+	}
+	d.printf("\n%s\n", f.outcome())
+	return d.err
+}
+
+// stepFunc writes one step.
+type stepFunc func(sign, name, format string, args ...any)
+
+func (f *facts) policyStep(step stepFunc) {
+	switch {
+	case f.policyErr != nil:
+		step(bad, "Policy", "%s: %v", f.policyName, f.policyErr)
+	case f.policy == nil:
+		step(bad, "Policy", "the lifecycle has none")
+	case f.policy.DeletionTimestamp != nil:
+		step(bad, "Policy", "%s is being deleted", f.policyName)
+	case f.policy.Spec.Suspend:
+		step(waits, "Policy", "%s is suspended: nothing is created, changed or deleted", f.policyName)
+	case meta.IsStatusConditionFalse(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated):
+		condition := meta.FindStatusCondition(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated)
+		step(bad, "Policy", "%s: %s", f.policyName, condition.Message)
+	default:
+		step(good, "Policy", "%s", f.policyName)
+	}
+}
+
+// sourceSteps are those from the Source to the rendered PediaCluster, up to the
+// first without which the others make no sense.
+func (f *facts) sourceSteps(step stepFunc) {
+	source := render.Describe(f.lifecycle.Spec.Source)
+	if f.result.Reason == policyv1alpha1.ReasonSourceNotFound {
+		step(bad, "Source", "%s", f.result.Message)
+		return
+	}
+	step(good, "Source", "%s", source)
+	switch {
+	case f.result.Reason == policyv1alpha1.ReasonSelectorFailed:
+		step(bad, "Selector", "%s", f.result.Message)
+		return
+	case !f.result.Selected:
+		step(bad, "Selector", "does not let it through any more")
+		return
+	}
+	step(good, "Selector", "lets it through")
+	switch f.result.Name {
+	case f.lifecycle.Name:
+		step(good, "Name", "%s", f.result.Name)
+	case "":
+		step(bad, "Name", "%s", f.result.Message)
+		return
+	default:
+		step(waits, "Name", "is %s now: the import moves there", f.result.Name)
+	}
+	f.referenceSteps(step)
+	f.conditionSteps(step)
+	f.templateStep(step)
+}
+
+func (f *facts) referenceSteps(step stepFunc) {
+	resolved := map[string]bool{}
+	for _, ref := range f.result.References {
+		resolved[ref.Key] = true
+		target := render.Describe(ref.DependentResource)
+		if ref.Found {
+			step(good, "Reference", "%s: %s", ref.Key, target)
+		} else {
+			step(waits, "Reference", "%s: %s does not exist, or you may not read it", ref.Key, target)
+		}
+	}
+	for _, ref := range f.lifecycle.Spec.References {
+		if resolved[ref.Key] {
+			continue
+		}
+		if problem := errorBelow(f.result, "spec.references"); problem != "" {
+			step(waits, "Reference", "%s: %s", ref.Key, problem)
+			return
+		}
+		step(unasked, "Reference", "%s: not resolved yet", ref.Key)
+	}
+}
+
+func (f *facts) conditionSteps(step stepFunc) {
+	const creation, deletion = "Creation condition", "Deletion condition"
+	problem := errorBelow(f.result, "spec.creationCondition")
+	switch condition := f.result.CreationCondition; {
+	case condition == nil:
+		step(unasked, creation, "not evaluated yet")
+	case condition.Holds:
+		step(good, creation, "is true")
+	case f.exists():
+		step(unasked, creation, "is %s, which does not matter while the PediaCluster exists", describeCondition(f.result, "spec.creationCondition", condition))
+	case problem != "":
+		step(waits, creation, "%s", problem)
+	default:
+		step(waits, creation, "is %s", describeCondition(f.result, "spec.creationCondition", condition))
+	}
+	if f.lifecycle.Spec.DeletionCondition == "" {
+		return
+	}
+	problem = errorBelow(f.result, "spec.deletionCondition")
+	switch condition := f.result.DeletionCondition; {
+	case condition == nil:
+		step(unasked, deletion, "not evaluated yet")
+	case condition.Holds:
+		step(bad, deletion, "is true: there is to be no PediaCluster")
+	case problem != "":
+		step(bad, deletion, "%s", problem)
+	default:
+		step(good, deletion, "is not true")
+	}
+}
+
+func (f *facts) templateStep(step stepFunc) {
+	switch problem := errorBelow(f.result, "spec.template"); {
+	case problem != "":
+		step(bad, "Template", "%s", problem)
+	case f.result.PediaCluster == nil:
+		step(unasked, "Template", "not rendered")
+	default:
+		step(good, "Template", "renders a PediaCluster")
+	}
+}
+
+func (f *facts) pediaClusterStep(step stepFunc) {
+	const name = "PediaCluster"
+	switch {
+	case apierrors.IsNotFound(f.pediaClusterErr) && f.result != nil && f.result.Action == policyv1alpha1.RenderCreate:
+		step(waits, name, "does not exist; it will be created")
+	case apierrors.IsNotFound(f.pediaClusterErr):
+		step(bad, name, "does not exist")
+	case f.pediaClusterErr != nil:
+		step(unasked, name, "%v", f.pediaClusterErr)
+	case f.pediaCluster.GetDeletionTimestamp() != nil:
+		step(waits, name, "is being deleted")
+	case f.result == nil:
+		step(good, name, "exists")
+	case f.result.Action == policyv1alpha1.RenderConflict:
+		step(bad, name, "%s", f.result.Message)
+	case f.result.Action == policyv1alpha1.RenderDelete:
+		step(waits, name, "exists; it will be deleted")
+	case f.renamed():
+		step(waits, name, "exists, until %s has taken its place", f.result.Name)
+	case f.result.Action == policyv1alpha1.RenderUpdate:
+		step(waits, name, "exists; will be changed: %s", strings.Join(f.result.Changed, ", "))
+	case f.result.Reason == policyv1alpha1.ReasonExisted:
+		step(good, name, "exists and is up to date; it was there first, and stays when its Source goes")
+	case f.result.Action == policyv1alpha1.RenderNone:
+		step(good, name, "exists and is up to date")
+	default:
+		step(waits, name, "exists, and stays as it is")
+	}
+}
+
+// renamed reports whether the import has another name now.
+func (f *facts) renamed() bool { return f.result.Name != "" && f.result.Name != f.lifecycle.Name }
+
+func (f *facts) clusterStep(step stepFunc) {
+	cluster := f.lifecycle.Status.Cluster
+	switch {
+	case !f.exists():
+	case cluster == nil || cluster.Ready == "":
+		step(unasked, "Cluster", "Clusterpedia has not said yet whether it answers")
+	case cluster.Ready == "True":
+		step(good, "Cluster", "answers at %s, version %s", cluster.APIServer, cluster.Version)
+	default:
+		step(bad, "Cluster", "Clusterpedia says that it is not ready: see kubectl describe pediacluster %s", f.lifecycle.Name)
+	}
+}
+
+// exists reports whether there is a PediaCluster; who may not read it is told
+// what the lifecycle says.
+func (f *facts) exists() bool {
+	if f.pediaCluster == nil && !apierrors.IsNotFound(f.pediaClusterErr) {
+		return meta.IsStatusConditionTrue(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleCreated)
+	}
+	return f.pediaCluster != nil
+}
+
+// outcome is what all steps come to.
+func (f *facts) outcome() string {
+	imported := "Not imported"
+	if f.exists() {
+		imported = "Imported"
+	}
+	switch {
+	case f.policy != nil && f.policy.Spec.Suspend:
+		return imported + ". The policy is suspended."
+	case f.result == nil:
+		if ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
+			return fmt.Sprintf("%s. %s: %s", imported, ready.Reason, ready.Message)
+		}
+		return imported + "."
+	case f.result.Message != "":
+		return fmt.Sprintf("%s. %s: %s", imported, f.result.Reason, f.result.Message)
+	case f.result.Action == policyv1alpha1.RenderNone:
+		return imported + ". Nothing is to be done."
+	default:
+		return fmt.Sprintf("%s. Next: %s.", imported, f.result.Action)
+	}
+}

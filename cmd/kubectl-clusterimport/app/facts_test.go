@@ -1,0 +1,128 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// imported are the facts of an import with which all is well.
+func imported(change func(*facts)) *facts {
+	secret := policyv1alpha1.DependentResource{Version: "v1", Resource: "secrets", Namespace: "fleet", Name: "blue-auth"}
+	f := &facts{
+		lifecycle: &policyv1alpha1.PediaClusterLifecycle{
+			ObjectMeta: metav1.ObjectMeta{Name: "mcp-blue"},
+			Spec: policyv1alpha1.PediaClusterLifecycleSpec{
+				Source:     policyv1alpha1.DependentResource{Group: "mcp.io", Version: "v1", Resource: "clusters", Namespace: "fleet", Name: "blue"},
+				References: []policyv1alpha1.VersionedReferenceTemplate{{ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets"}}},
+				Conversion: policyv1alpha1.Conversion{DeletionCondition: "{{ .source.spec.gone }}"},
+			},
+			Status: policyv1alpha1.PediaClusterLifecycleStatus{
+				Phase:   policyv1alpha1.LifecycleImported,
+				Cluster: &policyv1alpha1.ClusterState{Ready: "True", Version: "v1.36.3", APIServer: "https://blue:6443"},
+				Conditions: []metav1.Condition{
+					{Type: "Ready", Status: "True", Reason: "UpToDate", Message: "as the policy wants it"},
+					{Type: "Created", Status: "True", Reason: "PediaClusterCreated", Message: "it was created"},
+				},
+			},
+		},
+		policyName: "mcp",
+		policy:     &policyv1alpha1.ClusterImportPolicy{},
+		result: &policyv1alpha1.RenderResult{
+			Selected: true, Name: "mcp-blue",
+			References:        []policyv1alpha1.RenderedReference{{Key: "auth", DependentResource: secret, Found: true}},
+			CreationCondition: &policyv1alpha1.RenderedCondition{Holds: true, Text: "true"},
+			DeletionCondition: &policyv1alpha1.RenderedCondition{},
+			PediaCluster:      &runtime.RawExtension{Raw: []byte("{}")},
+			Action:            policyv1alpha1.RenderNone, Reason: policyv1alpha1.ReasonCreated,
+		},
+		pediaCluster: &unstructured.Unstructured{Object: map[string]any{}},
+	}
+	if change != nil {
+		change(f)
+	}
+	return f
+}
+
+func withoutPediaCluster(f *facts) {
+	f.pediaCluster, f.pediaClusterErr = nil, apierrors.NewNotFound(render.PediaClusterGVR.GroupResource(), "mcp-blue")
+	f.lifecycle.Status.Cluster = nil
+	f.lifecycle.Status.Phase = policyv1alpha1.LifecycleWaiting
+	f.lifecycle.Status.Conditions = nil
+}
+
+func TestExplain(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*facts)
+	}{
+		{name: "imported"},
+		{name: "waits for the condition", change: func(f *facts) {
+			withoutPediaCluster(f)
+			f.result.CreationCondition = &policyv1alpha1.RenderedCondition{Text: "false"}
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForCondition, "creationCondition is not true yet"
+		}},
+		{name: "waits for a reference", change: func(f *facts) {
+			withoutPediaCluster(f)
+			f.result.References[0].Found = false
+			f.result.CreationCondition, f.result.DeletionCondition, f.result.PediaCluster = nil, nil, nil
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForReference, "it does not exist"
+		}},
+		{name: "reference cannot be named", change: func(f *facts) {
+			withoutPediaCluster(f)
+			f.result.References = nil
+			f.result.CreationCondition, f.result.DeletionCondition, f.result.PediaCluster = nil, nil, nil
+			f.result.Errors = []policyv1alpha1.TemplateError{{Field: "spec.references[0].nameTemplate", Line: 1, Column: 4, Expression: ".source.spec.a.b", Message: `no "a" in .source.spec`}}
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForValue, "a value is missing"
+		}},
+		{name: "template fails", change: func(f *facts) {
+			f.result.PediaCluster = nil
+			f.result.Errors = []policyv1alpha1.TemplateError{{Field: "spec.template", Line: 3, Column: 7, Message: "too long"}}
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderError, policyv1alpha1.ReasonTemplateFailed, "spec.template: too long"
+		}},
+		{name: "to be created", change: func(f *facts) {
+			withoutPediaCluster(f)
+			f.result.Action = policyv1alpha1.RenderCreate
+		}},
+		{name: "to be updated", change: func(f *facts) {
+			f.result.Action, f.result.Changed = policyv1alpha1.RenderUpdate, []string{"spec.tokenData"}
+		}},
+		{name: "to be deleted", change: func(f *facts) {
+			f.result.DeletionCondition.Holds = true
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderDelete, policyv1alpha1.ReasonDeletionConditionMet, "deletionCondition is true"
+		}},
+		{name: "was there first and is not ready", change: func(f *facts) {
+			f.result.Reason = policyv1alpha1.ReasonExisted
+			f.lifecycle.Status.Cluster.Ready = "False"
+		}},
+		{name: "deselected", change: func(f *facts) {
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not let the Source through"}
+		}},
+		{name: "source gone", change: func(f *facts) {
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
+		}},
+		{name: "renamed", change: func(f *facts) { f.result.Name = "blue" }},
+		{name: "suspended", change: func(f *facts) { f.policy.Spec.Suspend = true }},
+		{name: "render is forbidden", change: func(f *facts) {
+			f.result, f.resultErr = nil, errors.New("you may not render")
+			f.policy, f.policyErr = nil, errors.New("you may not read policies")
+			f.pediaCluster, f.pediaClusterErr = nil, errors.New("you may not read PediaClusters")
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			if err := imported(tt.change).explain(&out); err != nil {
+				t.Fatal(err)
+			}
+			compare(t, "explain-"+fileName(tt.name), out.String())
+		})
+	}
+}
