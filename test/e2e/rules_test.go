@@ -195,6 +195,18 @@ func TestDeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
 		must(t, same("phase", string(lifecycle.Status.Phase), string(policyv1alpha1.LifecycleHeld)))
 		p.sameObject(t, name, before[name])
 	}
+	// Nor after a restart: another platform shows that the controllers work again.
+	must(t, shared.server.Kill())
+	must(t, shared.server.Start(t.Context()))
+	other := shared.installPlatform(t, "typed")
+	must(t, other.createCluster(t.Context(), "one", "secret", true))
+	other.waitForToken(t, "one", "secret")
+	p.kubectl(t, "label", "pediaclusterlifecycle", "typeless-one", "touched=yes")
+	for _, name := range names {
+		p.waitForReady(t, "typeless-"+name, policyv1alpha1.ReasonSourceTypeLost)
+		p.sameObject(t, name, before[name])
+	}
+
 	for _, name := range names {
 		must(t, p.objects.Resource(secrets).Namespace(p.name).Delete(t.Context(), name+"-auth", metav1.DeleteOptions{}))
 		must(t, p.createCluster(t.Context(), name, "back", true))
@@ -317,6 +329,50 @@ func TestARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
 			t.Errorf("what the user set in %s is lost", name)
 		}
 	}
+}
+
+func TestARenameThatIsTakenBackLosesNothing(t *testing.T) {
+	p := shared.installPlatform(t, "there")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+	// Clusterpedia's own finalizer keeps a PediaCluster for a while.
+	p.patch(t, p.objects.Resource(pediaClusters), "there-one",
+		`{"metadata":{"finalizers":["clusterpedia.io/e2e"],"labels":{"team":"blue"}}}`)
+	p.edit(t, `{"spec":{"nameTemplate":"andback-{{ .source.metadata.name }}"}}`)
+	eventually(t, "the former PediaCluster is on its way out", func() error {
+		object, err := p.pediaCluster(t.Context(), "one")
+		if err == nil && object.GetDeletionTimestamp() == nil {
+			err = errors.New("it is not being deleted")
+		}
+		return err
+	})
+
+	p.edit(t, `{"spec":{"nameTemplate":"there-{{ .source.metadata.name }}"}}`)
+	p.patch(t, p.objects.Resource(p.resource), "one", `{"status":{"conditions":[]}}`)
+	p.waitForPolicy(t, "has worked on the edit", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		if !meta.IsStatusConditionFalse(status.Conditions, policyv1alpha1.PolicyReconciling) {
+			return fmt.Errorf("its conditions are %+v", status.Conditions)
+		}
+		return nil
+	})
+	second, err := p.objects.Resource(pediaClusters).Get(t.Context(), "andback-one", metav1.GetOptions{})
+	must(t, err)
+	if second.GetDeletionTimestamp() != nil {
+		t.Error("the cluster goes from both names")
+	}
+
+	p.patch(t, p.objects.Resource(pediaClusters), "there-one", `{"metadata":{"finalizers":null}}`)
+	eventually(t, "the cluster is back under its first name, and only there", func() error {
+		object, err := p.pediaCluster(t.Context(), "one")
+		if err != nil {
+			return err
+		}
+		if err := same("label", object.GetLabels()["team"], "blue"); err != nil {
+			return err
+		}
+		_, err = p.objects.Resource(pediaClusters).Get(t.Context(), "andback-one", metav1.GetOptions{})
+		return gone(err)
+	})
 }
 
 func TestADeselectedSourceLosesItsPediaCluster(t *testing.T) {
