@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -74,8 +76,8 @@ func decodePediaCluster(name, text string) (*unstructured.Unstructured, error) {
 	if err := decoder.Decode(new(yaml.Node)); err == nil {
 		return nil, errors.New("spec.template renders more than one YAML document")
 	}
-	d := yamlDecoder{nodes: maxNodes}
-	value, err := d.value(document.Content[0], pediaCluster, "")
+	d := yamlDecoder{nodes: maxNodes, open: map[*yaml.Node]bool{}}
+	value, err := d.value(document.Content[0], pediaCluster, &spot{})
 	if err != nil {
 		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
 	}
@@ -134,62 +136,137 @@ func assemble(name string, rendered map[string]any) (*unstructured.Unstructured,
 	return object, nil
 }
 
-// maxNodes bounds what aliases can make of a small text.
-const maxNodes = 100_000
+const (
+	// maxNodes bounds what aliases can make of a small text.
+	maxNodes = 100_000
+	// maxNesting bounds the recursion through the nodes, and so what is later
+	// done with the PediaCluster. It is the depth at which templates stop, too.
+	maxNesting = 200
+	// maxShownKey is the length of a key that an error shows.
+	maxShownKey = 64
+)
 
-type yamlDecoder struct{ nodes int }
+// yamlDecoder turns nodes of YAML into what JSON would hold.
+type yamlDecoder struct {
+	nodes int
+	// open are the nodes with an anchor whose content is being decoded. An
+	// alias to one of them stands for a value without an end.
+	open map[*yaml.Node]bool
+}
+
+// spot is where a value stands in the document. It is linked to the spot
+// around it, and made into text only for an error.
+type spot struct {
+	around *spot
+	key    string // of a map
+	index  int    // of a list, or -1
+	depth  int
+}
+
+func (s *spot) field(key string) *spot { return &spot{around: s, key: key, index: -1, depth: s.depth + 1} }
+
+func (s *spot) item(index int) *spot { return &spot{around: s, index: index, depth: s.depth + 1} }
+
+// String is the path of the spot, as far as it can be shown. A template may
+// have made a key of a value, and values are not for errors: only what looks
+// like the name of a field is shown, and anything else by what it is part of.
+func (s *spot) String() string {
+	path := ""
+	for ; s.around != nil; s = s.around {
+		switch {
+		case s.index >= 0:
+			path = fmt.Sprintf("[%d]%s", s.index, path)
+		case isFieldName(s.key):
+			path = "." + s.key + path
+		default:
+			// What is below it would be misleading without it.
+			if s.around.around == nil {
+				return "a field of the document"
+			}
+			return "a field of " + s.around.String()
+		}
+	}
+	if path == "" {
+		return "the document"
+	}
+	return strings.TrimPrefix(path, ".")
+}
+
+func isFieldName(key string) bool {
+	return len(key) <= maxShownKey && fieldName.MatchString(key)
+}
+
+var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 
 // value turns a YAML node into what JSON would hold, as the shape says. Fields
 // that are null count as left out.
-func (d *yamlDecoder) value(node *yaml.Node, as *shape, path string) (any, error) {
+func (d *yamlDecoder) value(node *yaml.Node, as *shape, at *spot) (any, error) {
 	if d.nodes--; d.nodes < 0 {
 		return nil, fmt.Errorf("more than %d values", maxNodes)
+	}
+	if at.depth > maxNesting {
+		return nil, fmt.Errorf("line %d: values are nested more than %d levels deep", node.Line, maxNesting)
 	}
 	if as == nil {
 		as = &shape{}
 	}
+	if node.Anchor != "" {
+		d.open[node] = true
+		defer delete(d.open, node)
+	}
 	switch node.Kind {
 	case yaml.AliasNode:
-		return d.value(node.Alias, as, path)
+		if d.open[node.Alias] {
+			return nil, fmt.Errorf("line %d: %s: an alias refers to a value that it is part of", node.Line, at)
+		}
+		return d.value(node.Alias, as, at)
 	case yaml.MappingNode:
 		if as.text || as.items != nil {
-			return nil, mismatch(node, path, as)
+			return nil, mismatch(node, at, as)
 		}
-		return d.mapping(node, as, path)
+		return d.mapping(node, as, at)
 	case yaml.SequenceNode:
 		if as.text || as.fields != nil || as.values != nil {
-			return nil, mismatch(node, path, as)
+			return nil, mismatch(node, at, as)
 		}
 		list := make([]any, 0, len(node.Content))
 		for i, item := range node.Content {
-			value, err := d.value(item, as.items, fmt.Sprintf("%s[%d]", path, i))
+			value, err := d.value(item, as.items, at.item(i))
 			if err != nil {
 				return nil, err
+			}
+			if value == nil && as.items != nil && as.items.text {
+				// A list has no place for what is left out: an empty value is
+				// an empty string, as it is for a field.
+				value = ""
 			}
 			list = append(list, value)
 		}
 		return list, nil
 	default:
-		return scalar(node, as, path)
+		return scalar(node, as, at)
 	}
 }
 
-func (d *yamlDecoder) mapping(node *yaml.Node, as *shape, path string) (any, error) {
+func (d *yamlDecoder) mapping(node *yaml.Node, as *shape, around *spot) (any, error) {
 	object := make(map[string]any, len(node.Content)/2)
 	for i := 0; i < len(node.Content); i += 2 {
 		key, content := node.Content[i], node.Content[i+1]
 		name := key.Value
-		at := strings.TrimPrefix(path+"."+name, ".")
+		at := around.field(name)
 		if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
-			return nil, fmt.Errorf("line %d: %s: a key must be a plain word", key.Line, at)
+			return nil, fmt.Errorf("line %d: %s: a key must be a plain word", key.Line, around)
 		}
 		if _, double := object[name]; double {
 			return nil, fmt.Errorf("line %d: %s is set twice", key.Line, at)
 		}
 		known, ok := as.fields[name]
 		if as.closed && !ok {
-			return nil, fmt.Errorf("line %d: unknown field %s: known are %s",
-				key.Line, at, strings.Join(slices.Sorted(maps.Keys(as.fields)), ", "))
+			unknown := "unknown field " + at.String()
+			if !isFieldName(name) {
+				unknown = "unknown field in " + around.String()
+			}
+			return nil, fmt.Errorf("line %d: %s: known are %s", key.Line, unknown, strings.Join(slices.Sorted(maps.Keys(as.fields)), ", "))
 		}
 		if !ok {
 			known = as.values
@@ -205,7 +282,7 @@ func (d *yamlDecoder) mapping(node *yaml.Node, as *shape, path string) (any, err
 	return object, nil
 }
 
-func scalar(node *yaml.Node, as *shape, path string) (any, error) {
+func scalar(node *yaml.Node, as *shape, at *spot) (any, error) {
 	if node.Tag == "!!null" {
 		return nil, nil
 	}
@@ -213,7 +290,7 @@ func scalar(node *yaml.Node, as *shape, path string) (any, error) {
 		return node.Value, nil
 	}
 	if as.fields != nil || as.values != nil || as.items != nil {
-		return nil, mismatch(node, path, as)
+		return nil, mismatch(node, at, as)
 	}
 	var value any
 	switch node.Tag {
@@ -227,7 +304,7 @@ func scalar(node *yaml.Node, as *shape, path string) (any, error) {
 		return node.Value, nil
 	}
 	if err := node.Decode(value); err != nil {
-		return nil, fmt.Errorf("line %d: %s: a number that is out of range", node.Line, path)
+		return nil, fmt.Errorf("line %d: %s: a number that is out of range", node.Line, at)
 	}
 	switch value := value.(type) {
 	case *bool:
@@ -235,11 +312,16 @@ func scalar(node *yaml.Node, as *shape, path string) (any, error) {
 	case *int64:
 		return *value, nil
 	default:
-		return *value.(*float64), nil
+		number := *value.(*float64)
+		if math.IsNaN(number) || math.IsInf(number, 0) {
+			// JSON has no such numbers, so that it can only be meant as text.
+			return node.Value, nil
+		}
+		return number, nil
 	}
 }
 
-func mismatch(node *yaml.Node, path string, as *shape) error {
+func mismatch(node *yaml.Node, at *spot, as *shape) error {
 	want := "an object"
 	switch {
 	case as.text:
@@ -247,8 +329,5 @@ func mismatch(node *yaml.Node, path string, as *shape) error {
 	case as.items != nil:
 		want = "a list"
 	}
-	if path == "" {
-		path = "the document"
-	}
-	return fmt.Errorf("line %d: %s must be %s", node.Line, path, want)
+	return fmt.Errorf("line %d: %s must be %s", node.Line, at, want)
 }
