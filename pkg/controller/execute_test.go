@@ -1,0 +1,79 @@
+package controller
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+func TestARefusalIsToldWithoutTheValuesThatItQuotes(t *testing.T) {
+	const secret = "s3cret"
+	resource := schema.GroupResource{Group: "cluster.clusterpedia.io", Resource: "pediaclusters"}
+	tests := []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"an invalid field", apierrors.NewInvalid(schema.GroupKind{Kind: "PediaCluster"}, "one", field.ErrorList{
+			field.Invalid(field.NewPath("spec", "caData"), secret, "is no base64"),
+			field.Required(field.NewPath("spec", "syncResources"), ""),
+		}), "see the fields spec.caData (FieldValueInvalid), spec.syncResources (FieldValueRequired)"},
+		{"an unknown field", apierrors.NewBadRequest(`strict decoding error: unknown field "spec.nonsense"`),
+			`strict decoding error: unknown field "spec.nonsense"`},
+		{"another bad request", apierrors.NewBadRequest("cannot read " + secret), "the host answers 400 BadRequest"},
+		{"a webhook", &apierrors.StatusError{ErrStatus: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden,
+			Message: `admission webhook "guard.example.com" denied the request: ` + secret}},
+			`admission webhook "guard.example.com" denied the request; try the policy's render subresource and the webhook's log`},
+		{"a missing permission", apierrors.NewForbidden(resource, "one", errors.New("no")),
+			`pediaclusters.cluster.clusterpedia.io "one" is forbidden: no`},
+		{"a failure of the host", apierrors.NewInternalError(errors.New(secret)), "the host answers 500 InternalError"},
+		{"a failure of the network", errors.New("connection refused"), "connection refused"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := refusal(test.err)
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if strings.Contains(got, secret) {
+				t.Errorf("%q shows a value", got)
+			}
+		})
+	}
+	if got := refusal(errors.New(strings.Repeat("x", 1<<20))); len(got) > 2*mostMessage {
+		t.Errorf("a message of %d bytes", len(got))
+	}
+}
+
+func TestTheFormerPediaClusterGoesOnlyWhenTheNewOneIsSettled(t *testing.T) {
+	tests := []struct {
+		name string
+		done execution
+		want bool
+	}{
+		{"created", execution{plan: render.Plan{Action: render.ActionCreate}}, true},
+		{"updated", execution{plan: render.Plan{Action: render.ActionUpdate}}, true},
+		{"up to date", execution{plan: render.Plan{Action: render.ActionNone}}, true},
+		{"not wanted", execution{plan: render.Plan{Action: render.ActionWait, Reason: policyv1alpha1.ReasonDeletionConditionMet}}, true},
+		{"not written", execution{plan: render.Plan{Action: render.ActionCreate}, err: errors.New("no")}, false},
+		{"on its way out", execution{plan: render.Plan{Action: render.ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting}}, false},
+		{"waiting", execution{plan: render.Plan{Action: render.ActionWait, Reason: policyv1alpha1.ReasonWaitingForReference}}, false},
+		{"failed", execution{plan: render.Plan{Action: render.ActionError}}, false},
+		{"somebody else's", execution{plan: render.Plan{Action: render.ActionConflict}}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.done.settled(); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
