@@ -163,7 +163,9 @@ type spot struct {
 	depth  int
 }
 
-func (s *spot) field(key string) *spot { return &spot{around: s, key: key, index: -1, depth: s.depth + 1} }
+func (s *spot) field(key string) *spot {
+	return &spot{around: s, key: key, index: -1, depth: s.depth + 1}
+}
 
 func (s *spot) item(index int) *spot { return &spot{around: s, index: index, depth: s.depth + 1} }
 
@@ -180,9 +182,6 @@ func (s *spot) String() string {
 			path = "." + s.key + path
 		default:
 			// What is below it would be misleading without it.
-			if s.around.around == nil {
-				return "a field of the document"
-			}
 			return "a field of " + s.around.String()
 		}
 	}

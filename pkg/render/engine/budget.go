@@ -1,5 +1,10 @@
 package engine
 
+import (
+	"math/bits"
+	"sort"
+)
+
 // budget is what one execution may still spend. All of it is counted before
 // the work is done or the memory is taken, never after.
 type budget struct {
@@ -58,6 +63,38 @@ func (b *budget) takeEntries(n int) *Error {
 		return err
 	}
 	return b.take(n * entryBytes)
+}
+
+// sortSteps are the steps that sorting n texts is worth, with so many bytes in
+// all. Each is compared about as often as n can be halved, and a comparison
+// reads what the texts have in common, which may be nearly all of them.
+func sortSteps(n, bytes int) int { return (n + bytes/64) * bits.Len(uint(n)) }
+
+// sortedKeys returns the keys of m in the order in which everything here walks
+// through a map.
+func (b *budget) sortedKeys(m map[string]any) ([]string, *Error) {
+	if err := b.spend(len(m)); err != nil {
+		return nil, err
+	}
+	bytes := 0
+	for key := range m {
+		bytes += len(key)
+	}
+	if err := b.spend(sortSteps(len(m), bytes)); err != nil {
+		return nil, err
+	}
+	return keysOfMeasured(m), nil
+}
+
+// keysOfMeasured is sortedKeys for a map that measure has walked through, and
+// so has paid for.
+func keysOfMeasured(m map[string]any) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
 }
 
 // read takes the steps that reading n bytes of text is worth.

@@ -5,11 +5,16 @@ import (
 	"slices"
 	"strings"
 	"text/template/parse"
+	"unicode/utf8"
 )
 
 // Compile parses a template and checks all that can be checked without data.
 // The error, if there is one, is an *Error.
 func Compile(text string, opts Options) (*Template, error) {
+	if opts.Output == YAML {
+		// Editors put it there, and YAML allows it nowhere else.
+		text = strings.TrimPrefix(text, "\ufeff")
+	}
 	t := &Template{text: text, output: opts.Output}
 	if opts.References != nil {
 		t.declared = slices.Clone(opts.References)
@@ -28,8 +33,10 @@ func compile(t *Template) (err *Error) {
 	if err != nil {
 		return err
 	}
-	trials := maxValues
-	c := &compiler{template: t, trees: trees, bodies: map[bodyKey]*body{}, trials: &trials}
+	c := &compiler{template: t, trees: trees, bodies: map[bodyKey]*body{}, allowance: &allowance{
+		prepare: budget{steps: maxSteps, values: maxValues},
+		trials:  budget{steps: maxSteps, values: maxValues},
+	}}
 	// The functions below recurse through the parse tree; an error ends the
 	// compilation from wherever it is found, as in package parse itself.
 	defer func() {
@@ -61,8 +68,7 @@ type compiler struct {
 	template *Template
 	trees    map[string]*parse.Tree
 	bodies   map[bodyKey]*body
-	// trials is what calls with literals may still cost at compile time.
-	trials *int
+	allowance *allowance
 
 	// The rest belongs to the body that is being compiled.
 	name string
@@ -74,6 +80,14 @@ type compiler struct {
 	nesting               int
 	// conditional says that the expression being compiled may not be evaluated.
 	conditional bool
+}
+
+// allowance is what a template may still cost at compile time.
+type allowance struct {
+	// prepare is for what functions make of literals. It is not to be exceeded.
+	prepare budget
+	// trials is for calls with literals. When it is used up, no more are tried.
+	trials budget
 }
 
 type scoped struct {
@@ -89,7 +103,10 @@ type bodyKey struct {
 }
 
 func (c *compiler) site(node parse.Node) *site {
-	s := &site{text: &c.template.text, node: node, offset: offsetOf(node)}
+	s := &site{text: &c.template.text, node: node}
+	if node != nil {
+		s.offset = offsetOf(c.template.text, node)
+	}
 	if c.name != mainName {
 		s.template = c.name
 	}
@@ -98,7 +115,7 @@ func (c *compiler) site(node parse.Node) *site {
 
 // offsetOf is where a node begins. The parser puts the position of a path with
 // more than one name at its second name.
-func offsetOf(node parse.Node) int {
+func offsetOf(text string, node parse.Node) int {
 	offset := int(node.Position())
 	switch n := node.(type) {
 	case *parse.FieldNode:
@@ -110,26 +127,34 @@ func offsetOf(node parse.Node) int {
 			offset -= len(n.Ident[0])
 		}
 	case *parse.ChainNode:
-		return offsetOf(n.Node) - parenthesis(n)
+		offset = offsetOf(text, n.Node)
+		if n.Node.Type() == parse.NodePipe {
+			offset = parenthesis(text, offset)
+		}
 	case *parse.CommandNode:
-		return offsetOf(n.Args[0])
+		return offsetOf(text, n.Args[0])
 	case *parse.PipeNode:
 		if len(n.Decl) == 0 && len(n.Cmds) > 0 {
-			return offsetOf(n.Cmds[0])
+			first := n.Cmds[0].Args[0]
+			offset = offsetOf(text, first)
+			if first.Type() == parse.NodePipe {
+				offset = parenthesis(text, offset)
+			}
 		}
 	case *parse.ActionNode:
-		return offsetOf(n.Pipe)
+		return offsetOf(text, n.Pipe)
 	}
 	return offset
 }
 
-// parenthesis is 1 if a chain begins with a parenthesis, to which the parser
-// gives no position. White space after it is not looked for.
-func parenthesis(n *parse.ChainNode) int {
-	if n.Node.Type() == parse.NodePipe {
-		return 1
+// parenthesis is the offset of the parenthesis before what begins at offset.
+// The parser gives it no position.
+func parenthesis(text string, offset int) int {
+	before := strings.TrimRight(text[:min(offset, len(text))], " \t\r\n")
+	if strings.HasSuffix(before, "(") {
+		return len(before) - 1
 	}
-	return 0
+	return offset
 }
 
 func (c *compiler) fail(node parse.Node, format string, args ...any) {
@@ -155,7 +180,7 @@ func (c *compiler) body(name string, root bool) *body {
 	c.bodies[key] = b
 	outer := *c
 	*c = compiler{
-		template: c.template, trees: c.trees, bodies: c.bodies, trials: c.trials,
+		template: c.template, trees: c.trees, bodies: c.bodies, allowance: c.allowance,
 		name: name, scope: []scoped{{"$", 0}}, slots: 1, rootVariable: root, rootDot: root, nesting: outer.nesting,
 	}
 	if tree := c.trees[name]; tree != nil && tree.Root != nil {
@@ -183,6 +208,7 @@ func (c *compiler) list(list *parse.ListNode) []statement {
 func (c *compiler) statement(node parse.Node) statement {
 	switch n := node.(type) {
 	case *parse.TextNode:
+		c.checkText(n)
 		return &textStatement{chunk: newChunk(string(n.Text)), at: c.site(n)}
 	case *parse.ActionNode:
 		value := c.pipe(n.Pipe)
@@ -207,6 +233,22 @@ func (c *compiler) statement(node parse.Node) statement {
 	}
 	c.fail(node, "this action is not known here")
 	return nil
+}
+
+// checkText refuses characters in the text of a YAML template that some readers
+// of YAML take for line breaks or skip, and others do not: no one could tell
+// where in the YAML a value behind them stands.
+func (c *compiler) checkText(n *parse.TextNode) {
+	if c.template.output != YAML {
+		return
+	}
+	text := string(n.Text)
+	if i := strings.IndexAny(text, "\u0085\u2028\u2029\ufeff"); i >= 0 {
+		at := c.site(nil)
+		at.offset = int(n.Pos) + i
+		r, _ := utf8.DecodeRuneInString(text[i:])
+		panic(at.errorf("the character %U cannot be used in YAML; remove it, or write it in double quotes as \"\\u%04X\"", r, r))
+	}
 }
 
 // scoped compiles something and forgets the variables it declared.
@@ -274,11 +316,11 @@ func (c *compiler) invocation(n *parse.TemplateNode) statement {
 		var defined []string
 		for name := range c.trees {
 			if name != mainName {
-				defined = append(defined, fmt.Sprintf("%q", name))
+				defined = append(defined, fmt.Sprintf("%q", shorten(name)))
 			}
 		}
 		slices.Sort(defined)
-		c.fail(n, "there is no template %q; defined are: %s", n.Name, list(defined))
+		c.fail(n, "there is no template %q; defined are: %s", shorten(n.Name), list(defined))
 	}
 	s := &templateStatement{at: c.site(n)}
 	if n.Pipe == nil {
@@ -317,7 +359,7 @@ func (c *compiler) lookup(v *parse.VariableNode) int {
 			return c.scope[i].slot
 		}
 	}
-	c.fail(v, "the variable %s is not declared here; its declaration is in another branch", v.Ident[0])
+	c.fail(v, "the variable %s is not declared here; its declaration is in another branch", shorten(v.Ident[0]))
 	return 0
 }
 
@@ -462,14 +504,14 @@ func (c *compiler) rootPath(node parse.Node, prefix string, names []string) expr
 	if c.template.declared != nil {
 		has += " and .references"
 	}
-	panic(at.errorf("there is no %s.%s; a template has %s", prefix, names[0], has))
+	panic(at.errorf("there is no %s.%s; a template has %s", prefix, shorten(names[0]), has))
 }
 
 func (c *compiler) checkReference(node parse.Node, key string) {
 	if slices.Contains(c.template.declared, key) {
 		return
 	}
-	c.fail(node, "no reference with key %q can be used here; there are: %s", key, list(c.template.declared))
+	c.fail(node, "no reference with key %q can be used here; there are: %s", shorten(key), list(c.template.declared))
 }
 
 // number compiles a number literal. As in text/template, its syntax says
@@ -485,7 +527,7 @@ func (c *compiler) number(n *parse.NumberNode) expression {
 	case n.IsInt && int64(int(n.Int64)) == n.Int64:
 		return constant{int(n.Int64)}
 	}
-	c.fail(n, "%s is too large for a whole number", n.Text)
+	c.fail(n, "%s is too large for a whole number", shorten(n.Text))
 	return nil
 }
 
@@ -511,24 +553,28 @@ func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []par
 		if advice, ok := removed[name]; ok {
 			c.fail(ident, "the function %s cannot be used in a template: %s", name, advice)
 		}
-		c.fail(ident, "there is no function %q%s", name, suggestion(name))
+		c.fail(ident, "there is no function %q%s", shorten(name), suggestion(name))
 	}
 	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: at}
 	if n := len(e.args); n < len(f.params) || n > len(f.params) && f.rest == noKind || n < f.atLeast {
 		c.fail(node, "%s takes %s, not %d: %s", name, f.arity(), n, f.usage)
 	}
 	if f.mutates {
+		c.checkTarget(node, e)
 		c.template.mutates = true
 	}
-	c.checkLiterals(node, e)
+	literals := c.checkLiterals(node, e)
 	if f.prepare != nil {
 		if pattern, ok := e.args[0].(constant); ok {
-			prepared, err := f.prepare(pattern.value)
+			prepared, err := f.prepare(&c.allowance.prepare, pattern.value)
 			if err != nil {
 				panic(c.site(argumentNode(node, args, 0)).fill(err))
 			}
 			e.prepared = prepared
 		}
+	}
+	if literals != nil {
+		c.try(e, literals)
 	}
 	c.checkKey(f, e, args)
 	return e
@@ -541,9 +587,9 @@ func argumentNode(node parse.Node, args []parse.Node, i int) parse.Node {
 	return node
 }
 
-// checkLiterals finds literals of a wrong type. If all arguments are literals
-// it also makes the call once, to find results over the limits.
-func (c *compiler) checkLiterals(node parse.Node, e *call) {
+// checkLiterals finds literals of a wrong type. If all arguments are literals,
+// it returns them.
+func (c *compiler) checkLiterals(node parse.Node, e *call) []any {
 	args := make([]any, len(e.args))
 	for i, arg := range e.args {
 		literal, ok := arg.(constant)
@@ -562,14 +608,25 @@ func (c *compiler) checkLiterals(node parse.Node, e *call) {
 			args[i] = literal.value
 		}
 	}
-	if args == nil || e.function.impure || *c.trials < 0 {
+	return args
+}
+
+// try makes a call with literals once, to find results over the limits. What
+// all calls of a template may cost together is no more than what one execution
+// may. A call that runs out of steps which others have used is not to blame.
+func (c *compiler) try(e *call, args []any) {
+	left := &c.allowance.trials
+	if e.function.impure || left.steps <= 0 || left.values <= 0 {
 		return
 	}
 	r := newRun(c.template, Data{}, Env{})
-	if err := tryCall(r, e, args); err != nil && err.LimitExceeded {
+	r.steps = left.steps
+	err := tryCall(r, e, args)
+	if err != nil && err.LimitExceeded && (r.steps > 0 || left.steps == maxSteps) {
 		panic(e.at.fill(err))
 	}
-	*c.trials -= maxSteps - r.steps + maxValues - r.values
+	left.steps = r.steps
+	left.values -= maxValues - r.values
 }
 
 // tryCall calls a function outside of any execution.
@@ -581,6 +638,15 @@ func tryCall(r *run, e *call, args []any) (err *Error) {
 	}()
 	_, err = e.function.apply(r, e, args)
 	return err
+}
+
+// checkTarget refuses to change what is made anew for each use of . and
+// .references: the change would be seen here and nowhere else.
+func (c *compiler) checkTarget(node parse.Node, e *call) {
+	switch e.args[0].(type) {
+	case rootExpression, referencesExpression:
+		c.fail(node, "%s can change .source and what is in it, and the object of a reference, but not what holds them", e.function.name)
+	}
 }
 
 // checkKey checks a literal key that is looked up in .references.
@@ -598,8 +664,14 @@ func (c *compiler) checkKey(f *function, e *call, args []parse.Node) {
 	}
 }
 
+// maxName is longer than the name of any function.
+const maxName = 64
+
 // suggestion names the function whose name is nearest to an unknown one.
 func suggestion(name string) string {
+	if len(name) > maxName {
+		return "" // It is no typing error, and would take long to compare.
+	}
 	best, distance := "", 1+len(name)/3
 	for _, f := range Functions() {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(f.Name)); d < distance {

@@ -44,9 +44,11 @@ const (
 	// maxValues is how many bytes of values functions may create in one
 	// execution, garbage included.
 	maxValues = 16 << 20
-	// maxOutput is the size in bytes of what one execution may write. An
-	// object of this size is beyond what an API server stores.
+	// maxOutput is the size in bytes of what one execution may write.
 	maxOutput = 8 << 20
+	// maxYAML is the same for YAML. What reads it makes a hundred bytes of one,
+	// and an object of this size is beyond what an API server stores.
+	maxYAML = 1 << 20
 	// maxDepth is how deep a value may be nested for a function that walks
 	// through it. It also stops at values that contain themselves.
 	maxDepth = 200

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"runtime"
-	"slices"
-)
+import "slices"
 
 // A template is compiled into statements, which write, and expressions, which
 // have a value. Both are immutable; whatever changes is in the run.
@@ -74,7 +71,8 @@ func (r *run) main() (err *Error) {
 			if r.at == nil {
 				panic(p)
 			}
-			err = r.at.errorf("%s", describePanic(p))
+			// What p says is not shown, since it may hold values.
+			err = r.at.errorf("the function failed on its arguments")
 		}
 	}()
 	body := r.template.main
@@ -83,15 +81,6 @@ func (r *run) main() (err *Error) {
 		return err
 	}
 	return r.out.finish()
-}
-
-// describePanic says what happened without the values it happened to. The
-// messages of the runtime hold types and indices only; all others may not.
-func describePanic(p any) string {
-	if err, ok := p.(runtime.Error); ok {
-		return "the function failed: " + err.Error()
-	}
-	return "the function failed on its arguments"
 }
 
 // root is the value of dot where dot is what the template was executed with.
@@ -245,10 +234,10 @@ func (s *rangeStatement) exec(r *run, dot any) (flow, *Error) {
 			}
 		}
 	case map[string]any:
-		if err := r.spend(len(v)); err != nil {
+		keys, err := r.sortedKeys(v)
+		if err != nil {
 			return onward, s.at.fill(err)
 		}
-		keys := sortedKeys(v)
 		items := make([]any, len(keys))
 		for i, key := range keys {
 			items[i] = v[key]
@@ -451,6 +440,23 @@ func (e *call) eval(r *run, dot any) (any, *Error) {
 	return value, nil
 }
 
+// expand makes markup plain text. What is indented is made anew each time, and
+// is paid for each time.
+func (r *run) expand(m markup) (string, *Error) {
+	if err := r.read(len(m.text)); err != nil {
+		return "", err
+	}
+	if n := m.size(); n > len(m.text) {
+		if err := r.take(n); err != nil {
+			return "", err
+		}
+		if err := r.read(n); err != nil {
+			return "", err
+		}
+	}
+	return m.String(), nil
+}
+
 // apply checks the arguments and calls the function.
 func (f *function) apply(r *run, e *call, args []any) (any, *Error) {
 	read := 0
@@ -465,9 +471,14 @@ func (f *function) apply(r *run, e *call, args []any) (any, *Error) {
 			read += len(v)
 			ok = kind == anyKind || kind == textKind
 		case markup:
-			read += len(v.text)
-			if !f.keepsMarkup {
-				value = v.String()
+			if f.keepsMarkup {
+				read += len(v.text)
+			} else {
+				text, err := r.expand(v)
+				if err != nil {
+					return nil, err
+				}
+				value = text
 			}
 			ok = kind == anyKind || kind == textKind
 		default:

@@ -25,8 +25,9 @@ type function struct {
 	// not keep the slice. It takes from the budget of the run what it creates.
 	call func(r *run, e *call, args []any) (any, *Error)
 
-	// prepare makes something of a literal first argument at compile time.
-	prepare func(literal any) (any, *Error)
+	// prepare makes something of a literal first argument at compile time. It
+	// takes from the budget of the compilation what that costs.
+	prepare func(b *budget, literal any) (any, *Error)
 
 	// keepsMarkup says that the function is given markup as such.
 	keepsMarkup bool
@@ -91,9 +92,6 @@ func convert(value any, k kind) (any, bool) {
 		}
 		return value, true
 	case textKind:
-		if m, ok := value.(markup); ok {
-			return m.String(), true
-		}
 		return as[string](value)
 	case intKind:
 		if n, ok := wholeNumber(value); ok {

@@ -38,7 +38,11 @@ var mapFunctions = aliases([]*function{
 			if err := r.takeItems(len(m)); err != nil {
 				return nil, err
 			}
-			for _, key := range sortedKeys(m) {
+			sorted, err := r.sortedKeys(m)
+			if err != nil {
+				return nil, err
+			}
+			for _, key := range sorted {
 				out = append(out, key)
 			}
 		}
@@ -48,8 +52,12 @@ var mapFunctions = aliases([]*function{
 		if err := r.takeItems(len(m)); err != nil {
 			return nil, err
 		}
+		sorted, err := r.sortedKeys(m)
+		if err != nil {
+			return nil, err
+		}
 		out := make([]any, 0, len(m))
-		for _, key := range sortedKeys(m) {
+		for _, key := range sorted {
 			out = append(out, m[key])
 		}
 		return out, nil
@@ -81,6 +89,10 @@ var mapFunctions = aliases([]*function{
 	}}),
 	define("pluck KEY MAP...", "Lists the values that the maps have for a key.", &function{params: []kind{textKind}, rest: mapKind, call: func(r *run, _ *call, args []any) (any, *Error) {
 		if err := r.takeItems(len(args)); err != nil {
+			return nil, err
+		}
+		// Each map hashes the key.
+		if err := r.read(len(args) * len(arg[string](args, 0))); err != nil {
 			return nil, err
 		}
 		out := []any{}
@@ -235,7 +247,7 @@ var listFunctions = aliases([]*function{
 	define("slice LIST START END", "Returns the items, or the bytes of a string, from START up to END. Both can be left out.", &function{params: []kind{anyKind}, rest: anyKind, call: slice}),
 	define("chunk SIZE LIST", "Splits into lists of SIZE items.", with2(func(r *run, n int, l []any) (any, *Error) {
 		if n < 1 {
-			return nil, problem("lists cannot be made of %d items each", n)
+			return nil, problem("lists are made of at least one item each")
 		}
 		if err := r.takeItems(2 * len(l)); err != nil {
 			return nil, err
@@ -251,11 +263,12 @@ var listFunctions = aliases([]*function{
 		if err != nil {
 			return nil, err
 		}
-		// Sorting compares each item with some others.
-		for n := len(parts); n > 1; n /= 2 {
-			if err := r.spend(len(parts)); err != nil {
-				return nil, err
-			}
+		bytes := 0
+		for _, part := range parts {
+			bytes += len(part)
+		}
+		if err := r.spend(sortSteps(len(parts), bytes)); err != nil {
+			return nil, err
 		}
 		return r.texts(len(parts), func() []string {
 			slices.SortFunc(parts, strings.Compare)
@@ -338,7 +351,7 @@ func slice(r *run, _ *call, args []any) (any, *Error) {
 		bounds[i] = n
 	}
 	if bounds[0] > bounds[1] {
-		return nil, problem("there is nothing from %d up to %d", bounds[0], bounds[1])
+		return nil, problem("the slice ends before it begins")
 	}
 	if s, ok := args[0].(string); ok {
 		return r.result(s[bounds[0]:bounds[1]])
@@ -357,7 +370,7 @@ func (r *run) numbers(start, stop, step int) (any, *Error) {
 		n = (uint64(start)-uint64(stop)-1)/(-uint64(step)) + 1
 	}
 	if n > maxSteps {
-		return nil, limit("a list of %d numbers is over the limit", n)
+		return nil, limit("a list of more than %d numbers is over the limit", maxSteps)
 	}
 	if err := r.takeItems(int(n)); err != nil {
 		return nil, err

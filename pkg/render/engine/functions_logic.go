@@ -226,7 +226,7 @@ func (r *run) sprintf(format string, args []any) (any, *Error) {
 						args[next] = 0
 					}
 					if ok && (n > maxWidth || n < -maxWidth) {
-						return nil, limit("a width of %d is too much for printf; at most %d is allowed", n, maxWidth)
+						return nil, limit("a width of more than %d is too much for printf", maxWidth)
 					}
 					if ok {
 						args[next] = int(n)

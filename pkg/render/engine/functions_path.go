@@ -37,21 +37,19 @@ var pathFunctions = aliases([]*function{
 		}
 		return r.result(lib[func(map[string]any) string]("urlJoin")(m))
 	})),
-	define("semver VERSION", "Reads a semantic version. The result has the methods Major, Minor, Patch, Prerelease, Metadata, Original and Compare.", with1(func(_ *run, s string) (any, *Error) {
-		return version(s)
-	})),
+	define("semver VERSION", "Reads a semantic version. The result has the methods Major, Minor, Patch, Prerelease, Metadata, Original and Compare.", with1(version)),
 	define("semverCompare CONSTRAINT VERSION", "Is true if the version fulfils the constraint.", with2(func(r *run, constraint, s string) (any, *Error) {
 		if len(constraint) > maxVersion {
 			return nil, limit("the constraint is %d bytes long; at most %d are allowed", len(constraint), maxVersion)
 		}
-		if err := r.spend(50 + len(constraint)); err != nil {
+		if err := r.spend(50 + 4*len(constraint)); err != nil {
 			return nil, err
 		}
 		c, err := semver.NewConstraint(constraint)
 		if err != nil {
 			return nil, problem("the first argument is no constraint on versions")
 		}
-		v, err1 := version(s)
+		v, err1 := version(r, s)
 		if err1 != nil {
 			return nil, err1
 		}
@@ -62,9 +60,13 @@ var pathFunctions = aliases([]*function{
 // maxVersion is the length of a version or a constraint.
 const maxVersion = 256
 
-func version(s string) (any, *Error) {
+func version(r *run, s string) (any, *Error) {
 	if len(s) > maxVersion {
 		return nil, limit("the version is %d bytes long; at most %d are allowed", len(s), maxVersion)
+	}
+	// It is a regular expression that reads a version.
+	if err := r.spend(len(s)); err != nil {
+		return nil, err
 	}
 	v, err := semver.NewVersion(s)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"regexp/syntax"
+	"strings"
+	"unicode/utf8"
 )
 
 var regexFunctions = aliases([]*function{
@@ -21,6 +23,12 @@ var regexFunctions = aliases([]*function{
 	}),
 	regex("regexReplaceAll PATTERN TEXT NEW", "Replaces all matches. In NEW, ${1} stands for the first group.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
 		replacement := arg[string](rest, 0)
+		if strings.Contains(replacement, "$") {
+			p = p.withGroups()
+		}
+		if err := p.search(r, len(s)); err != nil {
+			return nil, err
+		}
 		// A replacement can name a group as often as it is long.
 		grow := func(match int) *Error {
 			if err := r.take(len(replacement)); err != nil {
@@ -68,12 +76,15 @@ const (
 	maxProgram = 5000
 )
 
-// compilePattern compiles a pattern that is not too large to be compiled. The
-// message of the library is dropped: it quotes the pattern, and a pattern can
-// be built from values.
-func compilePattern(text string) (*pattern, *Error) {
+// compilePattern compiles a pattern that is not too large to be compiled, and
+// takes from the budget what that is worth. The message of the library is
+// dropped: it quotes the pattern, and a pattern can be built from values.
+func compilePattern(b *budget, text string) (*pattern, *Error) {
 	if len(text) > maxPattern {
 		return nil, limit("the pattern is %d bytes long; at most %d are allowed", len(text), maxPattern)
+	}
+	if err := b.spend(10 + len(text) + classSteps(text)); err != nil {
+		return nil, err
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -87,11 +98,51 @@ func compilePattern(text string) (*pattern, *Error) {
 	if size > maxProgram {
 		return nil, limit("the pattern with its repetitions is too large")
 	}
+	if err := b.spend(size); err != nil {
+		return nil, err
+	}
 	compiled, err := regexp.Compile(text)
 	if err != nil {
 		return nil, problem("the pattern is no regular expression")
 	}
 	return &pattern{compiled, size, reach}, nil
+}
+
+// foldsCase finds where a pattern begins to ignore the case of letters.
+var foldsCase = regexp.MustCompile(`\(\?[a-zA-Z]*i`)
+
+// classSteps are the steps that the character classes of a pattern are worth.
+// Few letters stand for tables of hundreds of ranges, which are merged, and a
+// range that ignores case is walked through from its first character to its
+// last. None of that shows in the size of what comes of it.
+func classSteps(text string) int {
+	const (
+		tableSteps = 2000
+		namedSteps = 50
+		lastFold   = 0x1e943
+	)
+	steps := tableSteps*(strings.Count(text, `\p`)+strings.Count(text, `\P`)) + namedSteps*strings.Count(text, "[:")
+	if !foldsCase.MatchString(text) {
+		return steps
+	}
+	for i := strings.IndexByte(text, '-'); i >= 0 && i+1 < len(text); {
+		text = text[i+1:]
+		last, _ := utf8.DecodeRuneInString(text)
+		if strings.HasPrefix(text, `\x{`) {
+			last = lastFold
+		}
+		steps += int(min(last, lastFold))
+		i = strings.IndexByte(text, '-')
+	}
+	return steps
+}
+
+// withGroups is the pattern for a search that has to know where each group has
+// matched, which is copied for each of the ways in which the pattern may go on.
+func (p *pattern) withGroups() *pattern {
+	groups := *p
+	groups.size = min(p.size*(1+p.NumSubexp()/8), 1<<20)
+	return &groups
 }
 
 // programSize estimates how many instructions a pattern compiles to, and how
@@ -175,9 +226,9 @@ func (p *pattern) allMatches(r *run, s string, each func(length int) *Error) (er
 func regex(usage, summary string, more []kind, f func(*run, *pattern, string, []any) (any, *Error)) *function {
 	return define(usage, summary, &function{
 		params: append([]kind{textKind, textKind}, more...),
-		prepare: func(literal any) (any, *Error) {
+		prepare: func(b *budget, literal any) (any, *Error) {
 			text, _ := literal.(string)
-			p, err := compilePattern(text)
+			p, err := compilePattern(b, text)
 			if err != nil {
 				return nil, err
 			}
@@ -187,15 +238,8 @@ func regex(usage, summary string, more []kind, f func(*run, *pattern, string, []
 			p, ok := e.prepared.(*pattern)
 			if !ok {
 				// A pattern that is built while the template is executed.
-				text := arg[string](args, 0)
-				if err := r.spend(1 + len(text)); err != nil {
-					return nil, err
-				}
 				var err *Error
-				if p, err = compilePattern(text); err != nil {
-					return nil, err
-				}
-				if err := r.spend(p.size); err != nil {
+				if p, err = compilePattern(&r.budget, arg[string](args, 0)); err != nil {
 					return nil, err
 				}
 			}

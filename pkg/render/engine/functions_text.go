@@ -9,7 +9,7 @@ import (
 
 var textFunctions = aliases([]*function{
 	define("trim TEXT", "Removes white space at both ends.", (&function{params: []kind{anyKind}, call: trim}).keeping()),
-	define("trimAll CHARS TEXT", "Removes all of CHARS at both ends.", on2(func(chars, s string) string { return strings.Trim(s, chars) })),
+	define("trimAll CHARS TEXT", "Removes all of CHARS at both ends.", with2(trimAll)),
 	define("trimPrefix PREFIX TEXT", "Removes PREFIX from the beginning.", on2(func(prefix, s string) string { return strings.TrimPrefix(s, prefix) })),
 	define("trimSuffix SUFFIX TEXT", "Removes SUFFIX from the end.", on2(func(suffix, s string) string { return strings.TrimSuffix(s, suffix) })),
 	define("upper TEXT", "Converts to upper case.", on1(strings.ToUpper)),
@@ -44,7 +44,7 @@ var textFunctions = aliases([]*function{
 	})),
 	define("repeat COUNT TEXT", "Repeats TEXT.", with2(func(r *run, n int, s string) (any, *Error) {
 		if n < 0 {
-			return nil, problem("nothing can be repeated %d times", n)
+			return nil, problem("nothing can be repeated a negative number of times")
 		}
 		if err := r.takeTimes(len(s), n); err != nil {
 			return nil, err
@@ -92,15 +92,13 @@ var textFunctions = aliases([]*function{
 	define("hello", "Returns a greeting.", on0(func() string { return "Hello!" })),
 }, map[string]string{"trimall": "trimAll"})
 
-// textArgument returns the text of an argument that may be markup.
+// textArgument returns the text of an argument that is no markup.
 func textArgument(f string, x any) (string, *Error) {
 	switch v := x.(type) {
 	case nil:
 		return "", nil
 	case string:
 		return v, nil
-	case markup:
-		return v.String(), nil
 	}
 	return "", problem("the text given to %s must be a string, and is %s", f, describe(x))
 }
@@ -117,10 +115,44 @@ func trim(r *run, _ *call, args []any) (any, *Error) {
 	return r.result(strings.TrimSpace(s))
 }
 
+// trimAll is strings.Trim, which looks through all of chars at each character
+// of s. For more than a few it is a set that is looked into.
+func trimAll(r *run, chars, s string) (any, *Error) {
+	const few = 16
+	if len(chars) <= few {
+		return r.result(strings.Trim(s, chars))
+	}
+	if err := r.spend(len(chars)); err != nil {
+		return nil, err
+	}
+	if err := r.takeTimes(itemBytes, len(chars)); err != nil {
+		return nil, err
+	}
+	set := make(map[rune]bool)
+	for _, c := range chars {
+		set[c] = true
+	}
+	return r.result(strings.TrimFunc(s, func(c rune) bool { return set[c] }))
+}
+
 // indent keeps markup what it is: the way to place it where it belongs.
 func indent(r *run, spaces int, x any, newline bool) (any, *Error) {
 	if spaces < 0 {
-		return nil, problem("lines cannot be indented by %d spaces", spaces)
+		return nil, problem("lines cannot be indented by a negative number of spaces")
+	}
+	if m, ok := x.(markup); ok {
+		// The text is not made here, but what it comes to is reserved, so that
+		// no sum of indentations can overflow.
+		if err := r.take(m.size() + 1); err != nil {
+			return nil, err
+		}
+		if err := r.takeTimes(1+strings.Count(m.text, "\n"), spaces); err != nil {
+			return nil, err
+		}
+		m.newline = m.newline || newline
+		m.first += spaces
+		m.indent += spaces
+		return m, nil
 	}
 	s, err := textArgument("indent", x)
 	if err != nil {
@@ -131,12 +163,6 @@ func indent(r *run, spaces int, x any, newline bool) (any, *Error) {
 	}
 	if err := r.takeTimes(1+strings.Count(s, "\n"), spaces); err != nil {
 		return nil, err
-	}
-	if m, ok := x.(markup); ok {
-		m.newline = m.newline || newline
-		m.first += spaces
-		m.indent += spaces
-		return m, nil
 	}
 	pad := strings.Repeat(" ", spaces)
 	s = pad + strings.ReplaceAll(s, "\n", "\n"+pad)
@@ -153,7 +179,7 @@ func substr(r *run, start, end int, s string) (any, *Error) {
 		end = len(s)
 	}
 	if end < start || end > len(s) {
-		return nil, problem("there are no bytes %d to %d in a string of %d bytes", start, end, len(s))
+		return nil, problem("the string has no such bytes; it is %d bytes long", len(s))
 	}
 	return r.result(s[start:end])
 }

@@ -1,15 +1,16 @@
 package engine
 
 import (
+	"archive/zip"
 	"crypto/sha256"
+	_ "embed" // The time zones.
 	"encoding/base64"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
-
-	// Time zones must not depend on the image that the process runs in.
-	_ "time/tzdata"
 )
 
 // There is no local time in templates: the zone of the process must not show
@@ -93,16 +94,48 @@ func dateInZone(r *run, layout string, x any, zone string) (any, *Error) {
 	return r.timeOf(x).In(location).Format(layout), nil
 }
 
-var zones sync.Map // from the names of time zones to their *time.Location
+// zoneData are the time zones, as they come with Go. Package time would look
+// for files first, which a template must not make it do, and which differ from
+// one image to the next.
+//
+//go:generate sh -c "cp $(go env GOROOT)/lib/time/zoneinfo.zip ."
+//go:embed zoneinfo.zip
+var zoneData string
+
+// zoneFiles are the files in zoneData by the name of the time zone.
+var zoneFiles = sync.OnceValue(func() map[string]*zip.File {
+	archive, err := zip.NewReader(strings.NewReader(zoneData), int64(len(zoneData)))
+	if err != nil {
+		panic(err) // It is part of this binary.
+	}
+	files := make(map[string]*zip.File, len(archive.File))
+	for _, f := range archive.File {
+		files[f.Name] = f
+	}
+	return files
+})
+
+// zones are the time zones that have been used, from their names to their
+// *time.Location. There are no more than zoneFiles.
+var zones sync.Map
 
 // zoneNamed returns a time zone, or UTC for a name that is none.
 func zoneNamed(name string) *time.Location {
+	file, ok := zoneFiles()[name]
+	if !ok {
+		return time.UTC
+	}
 	if found, ok := zones.Load(name); ok {
 		return found.(*time.Location)
 	}
-	location, err := time.LoadLocation(name)
-	if err != nil {
-		return time.UTC
+	location := time.UTC
+	if reader, err := file.Open(); err == nil {
+		if data, err := io.ReadAll(reader); err == nil {
+			if loaded, err := time.LoadLocationFromTZData(name, data); err == nil {
+				location = loaded
+			}
+		}
+		_ = reader.Close()
 	}
 	zones.Store(name, location)
 	return location
@@ -125,7 +158,7 @@ var chanceFunctions = []*function{
 	}).atRun()),
 	define("randInt MIN MAX", "Returns a random whole number from MIN up to MAX.", with2(func(r *run, low, high int) (any, *Error) {
 		if high <= low || high-low <= 0 {
-			return nil, problem("there is no whole number from %d up to %d", low, high)
+			return nil, problem("there is no whole number from the first up to the second argument")
 		}
 		return low + r.draw(high-low), nil
 	}).atRun()),

@@ -28,7 +28,7 @@ func quote(r *run, args []any) (any, *Error) {
 			if !utf8.ValidString(s) {
 				return nil, problem("the value is no valid UTF-8, which YAML cannot carry; use b64enc")
 			}
-			return markup{text: `"` + string(appendQuoted(nil, s)) + `"`, kind: flowMarkup}, nil
+			return markup{text: `"` + string(appendQuoted(nil, s)) + `"`, kind: quotedMarkup}, nil
 		}
 		parts = append(parts, strconv.Quote(s))
 	}
@@ -50,7 +50,7 @@ func squote(r *run, args []any) (any, *Error) {
 			if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
 				return nil, problem("the value has characters that single quotes cannot carry; use quote")
 			}
-			return markup{text: "'" + strings.ReplaceAll(s, "'", "''") + "'", kind: flowMarkup}, nil
+			return markup{text: "'" + strings.ReplaceAll(s, "'", "''") + "'", kind: quotedMarkup}, nil
 		}
 		parts = append(parts, "'"+s+"'")
 	}
@@ -113,7 +113,7 @@ func (w *yamlWriter) value(x any, indent int, inline bool) {
 			w.out = append(w.out, "{}"...)
 			return
 		}
-		for _, key := range sortedKeys(v) {
+		for _, key := range keysOfMeasured(v) {
 			w.line(indent, inline)
 			inline = false
 			w.text(key)

@@ -50,8 +50,12 @@ func (m method) call(r *run, args []any) (any, *Error) {
 	in := make([]reflect.Value, len(args))
 	for i, arg := range args {
 		want := t.In(i)
-		if s, ok := arg.(markup); ok {
-			arg = s.String()
+		if m, ok := arg.(markup); ok {
+			text, err := r.expand(m)
+			if err != nil {
+				return nil, err
+			}
+			arg, args[i] = text, text
 		}
 		n, whole := wholeNumber(arg)
 		switch {
@@ -70,6 +74,9 @@ func (m method) call(r *run, args []any) (any, *Error) {
 	for _, arg := range args {
 		if s, ok := arg.(string); ok {
 			if err := r.take(8 * len(s)); err != nil {
+				return nil, err
+			}
+			if err := r.read(8 * len(s)); err != nil {
 				return nil, err
 			}
 		}

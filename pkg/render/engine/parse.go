@@ -60,7 +60,9 @@ func parseError(text string, err error) *Error {
 		expression, _, _ := strings.Cut(text[offset:], "\n")
 		return &Error{Line: line, Column: column, Expression: shorten(expression), Message: message + ": the action that begins here does not end with }}"}
 	}
-	short, long := 0, len(text)
+	// The same mistake may be made by cutting off an action before it, so that
+	// the search begins in the line that the parser names.
+	short, long := lineOffset(text, parserLine(err)), len(text)
 	for short < long {
 		middle := (short + long) / 2
 		if _, err := parseTrees(text[:middle]); err != nil && parserMessage(err) == message {
@@ -127,21 +129,33 @@ func firstAction(text string) string {
 	return text
 }
 
+// parserLine is the line that an error of the parser names, or 0.
+func parserLine(err error) int {
+	if m := parserPrefix.FindStringSubmatch(err.Error()); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		return line
+	}
+	return 0
+}
+
+// lineOffset is where a line begins, or the end of the text if there is none.
+func lineOffset(text string, line int) int {
+	offset := 0
+	for ; line > 1; line-- {
+		next := strings.IndexByte(text[offset:], '\n')
+		if next < 0 {
+			return len(text)
+		}
+		offset += next + 1
+	}
+	return offset
+}
+
 // lastOpening finds where the action begins that the parser could not end.
 func lastOpening(text string, err error) int {
-	m := parserPrefix.FindStringSubmatch(err.Error())
 	end := len(text)
-	if m != nil {
-		line, _ := strconv.Atoi(m[1])
-		for offset := 0; line > 0; line-- {
-			next := strings.IndexByte(text[offset:], '\n')
-			if next < 0 {
-				end = len(text)
-				break
-			}
-			offset += next + 1
-			end = offset
-		}
+	if line := parserLine(err); line > 0 {
+		end = lineOffset(text, line+1)
 	}
 	if offset := strings.LastIndex(text[:end], "{{"); offset >= 0 {
 		return offset

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func (e *objectPath) eval(r *run, _ any) (any, *Error) {
 	for i, name := range e.path {
 		m, ok := value.(map[string]any)
 		if !ok {
-			return nil, notAMap(e.at, value, e.prefix, e.path[:i], name, r.parent(object, e.path[:i]))
+			return nil, notAMap(e.at, value, e.prefix, e.path[:i], name, r.parent(object, e.path[:i]), r)
 		}
 		value = m[name]
 	}
@@ -62,10 +63,12 @@ func (r *run) parent(object map[string]any, path []string) map[string]any {
 }
 
 // notAMap is the error of following name from value, which is no map. The path
-// is what led from prefix to value, and parent what value was looked up in.
-func notAMap(at *site, value any, prefix string, path []string, name string, parent map[string]any) *Error {
+// is what led from prefix to value, and parent what value was looked up in. The
+// keys of the parent are listed if it is part of an object as the API server
+// has returned it: what the template has made can have values for keys.
+func notAMap(at *site, value any, prefix string, path []string, name string, parent map[string]any, r *run) *Error {
 	if value != nil {
-		return at.errorf("%s is %s, it has no field %q", join(prefix, path), describe(value), name)
+		return at.errorf("%s is %s, it has no field %q", shorten(join(prefix, path)), describe(value), shorten(name))
 	}
 	var err *Error
 	switch {
@@ -73,15 +76,67 @@ func notAMap(at *site, value any, prefix string, path []string, name string, par
 		err = at.errorf("%s is absent", prefix)
 	default:
 		last := path[len(path)-1]
-		in := join(prefix, path[:len(path)-1])
-		if _, null := parent[last]; null {
+		in := shorten(join(prefix, path[:len(path)-1]))
+		_, null := parent[last]
+		switch last := shorten(last); {
+		case null:
 			err = at.errorf("%q in %s is null", last, in)
-		} else {
+		case r.given(parent):
 			err = at.errorf("no %q in %s; %s", last, in, describeKeys(parent))
+		default:
+			err = at.errorf("no %q in %s", last, in)
 		}
 	}
 	err.Absent = true
 	return err
+}
+
+// given says that a map is part of the data, and that the template cannot have
+// changed it. It is only asked for an error, and so may take its time.
+func (r *run) given(m map[string]any) bool {
+	if r.template.mutates {
+		return false
+	}
+	sought := reflect.ValueOf(m).UnsafePointer()
+	var within func(value any, depth int) bool
+	within = func(value any, depth int) bool {
+		if depth > maxDepth {
+			return false
+		}
+		switch v := value.(type) {
+		case map[string]any:
+			if reflect.ValueOf(v).UnsafePointer() == sought {
+				return true
+			}
+			for _, item := range v {
+				if within(item, depth+1) {
+					return true
+				}
+			}
+		case []any:
+			for _, item := range v {
+				if within(item, depth+1) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if within(r.data.Source, 0) {
+		return true
+	}
+	for _, object := range r.data.References {
+		if within(object, 0) {
+			return true
+		}
+	}
+	// Objects in which labels, annotations and namespace were missing.
+	for _, object := range r.object {
+		if within(object, 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // join writes a path as a template does.
@@ -132,7 +187,7 @@ func (e *fieldPath) eval(r *run, dot any) (any, *Error) {
 			if len(e.args) > 0 && i == len(e.path)-1 && value != nil {
 				return nil, e.at.errorf("%s is %s and not a method; it cannot be given arguments", name, describe(value))
 			}
-			return nil, notAMap(e.at, value, e.prefix, e.path[:i], name, parent)
+			return nil, notAMap(e.at, value, e.prefix, e.path[:i], name, parent, r)
 		}
 		var args []any
 		if i == len(e.path)-1 {
@@ -291,7 +346,7 @@ func indexArgument(value any, argument, last int) (int, *Error) {
 		return 0, problem("argument %d must be a whole number, and is %s", argument, describe(value))
 	}
 	if n < 0 || n > int64(last) {
-		return 0, problem("index %d is out of range, there are %d", n, last+1)
+		return 0, problem("argument %d is out of range, there are %d", argument, last+1)
 	}
 	return int(n), nil
 }

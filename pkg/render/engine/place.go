@@ -19,6 +19,12 @@ type place struct {
 	continues bool
 	// held says that start has been set by a property.
 	held bool
+	// word is what a plain scalar consists of so far, as long as it can become
+	// a word that stands for null, or longWord. Valued says that a value is
+	// part of it, and lost that such a scalar has become null.
+	word   uint32
+	valued bool
+	lost   bool
 	// flow is the number of open brackets and braces.
 	flow int32
 	// col is the column, as long as the line can still begin a key.
@@ -74,6 +80,58 @@ func (p place) begin(from mode) place {
 		}
 	}
 	p.continues, p.held = false, false
+	p.word, p.valued = 0, false
+	return p
+}
+
+// longWord is the word of a plain scalar that cannot be null.
+const longWord = ' '
+
+// grow is the place after one more byte of a plain scalar.
+func (p place) grow(c byte) place {
+	switch {
+	case p.word == longWord || p.prev == ' ':
+		p.word = longWord
+		return p
+	case p.word>>24 != 0:
+		p.word = longWord
+		return p
+	}
+	p.word = p.word<<8 | uint32(c)
+	switch p.word {
+	case '~', 'n', 'N', 'n'<<8 | 'u', 'N'<<8 | 'u', 'N'<<8 | 'U', 'n'<<16 | 'u'<<8 | 'l', 'N'<<16 | 'u'<<8 | 'l', 'N'<<16 | 'U'<<8 | 'L',
+		nullLower, nullTitle, nullUpper:
+	default:
+		p.word = longWord
+	}
+	return p
+}
+
+const (
+	nullLower = 'n'<<24 | 'u'<<16 | 'l'<<8 | 'l'
+	nullTitle = 'N'<<24 | 'u'<<16 | 'l'<<8 | 'l'
+	nullUpper = 'N'<<24 | 'U'<<16 | 'L'<<8 | 'L'
+)
+
+// with is the place after a value that is part of a plain scalar.
+func (p place) with(value string) place {
+	for i := 0; i < len(value) && p.word != longWord; i++ {
+		p = p.grow(value[i])
+	}
+	p.valued = true
+	return p
+}
+
+// ends is the place with the plain scalar ended. A value may not make it null,
+// since a field that is null is not there.
+func (p place) ends() place {
+	if p.valued {
+		switch p.word {
+		case '~', nullLower, nullTitle, nullUpper:
+			p.lost = true
+		}
+	}
+	p.word, p.valued = 0, false
 	return p
 }
 
@@ -91,6 +149,7 @@ func (p place) newLine() place {
 // key is the place after a key and its colon.
 func (p place) key() place {
 	p.prev, p.held, p.continues = 0, false, false
+	p.word, p.valued = 0, false
 	if p.flow > 0 {
 		p.mode = flowStart
 		return p
@@ -126,7 +185,7 @@ func (p place) step(c byte) (next place, taken bool) {
 			p.mode, p.continues = comment, false
 			return p, true
 		case p.continues && p.col > p.parent:
-			p.mode, p.prev, p.continues = plain, 0, false
+			p.mode, p.prev, p.continues, p.word = plain, 0, false, longWord
 			return p, false
 		case c == '-' || c == '?' || c == ':':
 			p = p.begin(leading)
@@ -148,14 +207,14 @@ func (p place) step(c byte) (next place, taken bool) {
 			case p.pending == 3 && p.start == 0:
 				p.mode, p.parent, p.prev, p.pending = valueStart, -1, 0, 0
 			default:
-				p.mode, p.prev, p.pending = plain, 0, 0
+				p.mode, p.prev, p.pending, p.word = plain, 0, 0, longWord
 			}
 			return p, false
 		case c == '-' && p.prev == '-' && p.pending < 4:
 			p.pending++
 			return p, true
 		}
-		p.mode, p.prev, p.pending = plain, 0, 0
+		p.mode, p.prev, p.pending, p.word = plain, 0, 0, longWord
 		return p, false
 
 	case valueStart:
@@ -237,7 +296,7 @@ func (p place) step(c byte) (next place, taken bool) {
 		case p.flow > 0 && (c == ']' || c == '}'):
 			return p.close(), true
 		default:
-			p.mode, p.prev = plain, 0
+			p.mode, p.prev, p.word = plain, 0, longWord
 		}
 		return p, true
 
@@ -245,7 +304,7 @@ func (p place) step(c byte) (next place, taken bool) {
 		if p.flow > 0 || isBlank(c) || isBreak(c) {
 			return p.key(), false
 		}
-		p.mode, p.prev = plain, 0
+		p.mode, p.prev, p.word = plain, 0, longWord
 		return p, false
 
 	case property:
@@ -348,16 +407,19 @@ func (p place) plain(c byte) (next place, taken bool) {
 			return p.key(), false
 		}
 		if isBreak(c) && p.flow == 0 {
-			p = p.newLine()
+			p = p.ends().newLine()
 			p.continues = true
 			return p, true
 		}
 		p.prev = ' '
 	case c == '#' && p.prev == ' ':
+		p = p.ends()
 		p.mode = comment
 	case c == ':':
+		p = p.grow(c)
 		p.prev = ':'
 	case p.flow > 0 && isFlowIndicator(c):
+		p = p.ends()
 		switch c {
 		case ',':
 			p.mode = flowStart
@@ -368,6 +430,7 @@ func (p place) plain(c byte) (next place, taken bool) {
 			p.flow++
 		}
 	default:
+		p = p.grow(c)
 		p.prev = 0
 	}
 	return p, true

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +33,21 @@ type markup struct {
 	first, indent int
 }
 
-// String is the text as a plain string, which is what most functions get.
+// size is how long the text is as a plain string. It can be much longer than
+// what has been made so far, because indentation is only noted.
+func (m markup) size() int {
+	n := len(m.text) + m.first
+	if m.indent > 0 {
+		n += m.indent * strings.Count(m.text, "\n")
+	}
+	if m.newline {
+		n++
+	}
+	return n
+}
+
+// String is the text as a plain string, which is what most functions get. The
+// caller has made sure that its size is within the limits.
 func (m markup) String() string {
 	if !m.newline && m.first == 0 && m.indent == 0 {
 		return m.text
@@ -53,6 +66,8 @@ const (
 	blockMarkup markupKind = iota
 	// flowMarkup is JSON or a scalar, for block and flow positions.
 	flowMarkup
+	// quotedMarkup is a scalar in quotes, which may be a key, too.
+	quotedMarkup
 )
 
 // truth says whether if takes its first branch. It is the rule of
@@ -170,17 +185,6 @@ func realNumber(value any) (float64, bool) {
 	}
 	i, ok := wholeNumber(value)
 	return float64(i), ok
-}
-
-// sortedKeys returns the keys of m in the order in which everything here walks
-// through a map.
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	return keys
 }
 
 // equal is eq. Absent equals absent and "", and nothing else.
@@ -329,7 +333,7 @@ func writeText(out *strings.Builder, value any) {
 	switch v := value.(type) {
 	case map[string]any:
 		out.WriteString("map[")
-		for i, key := range sortedKeys(v) {
+		for i, key := range keysOfMeasured(v) {
 			if i > 0 {
 				out.WriteByte(' ')
 			}
@@ -397,8 +401,14 @@ func (b *budget) measureInto(total *size, value any, depth int) *Error {
 			}
 		}
 	case map[string]any:
-		for key, item := range v {
+		for key := range v {
 			bytes += len(key)
+		}
+		// Whoever walks through a map sorts its keys.
+		if err := b.spend(len(v) + sortSteps(len(v), bytes)); err != nil {
+			return err
+		}
+		for _, item := range v {
 			if err := b.measureInto(total, item, depth+1); err != nil {
 				return err
 			}
@@ -486,7 +496,12 @@ func (b *budget) deepEqualAt(x, y any, depth int) (bool, *Error) {
 		if !ok || len(v) != len(w) {
 			return false, nil
 		}
-		for _, key := range sortedKeys(v) {
+		// In order, so that the steps do not depend on that of the map.
+		keys, err := b.sortedKeys(v)
+		if err != nil {
+			return false, err
+		}
+		for _, key := range keys {
 			other, ok := w[key]
 			if !ok {
 				return false, nil

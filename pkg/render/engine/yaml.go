@@ -23,8 +23,10 @@ type output struct {
 	yaml bool
 	place
 	owed owed
-	// at is the action that owes.
-	at *site
+	// at is the action that owes, or that wrote into the scalar under way, and
+	// began where the markup begins that it wrote.
+	at    *site
+	began int
 }
 
 // owed is what must not follow the value written last.
@@ -35,6 +37,9 @@ const (
 	// anEnd: the value was written as a whole node, quoted or as markup. The
 	// line must end, or in flow style the item.
 	anEnd
+	// anEndOrColon: the value is a quoted scalar that the template asked for,
+	// and so may be a key.
+	anEndOrColon
 	// aValue: an empty value was written where a node begins. A colon must not
 	// follow, for there would be an empty key. In flow style, the end of the
 	// item must not follow either, for the item would not be there.
@@ -44,14 +49,31 @@ const (
 	noBlank
 )
 
+// maxKey is how long a key may be for readers of YAML.
+const maxKey = 1024
+
+const errLost = "the value and what it stands next to make a word that YAML reads as nothing at all; put quotes around the whole"
+
 func newOutput(kind Output) output {
 	return output{yaml: kind == YAML, place: place{mode: leading, parent: -1}}
 }
 
+// room checks that n more bytes may be written.
+func (o *output) room(n int) *Error {
+	most := maxOutput
+	if o.yaml {
+		most = maxYAML
+	}
+	if n < 0 || len(o.buf)+n > most {
+		return limit("the template writes more than %d MiB", most>>20)
+	}
+	return nil
+}
+
 // append writes, within the limit.
 func (o *output) append(s string) *Error {
-	if len(o.buf)+len(s) > maxOutput {
-		return limit("the template writes more than %d MiB", maxOutput>>20)
+	if err := o.room(len(s)); err != nil {
+		return err
 	}
 	o.buf = append(o.buf, s...)
 	return nil
@@ -87,6 +109,9 @@ func (o *output) writeText(c *chunk, at *site) *Error {
 			}
 		}
 		o.place = c.from(o.place)
+		if o.lost {
+			return o.at.errorf("%s", errLost)
+		}
 	}
 	if err := o.append(c.text); err != nil {
 		return at.fill(err)
@@ -111,10 +136,23 @@ func (o *output) settle(text string) *Error {
 		return nil
 	}
 	c, owed := rest[0], o.owed
+	if c == ':' && owed == anEndOrColon {
+		if len(o.buf)-o.began > maxKey {
+			return o.at.errorf("the value is longer than %d bytes, and cannot be a key", maxKey)
+		}
+		o.owed = nothing
+		return nil
+	}
+	if owed == anEndOrColon {
+		owed = anEnd
+	}
 	o.owed = nothing
 	endsItem := o.flow > 0 && (c == ',' || c == ']' || c == '}')
 	switch {
-	case isBreak(c), c == '#' && len(rest) < len(text):
+	case c == '#' && owed == aValue && o.flow > 0:
+		// A comment ends nothing, but no item would be there before it.
+		return o.append("null ")
+	case isBreak(c), c == '#' && (len(rest) < len(text) || o.prev == ' '):
 		return nil
 	case owed == anEnd && endsItem:
 		return nil
@@ -133,8 +171,14 @@ func (o *output) settle(text string) *Error {
 
 // finish checks that the output may end here.
 func (o *output) finish() *Error {
-	if o.yaml && o.owed == noBlank {
+	if !o.yaml {
+		return nil
+	}
+	if o.owed == noBlank {
 		return o.settle("\n")
+	}
+	if o.mode == plain && o.ends().lost {
+		return o.at.errorf("%s", errLost)
 	}
 	return nil
 }
@@ -157,7 +201,7 @@ func (o *output) write(s string, at *site) *Error {
 		return o.append(s)
 	}
 	switch o.owed {
-	case anEnd:
+	case anEnd, anEndOrColon:
 		if s == "" {
 			return nil
 		}
@@ -168,8 +212,8 @@ func (o *output) write(s string, at *site) *Error {
 		}
 	}
 	o.owed = nothing
-	if len(s) > maxOutput {
-		return o.append(s) // An error, before anything is made of it.
+	if err := o.room(len(s)); err != nil {
+		return err // Before anything is made of it.
 	}
 	if !utf8.ValidString(s) {
 		return problem("the value is no valid UTF-8, which YAML cannot carry; use b64enc")
@@ -207,7 +251,7 @@ func (o *output) write(s string, at *site) *Error {
 			return problem("the value stands directly after the end of another; put quotes around both")
 		}
 		return nil
-	case comment:
+	case comment, blockComment:
 		if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
 			return problem("the value has line breaks or control characters, which a comment cannot carry")
 		}
@@ -242,6 +286,7 @@ func (o *output) writeScalar(s string, at *site) *Error {
 	o.place = o.begin(o.mode)
 	if standsAlone {
 		o.mode, o.prev = plain, 0
+		o.place = o.with(s)
 		return o.append(s)
 	}
 	o.mode, o.prev, o.owed = afterNode, 0, anEnd
@@ -297,7 +342,11 @@ func (o *output) writePart(s string, at *site) *Error {
 	if bad {
 		return problem("the value has characters that need quotes here, such as a colon and a space, or a line break; put quotes around the whole")
 	}
+	if blankBefore {
+		o.word = longWord
+	}
 	o.mode, o.prev, o.continues = plain, 0, false
+	o.place = o.with(s)
 	if s[len(s)-1] == ':' {
 		o.prev, o.owed = ':', noBlank
 	}
@@ -332,8 +381,8 @@ func (o *output) writeBlock(s string) *Error {
 		return problem("the value could end the document, because the block is not indented")
 	}
 	lines := strings.Split(s, "\n")
-	if len(o.buf)+len(s)+len(lines)*int(max(width, 0)) > maxOutput {
-		return limit("the template writes more than %d MiB", maxOutput>>20)
+	if err := o.room(len(s) + len(lines)*int(max(width, 0))); err != nil {
+		return err
 	}
 	pad := strings.Repeat(" ", int(max(width, 0)))
 	for i, line := range lines {
@@ -404,15 +453,25 @@ func (o *output) writeIndented(s string) *Error {
 // begins it is written as it is, with its lines below one another. Elsewhere
 // it is text like any other.
 func (o *output) writeMarkup(m markup, at *site) *Error {
+	// Indentation is only noted so far, and can be megabytes for each line.
+	if err := o.room(m.size()); err != nil {
+		return at.fill(err)
+	}
 	if !o.yaml {
 		return o.writeValue(m.String(), at)
 	}
 	p := o.place
+	column := int(p.col) + m.first
+	if m.newline {
+		column = m.indent
+	}
 	afterKey := p.flow == 0 && (p.mode == plain && p.prev == ':' || p.mode == afterColon)
 	switch {
-	case o.owed == anEnd, o.owed == noBlank && !m.newline:
+	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == noBlank && !m.newline:
 		return o.writeValue(m.String(), at)
-	case p.mode == leading && p.continues && p.col > p.parent && !m.newline:
+	case p.mode == leading && p.continues && column > int(p.parent) && m.newline:
+		return at.errorf("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
+	case p.mode == leading && p.continues && column > int(p.parent):
 		return o.writeValue(m.String(), at)
 	case p.mode == leading, p.mode == valueStart, p.mode == flowStart:
 	case afterKey && m.newline:
@@ -443,11 +502,15 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 	p = p.after(lead)
 	text := m.text
 	if m.kind == blockMarkup {
+		if err := o.room(len(lead) + len(text) + strings.Count(text, "\n")*int(p.col)); err != nil {
+			return at.fill(err)
+		}
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", int(p.col)))
 	}
 	if err := o.append(lead); err != nil {
 		return at.fill(err)
 	}
+	o.began = len(o.buf)
 	if err := o.append(text); err != nil {
 		return at.fill(err)
 	}
@@ -458,5 +521,8 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 		o.mode, o.prev = afterNode, 0
 	}
 	o.owed, o.at = anEnd, at
+	if m.kind == quotedMarkup {
+		o.owed = anEndOrColon
+	}
 	return nil
 }
