@@ -13,6 +13,7 @@ BOILERPLATE=hack/boilerplate.go.txt
 GOBIN="$(pwd)/_output/codegen/bin"
 export GOBIN
 
+go mod download k8s.io/code-generator
 CODEGEN="$(go list -m -f '{{.Dir}}' k8s.io/code-generator)"
 # shellcheck disable=SC1091
 source "${CODEGEN}/kube_codegen.sh"

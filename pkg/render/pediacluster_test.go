@@ -1,6 +1,7 @@
 package render
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -65,6 +66,15 @@ spec:
 			},
 		},
 		{
+			name: "what JSON has no number for is text, and an empty item of a list of strings is an empty string",
+			text: "spec: {newer: [.nan, .inf, -.Inf, null], syncResources: [{group: x, versions: [v1, \"\", ~]}]}",
+			want: map[string]any{
+				"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster", "metadata": map[string]any{"name": "one"},
+				"spec": map[string]any{"newer": []any{".nan", ".inf", "-.Inf", nil},
+					"syncResources": []any{map[string]any{"group": "x", "versions": []any{"v1", "", ""}}}},
+			},
+		},
+		{
 			name: "anchors and the object's own type may be written",
 			text: "apiVersion: cluster.clusterpedia.io/v1alpha2\nkind: PediaCluster\nspec: {apiserver: &a x, shardingName: *a}",
 			want: map[string]any{
@@ -102,6 +112,14 @@ func TestWhatIsNoPediaClusterIsRefusedWithoutItsValues(t *testing.T) {
 		{"a string for a list", "spec: {syncResources: s3cret}", "spec.syncResources must be a list"},
 		{"a list for an object", "spec: [s3cret]", "spec must be an object"},
 		{"what is no base64", "spec: {tokenData: 's3cret!'}", "spec.tokenData is not base64"},
+		{"a key with a line break", "metadata: {labels: {\"s3cret\\nspec\": {}}}", "line 1: a field of metadata.labels must be a string"},
+		{"a key that is long", "metadata: {labels: {" + strings.Repeat("s3cret", 20) + ": {}}}", "line 1: a field of metadata.labels must be a string"},
+		{"an odd key that is set twice", "spec: {\"s3cret!\": 1, \"s3cret!\": 2}", "line 1: a field of spec is set twice"},
+		{"an odd key that is unknown", "\"s3cret!\": 1", "line 1: unknown field in the document: known are"},
+		{"something below an odd key", "spec: {\"s3cret!\": [{a: 99999999999999999999999}, {<<: 1}]}", "line 1: a field of spec: a key must be a plain word"},
+		{"a value that is part of itself", "spec: {x: &s3cret [*s3cret]}", "line 1: spec.x[0]: an alias refers to a value that it is part of"},
+		{"a map that is part of itself", "spec: {x: &s3cret {\"s3cret!\": *s3cret}}", "line 1: a field of spec.x: an alias refers to a value that it is part of"},
+		{"deep nesting", "spec: {x: " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "}", "line 1: values are nested more than 200 levels deep"},
 		{"a merge key", "spec: {<<: {apiserver: s3cret}}", "a key must be a plain word"},
 	}
 	for _, test := range tests {
@@ -117,6 +135,21 @@ func TestWhatIsNoPediaClusterIsRefusedWithoutItsValues(t *testing.T) {
 				t.Errorf("error %q shows a value", err)
 			}
 		})
+	}
+}
+
+func TestDeepDocumentsCostNoMoreThanTheirText(t *testing.T) {
+	key := strings.Repeat("k", 500)
+	text := "spec: " + strings.Repeat("{"+key+": ", 190) + "1" + strings.Repeat("}", 190)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := decodePediaCluster("one", text)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Error(err)
+	}
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > uint64(20*len(text)) {
+		t.Errorf("%d bytes were allocated for a text of %d", bytes, len(text))
 	}
 }
 

@@ -65,9 +65,9 @@ func compile(t *Template) (err *Error) {
 
 // compiler holds the state of one compilation.
 type compiler struct {
-	template *Template
-	trees    map[string]*parse.Tree
-	bodies   map[bodyKey]*body
+	template  *Template
+	trees     map[string]*parse.Tree
+	bodies    map[bodyKey]*body
 	allowance *allowance
 
 	// The rest belongs to the body that is being compiled.

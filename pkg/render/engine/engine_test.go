@@ -296,6 +296,22 @@ func TestErrorsTeach(t *testing.T) {
 			want: `line 1, column 4: fail "no endpoint": no endpoint`},
 		{name: "the message of fail is not shown if it is built from values", text: `{{ fail (print "token " .references.auth.data.token) }}`,
 			want: `line 1, column 4: fail (print "token " .references.auth.data.token): the template failed on purpose; its message is not shown, because it was built from values`},
+		{name: "the keys of a map that the template has made are not listed", text: `{{ (dict .source.metadata.name 1).foo.bar }}`,
+			want: `line 1, column 4: (dict .source.metadata.name 1).foo.bar: no "foo" in (dict .source.metadata.name 1)`, absent: true},
+		{name: "the keys of a map that the template has changed are not listed", text: `{{ $_ := set .source.spec .source.metadata.name 1 }}{{ .source.spec.foo.bar }}`,
+			want: `line 1, column 56: .source.spec.foo.bar: no "foo" in .source.spec`, absent: true},
+		{name: "the keys of an item are listed", text: `{{ range .source.status.conditions }}{{ with . }}{{ .foo.bar }}{{ end }}{{ end }}`,
+			want: `line 1, column 53: .foo.bar: no "foo" in .; it has: status, type`, absent: true},
+		{name: "what holds the references cannot be changed", text: `{{ $_ := set .references "x" 1 }}`,
+			want: `line 1, column 10: set .references "x" 1: set can change .source and what is in it, and the object of a reference, but not what holds them`},
+		{name: "the root cannot be changed", text: `{{ $_ := merge $ (dict "x" 1) }}`,
+			want: `line 1, column 10: merge $ (dict "x" 1): merge can change .source and what is in it, and the object of a reference, but not what holds them`},
+		{name: "the column of a parenthesis is found", text: `{{ ( .source.spec).foo.bar }}`,
+			want: `line 1, column 4: (.source.spec).foo.bar: no "foo" in (.source.spec); it has: apiEndpoint, empty, nested, paused, ports, replicas, weight, zones`, absent: true},
+		{name: "a mistake is found in its own line", text: "a: {{ .source.n }}\nb: {{ .source.n }\nc: {{ 1 }}\n",
+			want: `line 2, column 17: }: unexpected "}" in operand`},
+		{name: "a long name is cut and compared with nothing", text: `{{ ` + strings.Repeat("a", 10_000) + ` }}`,
+			want: `line 1, column 4: ` + strings.Repeat("a", 100) + `…: there is no function "` + strings.Repeat("a", 100) + `…"`},
 		{name: "a map is no YAML", text: `a: {{ .source.spec }}`,
 			want: `line 1, column 7: .source.spec: the value is a map, and only toYaml and toJson write lists and maps into YAML`},
 	}
@@ -346,6 +362,28 @@ func TestErrorsHoldNoValues(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: the error holds the value: %v", text, err)
+		}
+	}
+}
+
+// TestErrorsHoldNoNumbers looks for numbers out of the data. Those of literals
+// are in the expression anyway.
+func TestErrorsHoldNoNumbers(t *testing.T) {
+	source := map[string]any{"n": int64(7654321), "m": int64(-7654321), "l": []any{"a"}, "s": "abc"}
+	for _, text := range []string{
+		`{{ index .source.l .source.n }}`, `{{ slice .source.l .source.n }}`, `{{ slice .source.s 1 .source.n }}`, `{{ until .source.n }}`, `{{ untilStep 0 .source.n 1 }}`,
+		`{{ seq .source.n }}`, `{{ repeat .source.m "x" }}`, `{{ indent .source.m "x" }}`, `{{ nindent .source.m "x" }}`, `{{ substr .source.n 2 .source.s }}`,
+		`{{ substr 2 .source.m .source.s | substr .source.n 1 }}`, `{{ chunk .source.m .source.l }}`, `{{ randInt .source.n .source.m }}`, `{{ printf "%*d" .source.n 1 }}`, `{{ printf "%.*f" .source.n 1.0 }}`,
+		`{{ trunc .source.m .source.s }}{{ fail "" }}`, `{{ abbrev .source.m .source.s }}{{ fail "" }}`, `{{ randAlpha .source.m }}`, `{{ wrap .source.m .source.s }}{{ fail "" }}`,
+		`{{ splitn "," .source.m .source.s }}{{ fail "" }}`, `{{ regexSplit "a" .source.s .source.m }}{{ fail "" }}`, `{{ date .source.n .source.n }}`, `{{ div .source.n 0 }}`,
+	} {
+		_, err := renderWith(t, text, Text, Data{Source: source})
+		if err == nil {
+			t.Errorf("%s: no error", text)
+			continue
+		}
+		if strings.Contains(err.Error(), "765432") {
+			t.Errorf("%s: the error holds the number: %v", text, err)
 		}
 	}
 }

@@ -77,6 +77,20 @@ func TestNoTemplateRunsAwayWithTimeOrMemory(t *testing.T) {
 		{"an alias of YAML to itself", `{{ $y := "&a [*a]" }}{{ fromYaml $y }}`},
 		{"a version that is long", `{{ $v := repeat 100000 "1." }}{{ semver $v }}`},
 		{"a layout of times", `{{ $l := repeat 1000000 "January" }}{{ now.Format $l }}{{ date $l now }}`},
+		{"maps that are compared again and again", `{{ $a := split "," (repeat 40000 "x,") }}{{ $b := split "," (repeat 40000 "y,") }}{{ range 40 }}{{ $_ := deepEqual $a $b }}{{ end }}`},
+		{"maps that are sought in lists", `{{ $a := split "," (repeat 20000 "x,") }}{{ $b := split "," (repeat 20000 "y,") }}{{ has $a (list $b $b $b $b) }}`},
+		{"long keys that are listed again and again", `{{ $a := repeat 2000000 "x" }}{{ $d := dict (print $a 1) 1 (print $a 2) 2 (print $a 3) 3 }}{{ range 40 }}{{ $_ := keys $d }}{{ end }}`},
+		{"long keys that are walked through again and again", `{{ $a := repeat 2000000 "x" }}{{ $d := dict (print $a 1) 1 (print $a 2) 2 (print $a 3) 3 }}{{ range 40 }}{{ range $d }}{{ end }}{{ end }}`},
+		{"long keys that are sorted to be printed", `{{ $a := repeat 100000 "x" }}{{ $d := dict (print $a 1) 1 (print $a 2) 2 (print $a 3) 3 }}{{ $l := list $d }}{{ range 7 }}{{ $l = concat $l $l }}{{ end }}{{ print $l }}`},
+		{"long texts that are sorted", `{{ $l := list (repeat 4000000 "x") (repeat 4000000 "x") }}{{ range 5 }}{{ $l = concat $l $l }}{{ end }}{{ sortAlpha $l }}`},
+		{"a long key that is sought in many maps", `{{ $k := repeat 1000000 "x" }}{{ $m := dict "a" 1 }}{{ pluck $k` + strings.Repeat(" $m", 100) + ` }}`},
+		{"many characters to trim", `{{ $c := print (repeat 2000000 "а") "é" }}{{ $s := repeat 50000 "é" }}{{ trimAll $c $s }}`},
+		{"markup with a long indentation, again and again", `{{ $m := toYaml (list "a" "b") | indent 100000 }}{{ range 1000 }}{{ $_ := len $m }}{{ end }}`},
+		{"markup with a long indentation as the layout of times", `{{ $m := toYaml (list "a" "b") | indent 100000 }}{{ range 1000 }}{{ $_ := now.Format $m }}{{ end }}`},
+		{"a pattern of tables", `{{ $p := print "[" (repeat 240 "\\pL") "]" }}{{ range 20 }}{{ $_ := regexMatch $p "x" }}{{ end }}`},
+		{"a pattern of ranges without case", `{{ $p := print "(?i)" (repeat 50 "[B-\\x{1e942}]") }}{{ $_ := regexMatch $p "x" }}`},
+		{"a pattern with many groups", `{{ $p := print (repeat 240 "(a?)") "b" }}{{ $s := repeat 200 "a" }}{{ range 15 }}{{ $_ := regexReplaceAll $p $s "$1" }}{{ end }}`},
+		{"long versions", `{{ $v := print "1.2.3-" (repeat 48 "aaaa.") "a" }}{{ range 9999 }}{{ $_ := semver $v }}{{ end }}`},
 		{"output", `{{ $s := repeat 1000000 "x" }}{{ range until 100 }}{{ $s }}{{ end }}`},
 		{"deep output", `{{ $l := list }}{{ range until 1000 }}{{ $l = list $l }}{{ end }}{{ print $l }}`},
 	}
@@ -133,6 +147,117 @@ func TestLargeTemplatesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func TestWhatIsNoNumberIsZeroAndNotLookedInto(t *testing.T) {
+	large := make([]any, 100_000)
+	data := Data{Source: map[string]any{"list": large, "map": map[string]any{"list": large}, "text": strings.Repeat("9", 1<<20)}}
+	for _, call := range []string{
+		"add X", "sub X 0", "mul X 1", "div X 3", "mod X 3", "max X", "min X", "addf X", "subf X", "mulf X 1", "divf X 3", "maxf X", "minf X",
+		"ceil X", "floor X", "round X 1", "int X", "int64 X", "float64 X", "add1 X | sub 1", "add1f X | subf 1",
+	} {
+		for _, what := range []string{".source.list", ".source.map", ".source.text"} {
+			text := "{{ " + strings.Replace(call, "X", what, 1) + " }}"
+			compiled, err := Compile(text, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			bytes := allocated(func() { got, err = compiled.Execute(data, env) })
+			if err != nil || got != "0" {
+				t.Errorf("%s: %q, %v", text, got, err)
+			}
+			if !underRace && bytes > 100_000 {
+				t.Errorf("%s: %d bytes were allocated", text, bytes)
+			}
+		}
+	}
+	got, err := render(t, `{{ $d := dict }}{{ $_ := set $d "d" $d }}{{ int $d }}{{ add $d 1 }}{{ round $d 1 }}{{ div $d 2 }} {{ int "12" }} {{ int now.Month }} {{ add true 1 }} {{ int nil }}`, Text)
+	if want := "0100 12 5 2 0"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestIndentationIsCountedBeforeItIsWritten(t *testing.T) {
+	compiled, failure := Compile("{{ range 20000 }}          {{ end }}{{ toYaml (until 1000) }}", Options{Output: YAML})
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	bytes := allocated(func() { _, failure = compiled.Execute(Data{}, env) })
+	if e := asError(t, failure); e == nil || !e.LimitExceeded {
+		t.Errorf("got %v", failure)
+	}
+	if bytes > 10<<20 && !underRace {
+		t.Errorf("%d MiB were allocated", bytes>>20)
+	}
+}
+
+func TestYAMLIsShorterThanText(t *testing.T) {
+	const text = `{{ $s := repeat 1000 "0123456789" }}{{ range 110 }}"{{ $s }}"{{ end }}`
+	if out, err := render(t, text, Text); err != nil || len(out) < maxYAML {
+		t.Errorf("text: %d bytes, %v", len(out), err)
+	}
+	_, err := render(t, text, YAML)
+	if err == nil || !err.LimitExceeded || err.Message != "the template writes more than 1 MiB" {
+		t.Errorf("YAML: %v", err)
+	}
+}
+
+func TestPatternsAreLimitedTogether(t *testing.T) {
+	one := `{{ $_ := regexMatch "[` + strings.Repeat(`\\pL`, 190) + `]" "x" }}`
+	if _, err := Compile(one, Options{}); err != nil {
+		t.Errorf("one: %v", err)
+	}
+	_, err := Compile(strings.Repeat(one, 10), Options{})
+	if e := asError(t, err); e == nil || !e.LimitExceeded {
+		t.Errorf("ten: %v", err)
+	}
+	if _, err := Compile(strings.Repeat(`{{ if regexMatch "^(?i)[a-z]+-[0-9]{1,3}$" .source.x }}{{ end }}`, 2000), Options{}); err != nil {
+		t.Errorf("many of the usual ones: %v", err)
+	}
+}
+
+func TestTrialsOfLiteralsAreLimitedTogether(t *testing.T) {
+	calls := 0
+	functions["costly"] = define("costly", "Costs much.", with0(func(r *run) (any, *Error) {
+		calls++
+		return "", r.spend(maxSteps / 2)
+	}))
+	defer delete(functions, "costly")
+	if _, err := Compile(strings.Repeat("{{ costly }}", 20), Options{}); err != nil {
+		t.Error(err)
+	}
+	if calls > 3 {
+		t.Errorf("%d calls were tried", calls)
+	}
+}
+
+func TestTimeZonesAreThoseOfTheBinary(t *testing.T) {
+	t.Setenv("ZONEINFO", t.TempDir())
+	for zone, want := range map[string]string{
+		"Europe/Berlin": "15:02", "America/New_York": "09:02", "UTC": "13:02",
+		"Europe/./Berlin": "13:02", "Europe//Berlin": "13:02", "../zoneinfo/Europe/Berlin": "13:02", "/etc/localtime": "13:02", "zone.tab": "13:02",
+	} {
+		got, err := render(t, fmt.Sprintf(`{{ dateInZone "15:04" now %q }}`, zone), Text)
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, %v, want %q", zone, got, err, want)
+		}
+	}
+	zones.Range(func(name, _ any) bool {
+		if zoneFiles()[name.(string)] == nil {
+			t.Errorf("%s is kept", name)
+		}
+		return true
+	})
 }
 
 func TestBudgetsSufficeForRealTemplates(t *testing.T) {

@@ -469,7 +469,7 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 	switch {
 	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == noBlank && !m.newline:
 		return o.writeValue(m.String(), at)
-	case p.mode == leading && p.continues && column > int(p.parent) && m.newline:
+	case p.mode == leading && p.continues && column > int(p.parent) && (m.newline || p.col <= p.parent):
 		return at.errorf("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
 	case p.mode == leading && p.continues && column > int(p.parent):
 		return o.writeValue(m.String(), at)

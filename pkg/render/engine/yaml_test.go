@@ -74,6 +74,12 @@ var positions = []struct {
 	{name: "after a colon in flow", text: "a: {\"k\":{{ .source.v }}}\nb: c\n", at: []any{"a", "k"}},
 	{name: "a key of a flow map", text: "a: {k{{ .source.v }}: x}\nb: c\n"},
 	{name: "after a flow list", text: "a: [x]{{ .source.v }}\nb: c\n"},
+	{name: "an item of a flow list before a comment", text: "a: [x, {{ .source.v }} # comment\n]\nb: c\n", at: []any{"a", 1}},
+	{name: "an item of a flow list before a comment of its own", text: "a: [{{ .source.v }} {{ if true }}# comment\n{{ end }}, x]\nb: c\n", at: []any{"a", 0}},
+	{name: "a key that is quoted", text: "a:\n  {{ .source.v | quote }}: x\n  {{ .source.v | squote | printf \"%s\" | len }}: y\nb: c\n"},
+	{name: "quoted below a plain scalar", text: "a: x\n  {{ .source.v | quote | nindent 2 }}\nb: c\n"},
+	{name: "quoted and indented below a plain scalar", text: "a: x\n{{ .source.v | quote | indent 2 }}\nb: c\n"},
+	{name: "a comment behind the header of a block", text: "a: | # {{ .source.v }}\n  x\nb: c\n"},
 	{name: "a key", text: "{{ .source.v }}: x\n"},
 	{name: "part of a key", text: "a:\n  k-{{ .source.v }}-l: x\nb: c\n"},
 	{name: "a key in quotes", text: "a:\n  \"k{{ .source.v }}\": x\n  'l{{ .source.v }}': y\nb: c\n"},
@@ -101,7 +107,7 @@ var attacks = []string{
 	"\x00", "x\x00y", "\x01", "\x1b[0m", "\x7f", "\u0085", "x\u0085b: d", "\u2028", "x\u2028y", "\u2029x", "\u00a0", "\ufeff", "x\ufeffy", "\ufffe", "é", "日本", "😀", "x\u0300", "\xff", "x\xffy", "\xc3", "\xed\xa0\x80",
 	"key: value\nlist:\n- a\n- b\n", "x\n    deeper\n  back\n", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
 	"Y2VydGlmaWNhdGU+Lz8=", "https://host:6443/path?a=b&c=d#e", "fe80::1", "fe80::", "user@host", "100%", "a*b", "a&b", "a!b", "{a}", "a{b}",
-	strings.Repeat("A", 1<<20), strings.Repeat("x\n", 1<<19), strings.Repeat("é: '", 1<<18), strings.Repeat("\"", 1<<20),
+	strings.Repeat("A", 1<<20), strings.Repeat("A", 1<<18), strings.Repeat("x\n", 1<<17), strings.Repeat("é: '", 1<<16), strings.Repeat("\"", 1<<17),
 }
 
 // shape is the structure of a value without its scalars, and without the text
@@ -273,6 +279,10 @@ func TestValuesPassUnchangedWhereTheyAreSafe(t *testing.T) {
 		{"maps are aligned after a dash", "a:\n- {{ toYaml (dict \"x\" .source.v \"z\" 1) }}\n", "s", "a:\n- x: s\n  z: 1\n"},
 		{"maps survive variables, trim and indent", "{{ $m := toYaml (dict \"x\" .source.v \"z\" 1) }}a:\n  {{ $m | indent 2 | trim }}\n", "s", "a:\n  x: s\n  z: 1\n"},
 		{"maps that pass another function are text", "a: {{ toYaml (dict \"x\" .source.v) | upper }}", "s", "a: \"X: S\""},
+		{"a key can be quoted", "{{ quote .source.v }}: x\n{{ squote .source.v }} : y", "a: b", "\"a: b\": x\n'a: b' : y"},
+		{"an empty item before a comment is null", "a: [{{ .source.v }} # c\n, x]", "", "a: [null  # c\n, x]"},
+		{"a comment behind the header of a block", "a: | # {{ .source.v }}\n  x", "why", "a: | # why\n  x"},
+		{"a word with null in it is not null", "a: {{ .source.v }} null\nb: x{{ .source.v }}ll\nc: {{ .source.v }}\n  x\nd: {{ .source.v }}ll: x", "nu", "a: nu null\nb: xnull\nc: nu\n  x\nd: null: x"},
 		{"toJson can stand in flow", "a: [{{ toJson (dict \"x\" .source.v) }}]", "s", `a: [{"x":"s"}]`},
 	}
 	for _, tt := range tests {
@@ -301,6 +311,39 @@ func TestMarkupStaysWhereItBelongs(t *testing.T) {
 		if out, err := renderWith(t, text, YAML, Data{Source: map[string]any{"m": map[string]any{"k": "v", "l": "w"}}}); err == nil {
 			t.Errorf("%q is not refused:\n%s", text, out)
 		}
+	}
+}
+
+func TestValuesDoNotMakeNull(t *testing.T) {
+	for _, text := range []string{
+		"a: {{ .source.v }}{{ .source.w }}\nb: c\n", "a: {{ .source.v }}{{ .source.w }}", "a: {{ .source.v }}{{ .source.w }} # c\n", "a: {{ .source.v }}{{ .source.w }} ",
+		"a: nu{{ .source.w }}\n", "a: {{ .source.v }}ll\n", "a: n{{ .source.u }}ll\n", "a:\n  {{ .source.v }}{{ .source.w }}\n", "- {{ .source.v }}{{ .source.w }}\n",
+		"{a: {{ .source.v }}{{ .source.w }}}", "[{{ .source.v }}{{ .source.w }} , x]", "[{{ .source.v }}{{ .source.w }}\n]", "{{ .source.v }}{{ if true }}{{ .source.w }}{{ end }}\n",
+		"a: &x {{ .source.v }}{{ .source.w }}\n", "a: {{ .source.v }}{{ .source.w }}\r\n",
+	} {
+		out, err := renderWith(t, text, YAML, Data{Source: map[string]any{"v": "nu", "w": "ll", "u": "u"}})
+		if err == nil || err.Message != errLost {
+			t.Errorf("%q gives %q, %v", text, out, err)
+		}
+	}
+}
+
+func TestTheTextOfYAMLHasNoHiddenLineBreaks(t *testing.T) {
+	for _, c := range []string{"\u0085", "\u2028", "\u2029", "\ufeff"} {
+		text := "a: 1\nb: é" + c + "{{ .source.kind }}\n"
+		_, err := render(t, text, YAML)
+		if err == nil || err.Line != 2 || err.Column != 5 || !strings.Contains(err.Message, "cannot be used in YAML") {
+			t.Errorf("%q: %v", c, err)
+		}
+		if _, err := render(t, text, Text); err != nil {
+			t.Errorf("%q as text: %v", c, err)
+		}
+		if _, err := render(t, "a: {{ \""+c+"\" }}\n", YAML); err != nil {
+			t.Errorf("%q as a value: %v", c, err)
+		}
+	}
+	if out, err := render(t, "\ufeffa: {{ .source.kind }}", YAML); err != nil || out != "a: ManagedCluster" {
+		t.Errorf("at the beginning: %q, %v", out, err)
 	}
 }
 
