@@ -269,7 +269,11 @@ func (r *run) sprintf(format string, args []any) (any, *Error) {
 		case sizes[next].opaque && !(strings.IndexByte("vs", verb) >= 0 && !strings.ContainsAny(flags, "#+") && isOpaque(x)):
 			args[next] = stringified(x)
 		}
-		bound += padding + 6*sizes[next].bytes + (64+padding)*sizes[next].nodes
+		width := 64 + padding
+		if verb == 'f' || verb == 'F' {
+			width += 320 // The digits of the greatest number.
+		}
+		bound += padding + 6*sizes[next].bytes + width*sizes[next].nodes
 		if bound > r.values || bound < 0 {
 			return nil, limit("%s", errValues)
 		}

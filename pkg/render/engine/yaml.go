@@ -27,6 +27,8 @@ type output struct {
 	// began where the markup begins that it wrote.
 	at    *site
 	began int
+	// hollow is where an empty map or list has been written.
+	hollow place
 }
 
 // owed is what must not follow the value written last.
@@ -40,6 +42,9 @@ const (
 	// anEndOrColon: the value is a quoted scalar that the template asked for,
 	// and so may be a key.
 	anEndOrColon
+	// anEndOrMore: the value is an empty map or list on a line of its own. More
+	// of it may follow on the next lines.
+	anEndOrMore
 	// aValue: an empty value was written where a node begins. A colon must not
 	// follow, for there would be an empty key. In flow style, the end of the
 	// item must not follow either, for the item would not be there.
@@ -143,7 +148,12 @@ func (o *output) settle(text string) *Error {
 		o.owed = nothing
 		return nil
 	}
-	if owed == anEndOrColon {
+	if owed == anEndOrMore && o.fills(text) {
+		// {} and further keys are no map, and nothing and further keys are.
+		o.buf, o.place, o.owed = o.buf[:o.began], o.hollow, nothing
+		return nil
+	}
+	if owed == anEndOrColon || owed == anEndOrMore {
 		owed = anEnd
 	}
 	o.owed = nothing
@@ -167,6 +177,17 @@ func (o *output) settle(text string) *Error {
 		return o.at.errorf("the value is empty, and cannot be a key")
 	}
 	return nil
+}
+
+// fills says whether text goes on with the map or list that is empty so far: its
+// first line begins in the same column, and is no comment and no marker.
+func (o *output) fills(text string) bool {
+	rest := strings.TrimLeft(text, " \r\n")
+	if rest == "" || rest[0] == '#' || strings.HasPrefix(rest, "---") || strings.HasPrefix(rest, "...") {
+		return false
+	}
+	blank := text[:len(text)-len(rest)]
+	return strings.Contains(blank, "\n") && o.hollow.after(blank).col == o.hollow.col
 }
 
 // finish checks that the output may end here.
@@ -201,7 +222,7 @@ func (o *output) write(s string, at *site) *Error {
 		return o.append(s)
 	}
 	switch o.owed {
-	case anEnd, anEndOrColon:
+	case anEnd, anEndOrColon, anEndOrMore:
 		if s == "" {
 			return nil
 		}
@@ -467,7 +488,7 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 	}
 	afterKey := p.flow == 0 && (p.mode == plain && p.prev == ':' || p.mode == afterColon)
 	switch {
-	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == noBlank && !m.newline:
+	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == anEndOrMore, o.owed == noBlank && !m.newline:
 		return o.writeValue(m.String(), at)
 	case p.mode == leading && p.continues && column > int(p.parent) && (m.newline || p.col <= p.parent):
 		return at.errorf("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
@@ -521,8 +542,11 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 		o.mode, o.prev = afterNode, 0
 	}
 	o.owed, o.at = anEnd, at
-	if m.kind == quotedMarkup {
+	switch {
+	case m.kind == quotedMarkup:
 		o.owed = anEndOrColon
+	case p.mode == leading && (m.text == "{}" || m.text == "[]"):
+		o.owed, o.hollow = anEndOrMore, p
 	}
 	return nil
 }

@@ -283,6 +283,9 @@ func TestValuesPassUnchangedWhereTheyAreSafe(t *testing.T) {
 		{"an empty item before a comment is null", "a: [{{ .source.v }} # c\n, x]", "", "a: [null  # c\n, x]"},
 		{"a comment behind the header of a block", "a: | # {{ .source.v }}\n  x", "why", "a: | # why\n  x"},
 		{"a word with null in it is not null", "a: {{ .source.v }} null\nb: x{{ .source.v }}ll\nc: {{ .source.v }}\n  x\nd: {{ .source.v }}ll: x", "nu", "a: nu null\nb: xnull\nc: nu\n  x\nd: null: x"},
+		{"an empty map alone is one", "a:\n  {{ toYaml (dict) }}\nb:\n- {{ toYaml (list) }}\n---\n{{ toYaml (dict) }}\n---\n", "", "a:\n  {}\nb:\n- []\n---\n{}\n---\n"},
+		{"an empty map with more keys is nothing", "a:\n  {{ toYaml (dict) }}\n  k: x\nb:\n- {{ toYaml (dict) }}\n  k: y\n", "", "a:\n  \n  k: x\nb:\n- \n  k: y\n"},
+		{"an empty map with more keys at the top is nothing", "{{ toYaml (dict) }}\nk: x\n", "", "\nk: x\n"},
 		{"toJson can stand in flow", "a: [{{ toJson (dict \"x\" .source.v) }}]", "s", `a: [{"x":"s"}]`},
 	}
 	for _, tt := range tests {
