@@ -113,7 +113,7 @@ func FuzzDifferential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, name := range different {
 			if strings.Contains(text, name) {
-				t.Skip()
+				return
 			}
 		}
 		differ(t, text)

@@ -427,21 +427,21 @@ func FuzzPlaces(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, before, v, after string) {
 		if strings.Contains(before+after, "{{") {
-			t.Skip()
+			return
 		}
 		template, err := Compile(before+"{{ .source.v }}"+after, Options{Output: YAML})
 		if err != nil {
-			t.Skip()
+			return
 		}
 		want := ""
 		for _, harmless := range []string{"harmless", "two words"} {
 			out, err := template.Execute(Data{Source: map[string]any{"v": harmless}}, env)
 			if err != nil {
-				t.Skip()
+				return
 			}
 			shapes, _, err := documents(out, true)
 			if err != nil || want != "" && shapes != want {
-				t.Skip()
+				return
 			}
 			want = shapes
 		}
