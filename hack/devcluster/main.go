@@ -109,16 +109,15 @@ and restarts a changed server, "make dev-down" stops everything.
 // applyExample applies the example the way a user would: first the types, then
 // the objects.
 func applyExample(ctx context.Context, cluster *devcluster.Cluster) error {
-	for _, args := range [][]string{
-		{"apply", "--server-side", "--force-conflicts", "-f", "artifacts/crds", "-f", example + "/crd.yaml"},
-		{"wait", "--for=condition=Established", "--timeout=30s", "-f", "artifacts/crds", "-f", example + "/crd.yaml"},
-		{"apply", "--server-side", "--force-conflicts", "-f", example},
-	} {
-		if _, err := cluster.Kubectl(ctx, nil, args...); err != nil {
-			return err
-		}
+	apply := []string{"apply", "--server-side", "--force-conflicts"}
+	if _, err := cluster.Kubectl(ctx, nil, append(apply, "-f", "artifacts/crds", "-f", example+"/crd.yaml")...); err != nil {
+		return err
 	}
-	return nil
+	if err := cluster.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io", "clusters.cluster.mcp.io"); err != nil {
+		return err
+	}
+	_, err := cluster.Kubectl(ctx, nil, append(apply, "-f", example)...)
+	return err
 }
 
 // waitForImports returns when every ready cluster of the example has its

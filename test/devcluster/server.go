@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -161,21 +162,51 @@ func (c *Cluster) available(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conditions, _, err := unstructured.NestedSlice(service.Object, "status", "conditions")
+	if err := hasCondition(service, "Available"); err != nil {
+		return err
+	}
+	return get(ctx, c.Config(), "/openapi/v3/apis/policy.clusterpedia.io/v1alpha1")
+}
+
+// WaitForTypes returns when the CustomResourceDefinitions of these names are
+// established. (kubectl wait fails on one that has no conditions yet.)
+func (c *Cluster) WaitForTypes(ctx context.Context, names ...string) error {
+	client, err := dynamic.NewForConfig(c.Config())
 	if err != nil {
 		return err
 	}
+	definitions := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, name := range names {
+		err := poll(ctx, func(ctx context.Context) error {
+			definition, err := definitions.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			return hasCondition(definition, "Established")
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for the type %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// hasCondition fails, with the reason, unless the condition is true.
+func hasCondition(object *unstructured.Unstructured, conditionType string) error {
+	conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 	for _, item := range conditions {
 		condition, _ := item.(map[string]any)
-		if condition["type"] != "Available" {
+		if condition["type"] != conditionType {
 			continue
 		}
 		if condition["status"] == "True" {
-			return get(ctx, c.Config(), "/openapi/v3/apis/policy.clusterpedia.io/v1alpha1")
+			return nil
 		}
-		return fmt.Errorf("APIService %s: %v: %v", APIServiceName, condition["reason"], condition["message"])
+		return fmt.Errorf("%s %s is not %s: %v: %v", object.GetKind(), object.GetName(), conditionType, condition["reason"], condition["message"])
 	}
-	return fmt.Errorf("APIService %s has no condition yet", APIServiceName)
+	return fmt.Errorf("%s %s does not say yet whether it is %s", object.GetKind(), object.GetName(), conditionType)
 }
 
 // Kubectl runs kubectl as the administrator and returns what it printed on

@@ -24,7 +24,7 @@ var digestText = regexp.MustCompile(`hmac-sha256:[0-9a-f]{32}`)
 func TestTheExamplesOfTheRenderDocumentation(t *testing.T) {
 	const examples = artifacts + "/examples/mcp"
 	shared.kubectl(t, "apply", "-f", examples+"/crd.yaml", "-f", examples+"/rbac.yaml")
-	shared.kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "-f", examples+"/crd.yaml")
+	must(t, shared.WaitForTypes(t.Context(), "clusters.cluster.mcp.io"))
 	shared.kubectl(t, "apply", "-f", examples+"/clusters.yaml", "-f", examples+"/policy.yaml")
 	for _, name := range []string{"mcp-amsterdam", "mcp-bergen"} {
 		shared.kubectl(t, "wait", "--for=create", "--timeout=60s", "pediaclusterlifecycle/"+name)

@@ -152,7 +152,7 @@ func (p *platform) installType(t *testing.T) {
 	p.kubectl(t, "create", "namespace", p.name)
 	p.apply(t, p.manifests.role.Object)
 	p.apply(t, p.manifests.crd.Object)
-	p.kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd/"+p.manifests.crd.GetName())
+	must(t, p.WaitForTypes(t.Context(), p.manifests.crd.GetName()))
 }
 
 func example(t *testing.T, file string) unstructured.Unstructured {

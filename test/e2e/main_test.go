@@ -101,13 +101,11 @@ func (h *host) prepare(ctx context.Context) (err error) {
 	if h.policy, err = policyclient.NewForConfig(h.Config()); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"apply", "--server-side", "-f", artifacts + "/crds"},
-		{"wait", "--for=condition=Established", "--timeout=60s", "-f", artifacts + "/crds"},
-	} {
-		if _, err := h.Kubectl(ctx, nil, args...); err != nil {
-			return err
-		}
+	if _, err := h.Kubectl(ctx, nil, "apply", "--server-side", "-f", artifacts+"/crds"); err != nil {
+		return err
+	}
+	if err := h.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io"); err != nil {
+		return err
 	}
 	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy"})
 	return err
