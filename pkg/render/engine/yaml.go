@@ -162,6 +162,8 @@ func (o *output) settle(text string) *Error {
 	case c == '#' && owed == aValue && o.flow > 0:
 		// A comment ends nothing, but no item would be there before it.
 		return o.append("null ")
+	case owed == aValue && c == '#' && len(rest) == len(text):
+		return o.at.errorf("the value is empty, and without it the text that follows would be a comment; put a space or quotes between them")
 	case isBreak(c), c == '#' && (len(rest) < len(text) || o.prev == ' '):
 		return nil
 	case owed == anEnd && endsItem:
@@ -170,13 +172,40 @@ func (o *output) settle(text string) *Error {
 		return o.at.errorf("the value needs quotes, and cannot be a key; put quotes around the action")
 	case owed == anEnd:
 		return o.at.errorf("the value needs quotes, and cannot stand next to other text without; put quotes around the whole")
+	case owed == aValue && o.flow == 0 && len(rest) < len(text) && o.lineIsBlank():
+		return o.at.errorf("the value is empty, and without it the blanks that follow would be indentation; put quotes around the whole")
 	case endsItem:
 		// An empty item would not be there at all.
 		return o.append("null")
 	case c == ':' && (len(rest) == 1 || isBlank(rest[1]) || isBreak(rest[1])):
 		return o.at.errorf("the value is empty, and cannot be a key")
+	case owed == aValue && beginsNode(rest):
+		return o.at.errorf("the value is empty, and without it the text that follows would be no text; put quotes around the whole")
 	}
 	return nil
+}
+
+// lineIsBlank says whether nothing but blanks stands on the line so far.
+func (o *output) lineIsBlank() bool {
+	for i := len(o.buf) - 1; i >= 0 && !isBreak(o.buf[i]); i-- {
+		if !isBlank(o.buf[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// beginsNode says whether text, where a node begins, begins anything but a plain
+// scalar: an item, a key, a marker, a quote, and so on.
+func beginsNode(text string) bool {
+	switch text[0] {
+	case '-', '?':
+		return len(text) == 1 || isBlank(text[1]) || isBreak(text[1]) || strings.HasPrefix(text, "---")
+	case '.':
+		return strings.HasPrefix(text, "...")
+	default:
+		return strings.IndexByte("[{&*!|>'\"%@`", text[0]) >= 0
+	}
 }
 
 // fills says whether text goes on with the map or list that is empty so far: its

@@ -412,6 +412,27 @@ func FuzzStructure(f *testing.F) {
 	})
 }
 
+func TestAnEmptyValueDoesNotMakeMarkupOfWhatFollows(t *testing.T) {
+	for _, after := range []string{"-", "- x", " - x", "---", "...", "[x]", " {x: y}", "'x'", "&x y", "*x", "!x y", "| x", "? x", "#x", " c: c"} {
+		template, err := Compile("{{ .source.v }}"+after+"\n", Options{Output: YAML})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := template.Execute(Data{Source: map[string]any{"v": ""}}, env); err == nil {
+			t.Errorf("before %q an empty value gives %q", after, out)
+		}
+	}
+	for _, after := range []string{"", "-x", "x: y", ".x", "\n- x"} {
+		template, err := Compile("{{ .source.v }}"+after+"\n", Options{Output: YAML})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := template.Execute(Data{Source: map[string]any{"v": ""}}, env); err != nil {
+			t.Errorf("before %q an empty value fails: %v", after, err)
+		}
+	}
+}
+
 // FuzzPlaces puts values into YAML that nobody has thought of. Whatever stands
 // around a value: if it is YAML with a harmless value, it is the same YAML with
 // any other value, or an error.
