@@ -27,6 +27,7 @@ kube::codegen::gen_openapi \
   --output-dir pkg/generated/openapi \
   --output-pkg "${MODULE}/pkg/generated/openapi" \
   --output-model-name-file zz_generated.model_name.go \
+  --extra-pkgs k8s.io/apimachinery/pkg/util/intstr \
   --report-filename "${WORK}/api-rules" --update-report \
   --boilerplate "${BOILERPLATE}" \
   pkg/apis

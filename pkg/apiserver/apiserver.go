@@ -59,7 +59,7 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	group, err := policyrest.NewAPIGroupInfo(Scheme, Codecs, c.generic.RESTOptionsGetter, host)
+	group, err := policyrest.NewAPIGroupInfo(Scheme, Codecs, c.generic.RESTOptionsGetter, c.generic.RequestTimeout, host)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func newControllers(config Config) (*controllers, error) {
 		client: own.PolicyV1alpha1().PediaClusterLifecycles()}
 	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), records, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
-	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects)
+	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
 	c.policies.enqueueImport = c.imports.queue.Add
 
 	if _, err := policies.Informer().AddEventHandler(c.policies.eventHandler()); err != nil {
@@ -231,7 +231,7 @@ func recovering[K comparable](ctx context.Context, item K, reconcile func(contex
 func (c *controllers) typesChanged() { c.policies.enqueueAll() }
 
 // ObjectChanged passes a change on the host to the imports that it concerns.
-func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, namespace, name string) {
+func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, namespace, name string, change hostobjects.Change) {
 	switch {
 	case kind == pediaClusters:
 		c.imports.pediaClusterChanged(name)
@@ -239,7 +239,7 @@ func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, na
 		c.imports.referenceChanged(index.Object{GroupResource: kind.GroupResource(), Namespace: namespace, Name: name})
 	default:
 		for _, policy := range policies {
-			c.imports.queue.Add(index.Import{Policy: policy, Namespace: namespace, Name: name})
+			c.imports.sourceChanged(index.Import{Policy: policy, Namespace: namespace, Name: name}, change)
 		}
 	}
 }

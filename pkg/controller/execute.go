@@ -90,7 +90,7 @@ const mostMessage = 1024
 func refusal(err error) string {
 	status := apierrors.APIStatus(nil)
 	if !errors.As(err, &status) {
-		return bounded(err.Error()) // of the network, not of the host
+		return bounded(err.Error(), mostMessage) // of the network, not of the host
 	}
 	message := status.Status().Message
 	switch {
@@ -99,21 +99,21 @@ func refusal(err error) string {
 		for _, cause := range status.Status().Details.Causes {
 			problems = append(problems, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
 		}
-		return bounded("see the fields " + strings.Join(problems, ", "))
+		return bounded("see the fields "+strings.Join(problems, ", "), mostMessage)
 	case strings.HasPrefix(message, "admission webhook"):
 		// What a webhook says of the object is its own affair, and not repeated.
 		webhook, _, _ := strings.Cut(message, " denied the request")
-		return bounded(webhook + " denied the request; try the policy's render subresource and the webhook's log")
+		return bounded(webhook+" denied the request; try the policy's render subresource and the webhook's log", mostMessage)
 	case apierrors.IsForbidden(err), strings.Contains(message, "strict decoding error: unknown field"):
-		return bounded(message)
+		return bounded(message, mostMessage)
 	default:
 		return fmt.Sprintf("the host answers %d %s", status.Status().Code, status.Status().Reason)
 	}
 }
 
-func bounded(message string) string {
-	if len(message) <= mostMessage {
+func bounded(message string, most int) string {
+	if len(message) <= most {
 		return message
 	}
-	return strings.ToValidUTF8(message[:mostMessage], "") + "…"
+	return strings.ToValidUTF8(message[:most], "") + "…"
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
@@ -43,20 +46,27 @@ type importController struct {
 	types    *servedtypes.Tracker
 	objects  *hostobjects.Pool
 	index    *index.Index
+	brake    *brake.Brake
+	deleted  deletions
 	queue    workqueue.TypedRateLimitingInterface[index.Import]
 }
 
 func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
-	types *servedtypes.Tracker, objects *hostobjects.Pool) *importController {
+	types *servedtypes.Tracker, objects *hostobjects.Pool, brake *brake.Brake) *importController {
 	return &importController{
 		policies: policies, records: records, host: host, types: types, objects: objects,
 		index: index.New(),
+		brake: brake,
 		queue: newQueue[index.Import]("imports"),
 	}
 }
 
 func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
-	added := func(object any) { c.queue.Add(importOf(object.(*policyv1alpha1.PediaClusterLifecycle))) }
+	added := func(object any) {
+		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
+		c.index.Leave(objectOf(lifecycle.Spec.Source), importOf(lifecycle))
+		c.queue.Add(importOf(lifecycle))
+	}
 	deleted := func(object any) {
 		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = tombstone.Obj
@@ -81,14 +91,41 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 			if before.UID != now.UID {
 				deleted(older)
 			}
-			// The status is what this controller has just written.
-			if before.UID == now.UID && before.Generation == now.Generation && before.DeletionTimestamp.Equal(now.DeletionTimestamp) {
-				return
+			if before.UID != now.UID || changedForImport(before, now) {
+				c.queue.Add(importOf(now))
 			}
-			c.queue.Add(importOf(now))
 		},
 		DeleteFunc: deleted,
 	}
+}
+
+// changedForImport reports whether a lifecycle changed in more than its status,
+// which is what this controller has just written.
+func changedForImport(before, now *policyv1alpha1.PediaClusterLifecycle) bool {
+	return before.Generation != now.Generation ||
+		!before.DeletionTimestamp.Equal(now.DeletionTimestamp) ||
+		!maps.Equal(before.Annotations, now.Annotations)
+}
+
+// sourceChanged has the import of a Source worked on.
+func (c *importController) sourceChanged(i index.Import, change hostobjects.Change) {
+	c.deleted.set(i, change == hostobjects.Deleted && len(c.lifecyclesOf(i)) > 0)
+	c.queue.Add(i)
+}
+
+// lifecyclesOf returns the lifecycles of an import: one, or two while its name
+// changes.
+func (c *importController) lifecyclesOf(i index.Import) (lifecycles []*policyv1alpha1.PediaClusterLifecycle) {
+	state := c.policies.state(i.Policy)
+	if state == nil {
+		return nil
+	}
+	for _, lifecycle := range c.records.ofSource(state.sourceResource(i)) {
+		if policyOf(lifecycle) == i.Policy {
+			lifecycles = append(lifecycles, lifecycle)
+		}
+	}
+	return lifecycles
 }
 
 func (c *importController) pediaClusterChanged(name string) {
@@ -134,16 +171,14 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		return nil // all imports are enqueued when the problem has passed
 	}
 	work := &importWork{importController: c, Import: i, state: state}
-	for _, lifecycle := range c.records.ofSource(state.sourceResource(i)) {
-		if policyOf(lifecycle) == i.Policy {
-			work.lifecycles = append(work.lifecycles, lifecycle)
-		} else {
-			work.others = append(work.others, lifecycle)
-		}
-	}
+	work.lifecycles = c.lifecyclesOf(i)
+	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
 	result, err := work.reconcile(ctx)
 	if result == nil && err == nil {
 		c.forget(i)
+		c.deleted.set(i, false)
+		c.brake.Withdraw(i, func(brake.Removal) bool { return false })
+		c.index.Leave(objectOf(state.sourceResource(i)), i)
 	}
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
@@ -206,10 +241,13 @@ type importWork struct {
 	state *policyState
 	// lifecycles of this import: one, or two while its name changes.
 	lifecycles []*policyv1alpha1.PediaClusterLifecycle
-	// others are lifecycles of the same Source under other policies.
-	others []*policyv1alpha1.PediaClusterLifecycle
 	// selected is set when the Source is known to be selected.
 	selected bool
+	// fresh is set when somebody asked for a look at the host instead of at
+	// what is known of it.
+	fresh bool
+	// wanted are the removals that were asked for.
+	wanted []brake.Removal
 }
 
 // reconcile returns what became of the import, nil when nothing is left of it.
@@ -226,15 +264,18 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 		return w.blocked(ctx, *w.state.problem)
 	case policy.Spec.Suspend:
 		return w.unchanged(), nil
+	case slices.ContainsFunc(w.lifecycles, isPaused):
+		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPaused,
+			message: "nothing is created, changed or deleted until the annotation " + policyv1alpha1.PausedAnnotation + " is removed"})
 	}
 
 	source, err := w.source(ctx)
 	lost := (*servedtypes.LostError)(nil)
 	switch {
 	case errors.Is(err, errSourceGone):
-		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceGone})
+		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceGone, counted: !w.deleted.has(w.Import)})
 	case errors.As(err, &lost):
-		return w.show(ctx, &stalled{policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, lost.Error() +
+		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonSourceTypeLost, message: lost.Error() +
 			": the PediaCluster stays until the Source is back; delete this lifecycle to release it"})
 	case err != nil:
 		return w.unchanged(), err
@@ -245,16 +286,16 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	selected, err := w.state.compiled.Selects(source)
 	if err != nil {
 		w.setWants(w.Import, "")
-		return w.show(ctx, &stalled{policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonSelectorFailed, err.Error()})
+		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleFailed, reason: policyv1alpha1.ReasonSelectorFailed, message: err.Error()})
 	}
 	if !selected {
-		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceDeselected})
+		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceDeselected, counted: true})
 	}
 	w.selected = true
 	name, err := w.state.compiled.Name(source)
 	if err != nil {
 		w.setWants(w.Import, "")
-		return w.stay(ctx, source, &stalled{policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonInvalidName, err.Error()})
+		return w.stay(ctx, source, &stalled{phase: policyv1alpha1.LifecycleFailed, reason: policyv1alpha1.ReasonInvalidName, message: err.Error()})
 	}
 	return w.importAs(ctx, name, source, nil)
 }
@@ -263,9 +304,22 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 type stalled struct {
 	phase           policyv1alpha1.LifecyclePhase
 	reason, message string
+	// plan is the one under which a removal is held.
+	plan string
 }
 
 func (s *stalled) Error() string { return s.message }
+
+// causeIsKnown reports whether the plan tells for certain that there is nothing
+// that deletionCondition would delete.
+func causeIsKnown(current *unstructured.Unstructured, plan render.Plan) bool {
+	switch plan.Action {
+	case render.ActionCreate, render.ActionUpdate, render.ActionNone:
+		return true
+	default:
+		return current == nil
+	}
+}
 
 // errSourceGone says that the Source is known not to exist.
 var errSourceGone = errors.New("the Source is gone")
@@ -274,12 +328,15 @@ var errSourceGone = errors.New("the Source is gone")
 // of it. For an import that exists its absence is believed only when the host
 // confirms it.
 func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, error) {
-	if source := w.objects.Object(w.state.sources, w.Namespace, w.Name); source != nil || len(w.lifecycles) == 0 {
+	source := w.objects.Object(w.state.sources, w.Namespace, w.Name)
+	if source != nil && !w.fresh || len(w.lifecycles) == 0 {
 		return source, nil
 	}
 	source, err := w.host.Resource(w.state.source.GroupVersionResource).Namespace(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
 	if err == nil {
-		return source, nil // its labels are not selected, or it is new
+		// Its labels are not selected, or it is new. Should it go, nobody sees that.
+		w.deleted.set(w.Import, false)
+		return source, nil
 	}
 	if !objectNotFound(err) {
 		return nil, fmt.Errorf("making sure that the Source is gone: %w", err)
@@ -366,8 +423,20 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	if err != nil {
 		return w.unchanged(), err
 	}
-	current := w.objects.Object(pediaClusters, "", name)
-	done := w.execute(ctx, current, conversion.Plan(owner, current, former))
+	current, err := w.current(ctx, name)
+	if err != nil {
+		return w.unchanged(), err
+	}
+	plan := conversion.Plan(owner, current, former)
+	if plan.Action == render.ActionDelete {
+		switch held, verdict := w.ask(lifecycle, current, plan.Reason); verdict {
+		case brake.Undecided:
+			return w.unchanged(), nil
+		case brake.Held:
+			return newOutcome(held.phase, true, held.reason, held.message), w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
+		}
+	}
+	done := w.execute(ctx, current, plan)
 	if done.stale {
 		return w.unchanged(), done.err
 	}
@@ -385,17 +454,43 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 	// A cluster is never missing from both names: the former PediaCluster goes
 	// after there is a new one, unless it is not wanted at all.
+	result := outcomeOf(status)
 	if former == nil || done.settled() {
 		for _, old := range replaced {
-			if err := w.remove(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed}); err != nil {
+			still, err := w.removeIfMay(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed, counted: true})
+			if err != nil {
 				return w.unchanged(), err
+			}
+			if still != nil {
+				result = still
 			}
 		}
 	}
+	w.withdraw(causeIsKnown(current, plan))
 	if done.plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
 		w.queue.AddAfter(w.Import, refusedDelay)
 	}
-	return &outcome{phase: status.Phase, created: done.pediaCluster != nil}, done.err
+	return result, done.err
+}
+
+// current is the PediaCluster of that name, nil when there is none.
+func (w *importWork) current(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	if w.fresh {
+		return w.livePediaCluster(ctx, name)
+	}
+	return w.objects.Object(pediaClusters, "", name), nil
+}
+
+// resyncDue reports whether somebody asked for a fresh look.
+func resyncDue(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+	return lifecycle.DeletionTimestamp == nil && resync(lifecycle) != lifecycle.Status.LastResync
+}
+
+// resync is the value of the annotation by which a fresh look is asked for.
+func resync(lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
+	const most = 64
+	value := lifecycle.Annotations[policyv1alpha1.ResyncAnnotation]
+	return strings.ToValidUTF8(value[:min(len(value), most)], "")
 }
 
 // former is the PediaCluster of the name that the import had before, nil when
@@ -455,11 +550,28 @@ func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle
 // createLifecycle creates the lifecycle. The error is a *stalled when another
 // import has what it would need.
 func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
-	for _, other := range w.others {
-		return nil, &stalled{policyv1alpha1.LifecycleConflict, policyv1alpha1.ReasonSourceTaken, render.SourceTaken(policyOf(other), other)}
+	source := objectOf(want.Spec.Source)
+	if taker, ok := w.index.Take(source, w.Import); !ok {
+		return nil, fmt.Errorf("policy %q is about to import the Source: waiting until that is seen", taker.Policy)
+	}
+	created, err := w.createTaken(ctx, want)
+	if taken := (*stalled)(nil); errors.As(err, &taken) {
+		w.index.Leave(source, w.Import)
+	}
+	return created, err
+}
+
+// createTaken creates the lifecycle of a Source that no other import is about to
+// make one for.
+func (w *importWork) createTaken(ctx context.Context, want *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	for _, other := range w.records.ofSource(want.Spec.Source) {
+		if importOf(other) == w.Import {
+			continue
+		}
+		return nil, &stalled{phase: policyv1alpha1.LifecycleConflict, reason: policyv1alpha1.ReasonSourceTaken, message: render.SourceTaken(policyOf(other), other)}
 	}
 	if keeper, ok := w.index.ReservedFor(want.Name); ok && keeper != w.Import {
-		return nil, &stalled{policyv1alpha1.LifecycleConflict, policyv1alpha1.ReasonNameTaken, fmt.Sprintf(
+		return nil, &stalled{phase: policyv1alpha1.LifecycleConflict, reason: policyv1alpha1.ReasonNameTaken, message: fmt.Sprintf(
 			"the name %q is kept for the Source %s of policy %q: change nameTemplate so that names differ",
 			want.Name, cache.NewObjectName(keeper.Namespace, keeper.Name), keeper.Policy)}
 	}
@@ -479,7 +591,7 @@ func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.P
 	if importOf(holder) == w.Import {
 		return nil, errors.New("the lifecycle exists already: waiting until it is seen")
 	}
-	return nil, &stalled{policyv1alpha1.LifecycleConflict, policyv1alpha1.ReasonNameTaken, render.NameTaken(policyOf(holder), holder)}
+	return nil, &stalled{phase: policyv1alpha1.LifecycleConflict, reason: policyv1alpha1.ReasonNameTaken, message: render.NameTaken(policyOf(holder), holder)}
 }
 
 // desiredLifecycle is the lifecycle that the policy wants for the import.
@@ -522,7 +634,10 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 	}
 	w.index.AddRead(w.Import, objectOf(target))
 	version := w.objects.ResourceVersion(ref.kind, target.Namespace, target.Name)
-	if version == "" {
+	switch {
+	case w.fresh:
+		version = "" // whatever the host has now
+	case version == "":
 		return nil, nil
 	}
 	object, err := w.host.Resource(ref.GroupVersionResource).Namespace(target.Namespace).
@@ -537,8 +652,7 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 // nothing to be said of the import.
 func (w *importWork) unchanged() *outcome {
 	if len(w.lifecycles) > 0 {
-		status := w.lifecycles[0].Status
-		return &outcome{phase: status.Phase, created: isCreated(status)}
+		return outcomeOf(w.lifecycles[0].Status)
 	}
 	if w.selected {
 		return &outcome{phase: policyv1alpha1.LifecyclePending}
@@ -551,15 +665,14 @@ func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
 	if !p.lasting || len(w.lifecycles) == 0 {
 		return w.unchanged(), nil
 	}
-	return w.show(ctx, &stalled{policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.message})
+	return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleWaiting, reason: policyv1alpha1.ReasonWaitingForType, message: p.message})
 }
 
 // show tells of an import that is stalled on its lifecycles, which keep what
 // they have, or in the policy's status when it has none.
 func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error) {
 	if len(w.lifecycles) == 0 {
-		return &outcome{phase: cause.phase, failure: &policyv1alpha1.SourceFailure{
-			Namespace: w.Namespace, Name: w.Name, Reason: cause.reason, Message: cause.message}}, nil
+		return newOutcome(cause.phase, false, cause.reason, cause.message), nil
 	}
 	for _, lifecycle := range w.lifecycles {
 		var err error
@@ -572,7 +685,7 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 			return w.unchanged(), err
 		}
 	}
-	return &outcome{phase: cause.phase, created: isCreated(w.lifecycles[0].Status)}, nil
+	return newOutcome(cause.phase, isCreated(w.lifecycles[0].Status), cause.reason, cause.message), nil
 }
 
 func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +24,11 @@ func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, references
 		status.References = append(status.References, ref.Target)
 	}
 	status.Cluster = clusterState(done.pediaCluster)
+	status.Credentials = credentialsState(status.Credentials, done)
+	status.LastResync = resync(lifecycle)
+	if causeIsKnown(done.pediaCluster, done.plan) {
+		status.PrunePlan = ""
+	}
 
 	ready := metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
 		Reason: done.plan.Reason, Message: done.plan.Message}
@@ -62,6 +69,9 @@ func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stall
 	status := *lifecycle.Status.DeepCopy()
 	status.ObservedGeneration = lifecycle.Generation
 	status.Phase = cause.phase
+	if cause.plan != "" {
+		status.PrunePlan = cause.plan
+	}
 	setConditions(&status, lifecycle.Generation, metav1.Condition{
 		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: cause.reason, Message: cause.message})
 	return status
@@ -105,6 +115,31 @@ func setConditions(status *policyv1alpha1.PediaClusterLifecycleStatus, generatio
 func isCreated(status policyv1alpha1.PediaClusterLifecycleStatus) bool {
 	return meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.LifecycleCreated)
 }
+
+// credentialsState says what became of the credentials in this execution.
+func credentialsState(before *policyv1alpha1.CredentialsState, done execution) *policyv1alpha1.CredentialsState {
+	written := done.err == nil && (done.plan.Action == render.ActionCreate || done.plan.Action == render.ActionUpdate)
+	switch {
+	case done.pediaCluster == nil:
+		return nil
+	case before != nil && !written:
+		return before
+	}
+	state := &policyv1alpha1.CredentialsState{}
+	if before != nil {
+		state.ChangedTime = before.ChangedTime
+	}
+	if written && (done.plan.Action == render.ActionCreate || slices.ContainsFunc(done.plan.Changed, inSpec)) {
+		now := metav1.Now()
+		state.ChangedTime = &now
+	}
+	if expiry, ok := render.CredentialsExpiry(done.pediaCluster); ok {
+		state.ExpirationTime = &metav1.Time{Time: expiry}
+	}
+	return state
+}
+
+func inSpec(path string) bool { return strings.HasPrefix(path, "spec.") }
 
 // clusterState is what Clusterpedia says of the cluster.
 func clusterState(pediaCluster *unstructured.Unstructured) *policyv1alpha1.ClusterState {

@@ -21,8 +21,10 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
@@ -46,6 +48,7 @@ type policyController struct {
 	events  events.EventRecorder
 	queue   workqueue.TypedRateLimitingInterface[string]
 	tally   *tally
+	brake   *brake.Brake
 
 	enqueueImport func(index.Import)
 	// context is the one in which informers run; set before work begins.
@@ -99,6 +102,7 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 		client: client, lister: lister, records: records, types: types, objects: objects, events: recorder,
 		queue:  newQueue[string]("policies"),
 		tally:  newTally(),
+		brake:  brake.New(clock.RealClock{}),
 		states: map[string]*policyState{},
 	}
 }
@@ -162,8 +166,8 @@ func (c *policyController) worked(i index.Import, result *outcome) {
 		return
 	}
 	if failure := c.tally.set(i, result); failure != nil {
-		c.events.Eventf(state.policy, nil, corev1.EventTypeWarning, failure.Reason, "Import", "Source %s: %s",
-			cache.NewObjectName(i.Namespace, i.Name), failure.Message)
+		c.events.Eventf(state.policy, nil, corev1.EventTypeWarning, failure.reason, "Import", "Source %s: %s",
+			cache.NewObjectName(i.Namespace, i.Name), failure.message)
 	}
 	c.queue.AddAfter(i.Policy, statusDelay)
 }
@@ -194,7 +198,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	if policy.DeletionTimestamp != nil && len(c.records.ofPolicy(name)) == 0 {
 		return c.finalize(ctx, policy)
 	}
-	return c.updateStatus(ctx, state)
+	return c.conclude(ctx, state)
 }
 
 func (c *policyController) forget(name string) {
@@ -212,6 +216,7 @@ func (c *policyController) forget(name string) {
 		c.enqueueImport(importOf(lifecycle))
 	}
 	c.tally.forget(name)
+	c.brake.Forget(name)
 }
 
 // resolve compiles the policy and negotiates the versions of its types.
@@ -408,18 +413,23 @@ func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
 	}})
 }
 
-func (c *policyController) updateStatus(ctx context.Context, state *policyState) error {
-	status, ok := c.tally.status(state)
-	if !ok || equality.Semantic.DeepEqual(status, state.policy.Status) {
-		return nil
+// updateStatus writes the status of a policy if it has changed, and reports
+// whether it is what is stored now.
+func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning) (stored bool, err error) {
+	status, ok := c.tally.status(state, prune)
+	if !ok {
+		return false, nil
+	}
+	if equality.Semantic.DeepEqual(status, state.policy.Status) {
+		return true, nil
 	}
 	policy := state.policy.DeepCopy()
 	policy.Status = status
-	_, err := c.client.UpdateStatus(ctx, policy, metav1.UpdateOptions{FieldManager: fieldManager})
+	_, err = c.client.UpdateStatus(ctx, policy, metav1.UpdateOptions{FieldManager: fieldManager})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		// The informer will bring the version that came in between.
 		klog.FromContext(ctx).V(4).Info("The policy changed while its status was written", "policy", klog.KObj(policy))
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/klog/v2"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -23,6 +26,10 @@ import (
 type removal struct {
 	cause string
 	fate  fate
+	// counted removals are held when there are too many of them. All others are
+	// what a person asked for: the deletion of the Source, seen as it happened,
+	// or of the policy.
+	counted bool
 }
 
 // fate is what becomes of the PediaCluster of a lifecycle that goes.
@@ -37,20 +44,111 @@ const (
 	handedOver
 )
 
-// removeAll removes every lifecycle of the import.
-func (w *importWork) removeAll(ctx context.Context, r removal) (*outcome, error) {
-	if w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {
-		r.fate = released
-	}
+// removeAll removes every lifecycle of the import, as far as it may.
+func (w *importWork) removeAll(ctx context.Context, r removal) (result *outcome, err error) {
 	for _, lifecycle := range w.lifecycles {
-		if err := w.remove(ctx, lifecycle, r); err != nil {
+		still, err := w.removeIfMay(ctx, lifecycle, r)
+		if err != nil {
 			return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, err
 		}
+		if still == nil {
+			still = &outcome{phase: policyv1alpha1.LifecycleDeleting}
+		}
+		result = still
 	}
-	if len(w.lifecycles) > 0 {
-		return &outcome{phase: policyv1alpha1.LifecycleDeleting}, nil
+	w.withdraw(true)
+	return result, nil
+}
+
+// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster: it
+// returns what became of the import then.
+func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (still *outcome, err error) {
+	switch {
+	case w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan:
+		r.fate = released
+	case r.counted && r.fate == deleted && lifecycle.DeletionTimestamp != nil && !removedByServer(lifecycle):
+		// A person's deletion, which never deletes a cluster, must not be a way
+		// around the brake.
+		r.fate = released
+	case r.counted && r.fate == deleted && lifecycle.DeletionTimestamp == nil:
+		object, err := w.livePediaCluster(ctx, lifecycle.Name)
+		if err != nil {
+			return nil, err
+		}
+		if object == nil || ownerOf(lifecycle).Ownership(object) != render.Owned {
+			break // nothing would be deleted
+		}
+		switch held, verdict := w.ask(lifecycle, object, r.cause); verdict {
+		case brake.Undecided:
+			return outcomeOf(lifecycle.Status), nil
+		case brake.Held:
+			return newOutcome(held.phase, true, held.reason, held.message),
+				w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
+		}
 	}
-	return nil, nil
+	return nil, w.remove(ctx, lifecycle, r)
+}
+
+// ask asks the brake whether a PediaCluster may be removed, and what to say if
+// it is held.
+func (w *importWork) ask(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) (*stalled, brake.Verdict) {
+	r := brake.Removal{Import: w.Import, PediaCluster: object.GetUID(), Cause: cause}
+	w.wanted = append(w.wanted, r)
+	verdict, plan := w.brake.Ask(r, lifecycle.Status.PrunePlan != "")
+	if verdict != brake.Held {
+		return nil, verdict
+	}
+	if plan == "" { // not decided since this process began
+		plan = lifecycle.Status.PrunePlan
+	}
+	return &stalled{
+		phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPruneHeld, plan: plan,
+		message: fmt.Sprintf("%s, but more PediaClusters would go at once than maxPrune of the policy allows: kept until plan %s is released, "+
+			"as the PruneHeld condition of policy %q explains; delete this lifecycle to leave its PediaCluster to its users",
+			causes[cause], plan, w.Policy),
+	}, verdict
+}
+
+// causes are the reasons of removals that count, as a sentence begins.
+var causes = map[string]string{
+	policyv1alpha1.ReasonSourceGone:           "the Source is gone, though nobody saw it being deleted",
+	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer let the Source through",
+	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
+	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
+}
+
+// withdraw tells the brake which removals of the import are no longer wanted.
+// While it is not certain what deletionCondition says, it may still be true.
+func (w *importWork) withdraw(certain bool) {
+	w.brake.Withdraw(w.Import, func(r brake.Removal) bool {
+		return slices.Contains(w.wanted, r) || !certain && r.Cause == policyv1alpha1.ReasonDeletionConditionMet
+	})
+}
+
+// deletions are the imports whose Source was deleted before our eyes.
+type deletions struct {
+	mu   sync.Mutex
+	seen map[index.Import]struct{}
+}
+
+func (d *deletions) set(i index.Import, seen bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !seen {
+		delete(d.seen, i)
+		return
+	}
+	if d.seen == nil {
+		d.seen = map[index.Import]struct{}{}
+	}
+	d.seen[i] = struct{}{}
+}
+
+func (d *deletions) has(i index.Import) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.seen[i]
+	return ok
 }
 
 // remove takes one lifecycle back: marks it as going, deletes its PediaCluster
@@ -79,7 +177,7 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 		// Its informer may have been given back with the last policy.
 		c.queue.AddAfter(importOf(lifecycle), retryDelay)
 		return c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle,
-			&stalled{policyv1alpha1.LifecycleDeleting, r.cause, "waiting until the PediaCluster is gone"}))
+			&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}))
 	}
 	if r.fate != deleted {
 		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
@@ -104,7 +202,7 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		return object == nil, err
 	}
 	fate := r.fate
-	if hasOrphanAnnotation(&lifecycle.ObjectMeta) {
+	if hasOrphanAnnotation(&lifecycle.ObjectMeta) || isPaused(lifecycle) {
 		fate = released
 	}
 	if ownerOf(lifecycle).Ownership(object) != render.Owned {
@@ -174,6 +272,10 @@ func (c *importController) deletePediaCluster(ctx context.Context, object *unstr
 func preconditions(object metav1.Object) *metav1.Preconditions {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	return &metav1.Preconditions{UID: &uid, ResourceVersion: &version}
+}
+
+func isPaused(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+	return lifecycle.Annotations[policyv1alpha1.PausedAnnotation] == "true"
 }
 
 func hasOrphanAnnotation(object *metav1.ObjectMeta) bool {

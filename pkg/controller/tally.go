@@ -17,12 +17,37 @@ import (
 // and bounded however large the fleet is.
 const mostFailures = 10
 
+// mostFailureMessage is how many bytes of a message it repeats.
+const mostFailureMessage = 512
+
 // outcome is what became of an import, for the policy's status.
 type outcome struct {
 	phase   policyv1alpha1.LifecyclePhase
 	created bool // the PediaCluster exists
-	// failure is set for a Source that has no lifecycle, and says why.
-	failure *policyv1alpha1.SourceFailure
+	// failure is why the import failed or met a conflict, nil when it did not.
+	failure *failure
+}
+
+type failure struct {
+	reason, message string
+}
+
+// newOutcome is the outcome of an import that is in that phase for that reason.
+func newOutcome(phase policyv1alpha1.LifecyclePhase, created bool, reason, message string) *outcome {
+	result := &outcome{phase: phase, created: created}
+	if phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict {
+		result.failure = &failure{reason: reason, message: bounded(message, mostFailureMessage)}
+	}
+	return result
+}
+
+// outcomeOf is the outcome that the status of a lifecycle shows.
+func outcomeOf(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
+	var reason, message string
+	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
+		reason, message = ready.Reason, ready.Message
+	}
+	return newOutcome(status.Phase, isCreated(status), reason, message)
 }
 
 // tally counts the imports of each policy as they change, so that a policy's
@@ -35,7 +60,7 @@ type tally struct {
 type policyTally struct {
 	outcomes map[index.Import]outcome
 	counts   policyv1alpha1.ImportCounts
-	failures map[index.Import]policyv1alpha1.SourceFailure
+	failures map[index.Import]failure
 	// left are the imports that have not been worked on since the policy or its
 	// types changed.
 	left map[index.Import]struct{}
@@ -50,7 +75,7 @@ func (t *tally) of(policy string) *policyTally {
 	if !ok {
 		p = &policyTally{
 			outcomes: map[index.Import]outcome{},
-			failures: map[index.Import]policyv1alpha1.SourceFailure{},
+			failures: map[index.Import]failure{},
 			left:     map[index.Import]struct{}{},
 		}
 		t.policies[policy] = p
@@ -82,7 +107,7 @@ func (t *tally) begin(policy string, imports map[index.Import]struct{}) {
 
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new.
-func (t *tally) set(i index.Import, result *outcome) *policyv1alpha1.SourceFailure {
+func (t *tally) set(i index.Import, result *outcome) *failure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(i.Policy)
@@ -95,7 +120,7 @@ func (t *tally) set(i index.Import, result *outcome) *policyv1alpha1.SourceFailu
 		return nil
 	}
 	p.failures[i] = *result.failure
-	if had && before.Reason == result.failure.Reason {
+	if had && before.reason == result.failure.reason {
 		return nil
 	}
 	return result.failure
@@ -113,29 +138,44 @@ func (p *policyTally) set(i index.Import, result *outcome) {
 }
 
 func (o outcome) count(counts *policyv1alpha1.ImportCounts, n int32) {
-	if o.failure == nil || o.failure.Reason != policyv1alpha1.ReasonSelectorFailed {
+	if o.failure == nil || o.failure.reason != policyv1alpha1.ReasonSelectorFailed {
 		counts.Selected += n
 	}
 	if o.created {
 		counts.Created += n
 	}
 	switch o.phase {
-	case policyv1alpha1.LifecycleWaiting, policyv1alpha1.LifecyclePending:
+	case policyv1alpha1.LifecycleWaiting:
 		counts.Waiting += n
+	case policyv1alpha1.LifecycleImported:
+		counts.Imported += n
 	case policyv1alpha1.LifecycleHeld:
 		counts.Held += n
-	case policyv1alpha1.LifecycleFailed, policyv1alpha1.LifecycleConflict:
+	case policyv1alpha1.LifecycleConflict:
+		counts.Conflict += n
+	case policyv1alpha1.LifecycleFailed:
 		counts.Failed += n
 	case policyv1alpha1.LifecycleDeleting:
 		counts.Deleting += n
+	default:
+		counts.Pending += n
 	}
+}
+
+// settled reports whether every import has been worked on since the policy or its
+// types changed, and how many PediaClusters there are.
+func (t *tally) settled(policy string) (created int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.of(policy)
+	return int(p.counts.Created), p.complete && len(p.left) == 0
 }
 
 // status sums up a policy. It is not ok while a problem is about to pass, nor
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new
 // figures.
-func (t *tally) status(state *policyState) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
@@ -147,11 +187,17 @@ func (t *tally) status(state *policyState) (status policyv1alpha1.ClusterImportP
 	status = *policy.Status.DeepCopy()
 	status.ObservedGeneration = policy.Generation
 	status.SourceVersion = state.source.Version
+	status.ReferenceVersions = nil
+	for i, ref := range state.references {
+		status.ReferenceVersions = append(status.ReferenceVersions,
+			policyv1alpha1.ReferenceVersion{Key: policy.Spec.References[i].Key, Version: ref.Version})
+	}
+	status.Prune = prune.status()
 	if p.complete || state.problem == nil {
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
-	for _, condition := range p.conditions(state) {
+	for _, condition := range append(p.conditions(state, prune), prune.conditions(policy)...) {
 		condition.ObservedGeneration = policy.Generation
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
@@ -163,8 +209,9 @@ func (p *policyTally) firstFailures() []policyv1alpha1.SourceFailure {
 		return nil
 	}
 	failures := make([]policyv1alpha1.SourceFailure, 0, len(p.failures))
-	for _, failure := range p.failures {
-		failures = append(failures, failure)
+	for i, failure := range p.failures {
+		failures = append(failures, policyv1alpha1.SourceFailure{
+			Namespace: i.Namespace, Name: i.Name, Reason: failure.reason, Message: failure.message})
 	}
 	slices.SortFunc(failures, func(a, b policyv1alpha1.SourceFailure) int {
 		if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
@@ -175,7 +222,7 @@ func (p *policyTally) firstFailures() []policyv1alpha1.SourceFailure {
 	return failures[:min(len(failures), mostFailures)]
 }
 
-func (p *policyTally) conditions(state *policyState) []metav1.Condition {
+func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Condition {
 	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
 	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
@@ -199,7 +246,10 @@ func (p *policyTally) conditions(state *policyState) []metav1.Condition {
 		message := fmt.Sprintf("%d Sources are left to work on", len(p.left))
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonImporting, message
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, policyv1alpha1.ReasonImporting, message
-	case p.counts.Failed > 0 || p.counts.Held > 0:
+	case prune.held > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonPruneHeld,
+			fmt.Sprintf("%s; see the condition PruneHeld", p.summary())
+	case p.counts.Failed > 0 || p.counts.Conflict > 0 || p.counts.Held > 0:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonFailures,
 			fmt.Sprintf("%s; see status.failures and the lifecycles of this policy", p.summary())
 	}
@@ -208,6 +258,6 @@ func (p *policyTally) conditions(state *policyState) []metav1.Condition {
 
 func (p *policyTally) summary() string {
 	c := p.counts
-	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster; waiting: %d, held: %d, failed: %d",
-		c.Created, c.Selected, c.Waiting, c.Held, c.Failed)
+	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster; waiting: %d, held: %d, in conflict: %d, failed: %d",
+		c.Created, c.Selected, c.Waiting, c.Held, c.Conflict, c.Failed)
 }

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,8 +32,8 @@ func begin(t *tally, names ...string) {
 	t.begin("mcp", imports)
 }
 
-func failure(name, reason string) *outcome {
-	return &outcome{phase: policyv1alpha1.LifecycleConflict, failure: &policyv1alpha1.SourceFailure{Name: name, Reason: reason}}
+func failing(reason string) *outcome {
+	return newOutcome(policyv1alpha1.LifecycleConflict, false, reason, "")
 }
 
 var (
@@ -44,14 +46,14 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 	begin(tally, "a", "b", "c", "d")
 	tally.set(importOfMCP("a"), imported)
 	tally.set(importOfMCP("b"), waiting)
-	tally.set(importOfMCP("c"), failure("c", policyv1alpha1.ReasonNameTaken))
-	tally.set(importOfMCP("d"), failure("d", policyv1alpha1.ReasonSelectorFailed))
+	tally.set(importOfMCP("c"), failing(policyv1alpha1.ReasonNameTaken))
+	tally.set(importOfMCP("d"), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonSelectorFailed, ""))
 
-	status, ok := tally.status(mcpState())
+	status, ok := tally.status(mcpState(), pruning{})
 	if !ok {
 		t.Fatal("there is no status though every import was worked on")
 	}
-	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 1, Waiting: 1, Failed: 2}, status.Counts); diff != "" {
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 1, Waiting: 1, Imported: 1, Conflict: 1, Failed: 1}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
 	want := []policyv1alpha1.SourceFailure{{Name: "c", Reason: "NameTaken"}, {Name: "d", Reason: "SelectorFailed"}}
@@ -65,8 +67,8 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 	// What heals, and what goes, counts no more.
 	tally.set(importOfMCP("c"), imported)
 	tally.set(importOfMCP("d"), nil)
-	status, _ = tally.status(mcpState())
-	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 2, Waiting: 1}, status.Counts); diff != "" {
+	status, _ = tally.status(mcpState(), pruning{})
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 2, Waiting: 1, Imported: 2}, status.Counts); diff != "" {
 		t.Errorf("counts afterwards (-want +got):\n%s", diff)
 	}
 	if len(status.Failures) != 0 || !meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
@@ -79,14 +81,14 @@ func TestAfterARestartTheOldStatusStaysUntilAllIsCounted(t *testing.T) {
 	begin(tally, "a", "b")
 	tally.set(importOfMCP("a"), imported)
 	known := mcpState(func(s *policyState) { s.policy.Status.ObservedGeneration = 3 })
-	if status, ok := tally.status(known); ok {
+	if status, ok := tally.status(known, pruning{}); ok {
 		t.Errorf("a half-counted status is written: %+v", status)
 	}
-	if status, ok := tally.status(mcpState()); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
+	if status, ok := tally.status(mcpState(), pruning{}); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
 		t.Errorf("a new policy does not show its progress: %t, %+v", ok, status)
 	}
 	tally.set(importOfMCP("b"), imported)
-	if status, ok := tally.status(known); !ok || status.Counts.Created != 2 {
+	if status, ok := tally.status(known, pruning{}); !ok || status.Counts.Created != 2 {
 		t.Errorf("the full count is not written: %t, %+v", ok, status)
 	}
 }
@@ -97,11 +99,11 @@ func TestAProblemThatPassesIsNotWorthAWrite(t *testing.T) {
 		s.policy.Status.ObservedGeneration = 3
 		s.problem = &problem{reason: policyv1alpha1.ReasonSourcesUnavailable, passing: true}
 	}
-	if _, ok := tally.status(mcpState(passing)); ok {
+	if _, ok := tally.status(mcpState(passing), pruning{}); ok {
 		t.Error("a passing problem is written")
 	}
 	lasting := func(s *policyState) { s.problem.passing = false }
-	status, ok := tally.status(mcpState(passing, lasting))
+	status, ok := tally.status(mcpState(passing, lasting), pruning{})
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady); !ok || ready.Reason != policyv1alpha1.ReasonSourcesUnavailable {
 		t.Errorf("a problem that stays is not shown: %t, %+v", ok, status.Conditions)
 	}
@@ -109,17 +111,17 @@ func TestAProblemThatPassesIsNotWorthAWrite(t *testing.T) {
 
 func TestAnEventIsForANewFailureOnly(t *testing.T) {
 	tally := newTally()
-	if tally.set(importOfMCP("a"), failure("a", "NameTaken")) == nil {
+	if tally.set(importOfMCP("a"), failing("NameTaken")) == nil {
 		t.Error("a new failure is not told")
 	}
-	if tally.set(importOfMCP("a"), failure("a", "NameTaken")) != nil {
+	if tally.set(importOfMCP("a"), failing("NameTaken")) != nil {
 		t.Error("the same failure is told twice")
 	}
-	if tally.set(importOfMCP("a"), failure("a", "InvalidName")) == nil {
+	if tally.set(importOfMCP("a"), failing("InvalidName")) == nil {
 		t.Error("another failure is not told")
 	}
 	tally.set(importOfMCP("a"), imported)
-	if tally.set(importOfMCP("a"), failure("a", "InvalidName")) == nil {
+	if tally.set(importOfMCP("a"), failing("InvalidName")) == nil {
 		t.Error("a failure that is back is not told")
 	}
 }
@@ -128,22 +130,25 @@ func TestTheListOfFailuresIsBounded(t *testing.T) {
 	tally := newTally()
 	for i := range 5000 {
 		name := fmt.Sprintf("cluster-%04d", i)
-		tally.set(importOfMCP(name), failure(name, "NameTaken"))
+		tally.set(importOfMCP(name), newOutcome(policyv1alpha1.LifecycleFailed, false, "NameTaken", strings.Repeat("why ", 10_000)))
 	}
-	status, _ := tally.status(mcpState())
+	status, _ := tally.status(mcpState(), pruning{})
 	if len(status.Failures) != 10 || status.Failures[0].Name != "cluster-0000" || status.Counts.Failed != 5000 {
 		t.Errorf("%d failures listed, first %q, %d counted", len(status.Failures), status.Failures[0].Name, status.Counts.Failed)
+	}
+	if text, err := json.Marshal(status); err != nil || len(text) > 16<<10 {
+		t.Errorf("the status has %d bytes, %v", len(text), err)
 	}
 }
 
 func TestWhatIsNoLongerThereIsNotCountedInANewPass(t *testing.T) {
 	tally := newTally()
 	tally.set(importOfMCP("a"), imported)
-	tally.set(importOfMCP("gone"), failure("gone", "NameTaken"))
+	tally.set(importOfMCP("gone"), failing("NameTaken"))
 	begin(tally, "a")
 	tally.set(importOfMCP("a"), imported)
-	status, _ := tally.status(mcpState())
-	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 1, Created: 1}, status.Counts); diff != "" || len(status.Failures) != 0 {
+	status, _ := tally.status(mcpState(), pruning{})
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Imported: 1}, status.Counts); diff != "" || len(status.Failures) != 0 {
 		t.Errorf("counts (-want +got):\n%s\nfailures: %v", diff, status.Failures)
 	}
 }

@@ -135,6 +135,9 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 	case !hasEndpoint(c.PediaCluster):
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonNoEndpoint,
 			Message: "spec.template renders neither spec.apiserver nor spec.kubeconfig nor spec.authenticationFrom.kubeconfig"}
+	case changesKubeconfig(c.PediaCluster, current) && CheckKubeconfig(c.PediaCluster) != nil:
+		return Plan{Action: ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
+			Message: CheckKubeconfig(c.PediaCluster).Error()}
 	case current != nil:
 		return c.update(owner, current, ownership)
 	case replaces != nil:
@@ -280,6 +283,17 @@ func guarded(metadata map[string]any, current *unstructured.Unstructured) map[st
 	metadata["uid"] = string(current.GetUID())
 	metadata["resourceVersion"] = current.GetResourceVersion()
 	return metadata
+}
+
+// changesKubeconfig reports whether the PediaCluster carries another kubeconfig
+// than the live one, which may be nil.
+func changesKubeconfig(pediaCluster, current *unstructured.Unstructured) bool {
+	want, _, _ := unstructured.NestedString(pediaCluster.Object, "spec", "kubeconfig")
+	if current == nil {
+		return want != ""
+	}
+	got, _, _ := unstructured.NestedString(current.Object, "spec", "kubeconfig")
+	return want != got
 }
 
 func hasEndpoint(pediaCluster *unstructured.Unstructured) bool {

@@ -1,13 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -27,12 +27,9 @@ func TestAServerKilledInTheMiddleOfAThousandImportsEndsWithExactlyThose(t *testi
 	p := h.newPlatform(t, "crash")
 	p.installType(t)
 
-	create, ctx := errgroup.WithContext(t.Context())
-	create.SetLimit(16)
-	for i := range clusters {
-		create.Go(func() error { return p.createCluster(ctx, clusterName(i), clusterToken(i), true) })
-	}
-	must(t, create.Wait())
+	inParallel(t, clusters, func(ctx context.Context, i int) error {
+		return p.createCluster(ctx, clusterName(i), clusterToken(i), true)
+	})
 
 	p.apply(t, p.manifests.policy.Object)
 	waitForPediaClusters(t, h, 100)

@@ -134,6 +134,9 @@ func (h *host) newPlatform(t *testing.T, name string) *platform {
 	p.manifests.policy.SetName(name)
 	set(t, p.manifests.policy, p.group, "spec", "source", "group")
 	set(t, p.manifests.policy, name+"-{{ .source.metadata.name }}", "spec", "nameTemplate")
+	// Tests have few clusters and remove most of them; those of the brake say
+	// how many may go.
+	set(t, p.manifests.policy, "100%", "spec", "maxPrune")
 	return p
 }
 
@@ -186,6 +189,11 @@ func (p *platform) createCluster(ctx context.Context, name, token string, ready 
 		Create(ctx, &unstructured.Unstructured{Object: secret}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
+	return p.createObject(ctx, name, ready)
+}
+
+// createObject makes the object of a cluster, without its Secret.
+func (p *platform) createObject(ctx context.Context, name string, ready bool) error {
 	cluster := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": p.resource.GroupVersion().String(),
 		"kind":       "Cluster",
@@ -198,7 +206,7 @@ func (p *platform) createCluster(ctx context.Context, name, token string, ready 
 			map[string]any{"type": "Ready", "status": conditionStatus(ready)},
 		}},
 	}}
-	_, err = p.objects.Resource(p.resource).Create(ctx, cluster, metav1.CreateOptions{})
+	_, err := p.objects.Resource(p.resource).Create(ctx, cluster, metav1.CreateOptions{})
 	return err
 }
 

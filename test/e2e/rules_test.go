@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -479,13 +480,31 @@ func TestASourceIsImportedByOnePolicyOnly(t *testing.T) {
 	p := shared.installPlatform(t, "claimed")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForReady(t, "claimed-one", policyv1alpha1.ReasonCreated)
+	const everything = "{{ ne .source.metadata.name \"\" }}"
 
 	second := *p
 	second.name = "claimant"
 	second.manifests.policy = *p.manifests.policy.DeepCopy()
 	second.manifests.policy.SetName(second.name)
 	set(t, second.manifests.policy, "claimant-{{ .source.metadata.name }}", "spec", "nameTemplate")
+
+	// Both must say which Sources they take.
+	for _, selector := range []string{"", everything} {
+		set(t, second.manifests.policy, selector, "spec", "source", "selectorTemplate")
+		out, err := second.tryApply(t, second.manifests.policy.Object)
+		if err == nil {
+			t.Fatalf("a second policy on the type is accepted: %s", out)
+		}
+		contains(t, err.Error(), `policy "claimed" imports clusters.claimed.mcp.io already`, "selectorTemplate")
+	}
+	p.edit(t, `{"spec":{"source":{"selectorTemplate":`+strconv.Quote(everything)+`}}}`)
 	second.apply(t, second.manifests.policy.Object)
+	if out, err := p.Kubectl(t.Context(), nil, "patch", "clusterimportpolicy", p.name, "--type=merge", "-p",
+		`{"spec":{"source":{"selectorTemplate":null}}}`); err == nil {
+		t.Errorf("the first policy takes all Sources again: %s", out)
+	}
+
+	// A Source that both take stays with the first.
 	second.waitForPolicy(t, "names the first", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 		if len(status.Failures) != 1 || status.Failures[0].Reason != policyv1alpha1.ReasonSourceTaken {
 			return fmt.Errorf("its failures are %+v", status.Failures)

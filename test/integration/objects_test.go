@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"strings"
+
 	"context"
 	"testing"
 
@@ -12,11 +14,13 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
+// newPolicy returns a policy on a type of its own: two policies on one would be
+// refused.
 func newPolicy(name string) *policyv1alpha1.ClusterImportPolicy {
 	return &policyv1alpha1.ClusterImportPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: policyv1alpha1.ClusterImportPolicySpec{
-			Source:       policyv1alpha1.SourceType{Group: "cluster.mcp.io", Resource: "clusters"},
+			Source:       policyv1alpha1.SourceType{Group: strings.Trim(name+".mcp.io", "."), Resource: "clusters"},
 			NameTemplate: "mcp-{{ .source.metadata.name }}",
 			Conversion: policyv1alpha1.Conversion{
 				Template:          "spec:\n  apiserver: \"{{ .source.spec.apiEndpoint }}\"\n",

@@ -185,9 +185,9 @@ func TestATableComesToWhoAsksForOne(t *testing.T) {
 
 	const asTable = "application/json;as=Table;g=meta.k8s.io;v=v1"
 	for path, want := range map[string][]any{
-		"/clusterimportpolicies?labelSelector=test%3Dtables": {"tabled", "clusters.cluster.mcp.io", 0.0, 0.0, 0.0, "Unknown"},
-		"/clusterimportpolicies/tabled":                      {"tabled", "clusters.cluster.mcp.io", 0.0, 0.0, 0.0, "Unknown"},
-		"/clusterimportpolicies/tabled/status":               {"tabled", "clusters.cluster.mcp.io", 0.0, 0.0, 0.0, "Unknown"},
+		"/clusterimportpolicies?labelSelector=test%3Dtables": {"tabled", "clusters.tabled.mcp.io", 0.0, 0.0, 0.0, 0.0, 0.0, "Unknown"},
+		"/clusterimportpolicies/tabled":                      {"tabled", "clusters.tabled.mcp.io", 0.0, 0.0, 0.0, 0.0, 0.0, "Unknown"},
+		"/clusterimportpolicies/tabled/status":               {"tabled", "clusters.tabled.mcp.io", 0.0, 0.0, 0.0, 0.0, 0.0, "Unknown"},
 		"/pediaclusterlifecycles/tabled":                     {"tabled", "mcp", "mcp/amsterdam", "Pending", "<none>", "<none>", "<none>"},
 	} {
 		var table metav1.Table

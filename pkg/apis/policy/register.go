@@ -35,6 +35,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&PediaClusterLifecycle{},
 		&PediaClusterLifecycleList{},
 		&RenderReview{},
+		&SourceClaim{},
+		&SourceClaimList{},
 	)
 	return nil
 }

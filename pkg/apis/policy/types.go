@@ -3,6 +3,7 @@ package policy
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -23,7 +24,8 @@ type ClusterImportPolicySpec struct {
 	References   []ReferenceTemplate
 	NameTemplate string
 	Conversion
-	Suspend bool
+	MaxPrune *intstr.IntOrString
+	Suspend  bool
 }
 
 // Conversion turns one Source and its references into a PediaCluster. A policy
@@ -72,8 +74,10 @@ type ReferenceTemplate struct {
 type ClusterImportPolicyStatus struct {
 	ObservedGeneration int64
 	SourceVersion      string
+	ReferenceVersions  []ReferenceVersion
 	Counts             ImportCounts
 	Failures           []SourceFailure
+	Prune              *PruneStatus
 	Conditions         []metav1.Condition
 }
 
@@ -81,13 +85,35 @@ type ClusterImportPolicyStatus struct {
 type ImportCounts struct {
 	Selected int32
 	Created  int32
+	Pending  int32
 	Waiting  int32
+	Imported int32
 	Held     int32
+	Conflict int32
 	Failed   int32
 	Deleting int32
 }
 
-// SourceFailure is a Source that has no lifecycle, and why.
+// ReferenceVersion is the version of a reference that is read.
+type ReferenceVersion struct {
+	Key     string
+	Version string
+}
+
+// PruneStatus is what maxPrune counts and holds.
+type PruneStatus struct {
+	Plan   string
+	Held   int32
+	Recent []PruneCount
+}
+
+// PruneCount is a number of removals that were let go at a time.
+type PruneCount struct {
+	Time  metav1.Time
+	Count int32
+}
+
+// SourceFailure is a Source that failed or met a conflict, and why.
 type SourceFailure struct {
 	Namespace string
 	Name      string
@@ -102,6 +128,33 @@ type ClusterImportPolicyList struct {
 	metav1.TypeMeta
 	metav1.ListMeta
 	Items []ClusterImportPolicy
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// SourceClaim says which policies are about to import the Sources of a type, by
+// whose name it goes. It is stored, and not served.
+type SourceClaim struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	Holders []SourceHolder
+}
+
+// SourceHolder is a policy that is about to be written, or was a moment ago.
+type SourceHolder struct {
+	Policy    string
+	UID       types.UID
+	Selective bool
+	Time      metav1.Time
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// SourceClaimList is a list of claims.
+type SourceClaimList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []SourceClaim
 }
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -144,6 +197,9 @@ type PediaClusterLifecycleStatus struct {
 	Phase              LifecyclePhase
 	SourceDefinition   types.UID
 	References         []DependentResource
+	Credentials        *CredentialsState
+	PrunePlan          string
+	LastResync         string
 	Cluster            *ClusterState
 	Conditions         []metav1.Condition
 }
@@ -162,11 +218,18 @@ const (
 	LifecycleDeleting LifecyclePhase = "Deleting"
 )
 
+// CredentialsState is what can be said of credentials without showing them.
+type CredentialsState struct {
+	ChangedTime    *metav1.Time
+	ExpirationTime *metav1.Time
+}
+
 // ClusterState is the state of an imported cluster.
 type ClusterState struct {
 	Ready     string
 	Version   string
 	APIServer string
+	Message   string
 }
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

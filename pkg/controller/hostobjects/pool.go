@@ -37,11 +37,24 @@ type Kind struct {
 	MetadataOnly bool
 }
 
+// Change is what became of an object.
+type Change int
+
+const (
+	// Present objects appeared or changed.
+	Present Change = iota
+	// Deleted objects left what is watched before our eyes: deleted, or no
+	// longer selected by the Kind's labels.
+	Deleted
+	// Missing objects were not in a list, and nobody saw them go.
+	Missing
+)
+
 // Handler is told of changes. Its methods are called one after the other for
 // each Kind and must return at once.
 type Handler interface {
 	// ObjectChanged is called when an object appeared, changed or disappeared.
-	ObjectChanged(kind Kind, subscribers []string, namespace, name string)
+	ObjectChanged(kind Kind, subscribers []string, namespace, name string, change Change)
 	// StateChanged is called when the objects that exist have become known, and
 	// when the host did not let them be listed.
 	StateChanged(kind Kind, subscribers []string)
@@ -188,22 +201,28 @@ func (p *Pool) start(ctx context.Context, kind Kind, held *informer) {
 		cache.DefaultWatchErrorHandler(ctx, r, err)
 		p.handler.StateChanged(kind, p.subscribers(held))
 	}))
-	changed := func(object any) {
+	changed := func(object any, change Change) {
 		name, err := cache.DeletionHandlingObjectToName(object)
 		if err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "Reading the name of an object")
 			return
 		}
-		p.handler.ObjectChanged(kind, p.subscribers(held), name.Namespace, name.Name)
+		p.handler.ObjectChanged(kind, p.subscribers(held), name.Namespace, name.Name, change)
 	}
 	_, err := held.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: changed,
+		AddFunc: func(object any) { changed(object, Present) },
 		UpdateFunc: func(before, now any) {
 			if resourceVersion(before) != resourceVersion(now) {
-				changed(now)
+				changed(now, Present)
 			}
 		},
-		DeleteFunc: changed,
+		DeleteFunc: func(object any) {
+			if _, unseen := object.(cache.DeletedFinalStateUnknown); unseen {
+				changed(object, Missing)
+				return
+			}
+			changed(object, Deleted)
+		},
 	})
 	utilruntime.Must(err)
 

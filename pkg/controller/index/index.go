@@ -1,5 +1,6 @@
 // Package index knows which imports are concerned when something changes: who
-// reads an object, and who would have a name that another import holds. An
+// reads an object, who would have a name that another import holds, and who is
+// about to import a Source. An
 // event so costs the work of the imports it concerns, never a pass over all.
 //
 // It imports nothing of this project. The import controller writes it while it
@@ -34,6 +35,7 @@ type Index struct {
 	wants      map[Import]string
 	contenders map[string][]Import
 	reserved   map[string]Import
+	takers     map[Object]Import
 }
 
 // New returns an empty index.
@@ -44,6 +46,7 @@ func New() *Index {
 		wants:      map[Import]string{},
 		contenders: map[string][]Import{},
 		reserved:   map[string]Import{},
+		takers:     map[Object]Import{},
 	}
 }
 
@@ -138,6 +141,28 @@ func (x *Index) Unreserve(i Import) (names []string) {
 		}
 	}
 	return names
+}
+
+// Take says that an import is about to make a lifecycle for the Source. It
+// reports whether it may: of two policies only one can be about to.
+func (x *Index) Take(source Object, i Import) (taker Import, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	taker, taken := x.takers[source]
+	if taken && taker != i {
+		return taker, false
+	}
+	x.takers[source] = i
+	return i, true
+}
+
+// Leave says that the lifecycle has been seen, or will not be made.
+func (x *Index) Leave(source Object, i Import) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.takers[source] == i {
+		delete(x.takers, source)
+	}
 }
 
 // Most sets have one member: slices are smaller than maps and fast enough for

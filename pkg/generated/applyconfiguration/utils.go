@@ -29,6 +29,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &policyv1alpha1.ClusterStateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Conversion"):
 		return &policyv1alpha1.ConversionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialsState"):
+		return &policyv1alpha1.CredentialsStateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DependentResource"):
 		return &policyv1alpha1.DependentResourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImportCounts"):
@@ -39,10 +41,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &policyv1alpha1.PediaClusterLifecycleSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PediaClusterLifecycleStatus"):
 		return &policyv1alpha1.PediaClusterLifecycleStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PruneCount"):
+		return &policyv1alpha1.PruneCountApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PruneStatus"):
+		return &policyv1alpha1.PruneStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReferenceTarget"):
 		return &policyv1alpha1.ReferenceTargetApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReferenceTemplate"):
 		return &policyv1alpha1.ReferenceTemplateApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReferenceVersion"):
+		return &policyv1alpha1.ReferenceVersionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SourceFailure"):
 		return &policyv1alpha1.SourceFailureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SourceType"):

@@ -13,6 +13,7 @@ import (
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
+	intstr "k8s.io/apimachinery/pkg/util/intstr"
 	version "k8s.io/apimachinery/pkg/version"
 	common "k8s.io/kube-openapi/pkg/common"
 	spec "k8s.io/kube-openapi/pkg/validation/spec"
@@ -26,15 +27,19 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.ClusterImportPolicyStatus{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref),
 		v1alpha1.ClusterState{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_ClusterState(ref),
 		v1alpha1.Conversion{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_Conversion(ref),
+		v1alpha1.CredentialsState{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_CredentialsState(ref),
 		v1alpha1.DependentResource{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_DependentResource(ref),
 		v1alpha1.ImportCounts{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_ImportCounts(ref),
 		v1alpha1.PediaClusterLifecycle{}.OpenAPIModelName():       schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref),
 		v1alpha1.PediaClusterLifecycleList{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleList(ref),
 		v1alpha1.PediaClusterLifecycleSpec{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref),
 		v1alpha1.PediaClusterLifecycleStatus{}.OpenAPIModelName(): schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref),
+		v1alpha1.PruneCount{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_PruneCount(ref),
+		v1alpha1.PruneStatus{}.OpenAPIModelName():                 schema_pkg_apis_policy_v1alpha1_PruneStatus(ref),
 		v1alpha1.ReferenceObject{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_ReferenceObject(ref),
 		v1alpha1.ReferenceTarget{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_ReferenceTarget(ref),
 		v1alpha1.ReferenceTemplate{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_ReferenceTemplate(ref),
+		v1alpha1.ReferenceVersion{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_ReferenceVersion(ref),
 		v1alpha1.RenderResult{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderResult(ref),
 		v1alpha1.RenderReview{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderReview(ref),
 		v1alpha1.RenderReviewSpec{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref),
@@ -42,7 +47,10 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.RenderTotals{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderTotals(ref),
 		v1alpha1.RenderedCondition{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_RenderedCondition(ref),
 		v1alpha1.RenderedReference{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_RenderedReference(ref),
+		v1alpha1.SourceClaim{}.OpenAPIModelName():                 schema_pkg_apis_policy_v1alpha1_SourceClaim(ref),
+		v1alpha1.SourceClaimList{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_SourceClaimList(ref),
 		v1alpha1.SourceFailure{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_SourceFailure(ref),
+		v1alpha1.SourceHolder{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_SourceHolder(ref),
 		v1alpha1.SourceName{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_SourceName(ref),
 		v1alpha1.SourceType{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_SourceType(ref),
 		v1alpha1.TemplateError{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_TemplateError(ref),
@@ -101,6 +109,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		runtime.RawExtension{}.OpenAPIModelName():                 schema_k8sio_apimachinery_pkg_runtime_RawExtension(ref),
 		runtime.TypeMeta{}.OpenAPIModelName():                     schema_k8sio_apimachinery_pkg_runtime_TypeMeta(ref),
 		runtime.Unknown{}.OpenAPIModelName():                      schema_k8sio_apimachinery_pkg_runtime_Unknown(ref),
+		intstr.IntOrString{}.OpenAPIModelName():                   schema_apimachinery_pkg_util_intstr_IntOrString(ref),
 		version.Info{}.OpenAPIModelName():                         schema_k8sio_apimachinery_pkg_version_Info(ref),
 	}
 }
@@ -280,6 +289,12 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 							Enum:        []interface{}{"Delete", "Orphan"},
 						},
 					},
+					"maxPrune": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxPrune is how many of this policy's PediaClusters may be removed within ten minutes for another cause than that their Source was deleted, or the policy: a number or a percentage, rounded down but at least 1. When more would go, all of them are held until somebody releases them, see the PruneHeld condition. 0 holds every such removal. Defaults to \"10%\".",
+							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
+						},
+					},
 					"suspend": {
 						SchemaProps: spec.SchemaProps{
 							Description: "suspend stops the import: while true, nothing is created, changed or deleted, and the status says so.",
@@ -292,7 +307,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ReferenceTemplate{}.OpenAPIModelName(), v1alpha1.SourceType{}.OpenAPIModelName()},
+			v1alpha1.ReferenceTemplate{}.OpenAPIModelName(), v1alpha1.SourceType{}.OpenAPIModelName(), intstr.IntOrString{}.OpenAPIModelName()},
 	}
 }
 
@@ -317,6 +332,27 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 							Format:      "",
 						},
 					},
+					"referenceVersions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"key",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "referenceVersions are the versions of the references that are read.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ReferenceVersion{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
 					"counts": {
 						SchemaProps: spec.SchemaProps{
 							Description: "counts are the Sources of this policy by what became of them.",
@@ -331,7 +367,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "failures are the first Sources, in the order of their names, that have no lifecycle though they are selected or their selection failed.",
+							Description: "failures are the first ten Sources, in the order of their names, that failed or met a conflict, with or without a lifecycle.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -340,6 +376,12 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 									},
 								},
 							},
+						},
+					},
+					"prune": {
+						SchemaProps: spec.SchemaProps{
+							Description: "prune is what maxPrune counts and holds.",
+							Ref:         ref(v1alpha1.PruneStatus{}.OpenAPIModelName()),
 						},
 					},
 					"conditions": {
@@ -352,7 +394,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions are Ready, Validated and Reconciling.",
+							Description: "conditions are Ready, Validated, Reconciling and PruneHeld.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -367,7 +409,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ImportCounts{}.OpenAPIModelName(), v1alpha1.SourceFailure{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
+			v1alpha1.ImportCounts{}.OpenAPIModelName(), v1alpha1.PruneStatus{}.OpenAPIModelName(), v1alpha1.ReferenceVersion{}.OpenAPIModelName(), v1alpha1.SourceFailure{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -380,7 +422,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterState(ref common.ReferenceCallback) 
 				Properties: map[string]spec.Schema{
 					"ready": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ready is the status of the PediaCluster's Ready condition: True, False or Unknown. Empty until Clusterpedia has set it.",
+							Description: "ready says whether the cluster answers: True, False or Unknown. Empty until Clusterpedia has said so, or the cluster was asked.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -395,6 +437,13 @@ func schema_pkg_apis_policy_v1alpha1_ClusterState(ref common.ReferenceCallback) 
 					"apiServer": {
 						SchemaProps: spec.SchemaProps{
 							Description: "apiServer is the address of the cluster's API server.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says why the cluster is not ready.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -447,6 +496,33 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 				Required: []string{"template", "creationCondition"},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_CredentialsState(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "CredentialsState is what can be said of credentials without showing them.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"changedTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "changedTime is when endpoint or credentials of the PediaCluster were last written. Empty when this server did not write them.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"expirationTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expirationTime is the earliest time at which the client certificate or the token expires. Empty when neither says so.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
 	}
 }
 
@@ -526,9 +602,25 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 							Format:      "int32",
 						},
 					},
+					"pending": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pending counts the Sources that have not been worked on yet.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
 					"waiting": {
 						SchemaProps: spec.SchemaProps{
 							Description: "waiting counts the Sources that wait for a condition, a reference or a type.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"imported": {
+						SchemaProps: spec.SchemaProps{
+							Description: "imported counts the Sources whose PediaCluster is up to date.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -542,9 +634,17 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 							Format:      "int32",
 						},
 					},
+					"conflict": {
+						SchemaProps: spec.SchemaProps{
+							Description: "conflict counts the Sources whose name or which themselves belong to another import, with or without a lifecycle.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
 					"failed": {
 						SchemaProps: spec.SchemaProps{
-							Description: "failed counts the Sources with an error or a conflict, with or without a lifecycle.",
+							Description: "failed counts the Sources with an error, with or without a lifecycle.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -787,9 +887,29 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 							},
 						},
 					},
+					"credentials": {
+						SchemaProps: spec.SchemaProps{
+							Description: "credentials says what can be said of the credentials that the PediaCluster carries without showing them.",
+							Ref:         ref(v1alpha1.CredentialsState{}.OpenAPIModelName()),
+						},
+					},
+					"prunePlan": {
+						SchemaProps: spec.SchemaProps{
+							Description: "prunePlan is the plan under which the removal of the PediaCluster is held, see maxPrune of the policy. Empty when it is not.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"lastResync": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastResync is the value of the annotation policy.clusterpedia.io/resync that was last acted upon.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"cluster": {
 						SchemaProps: spec.SchemaProps{
-							Description: "cluster is the state of the imported cluster as its PediaCluster shows it.",
+							Description: "cluster is the state of the imported cluster, as its PediaCluster shows it or as it answered when it was asked.",
 							Ref:         ref(v1alpha1.ClusterState{}.OpenAPIModelName()),
 						},
 					},
@@ -818,7 +938,84 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ClusterState{}.OpenAPIModelName(), v1alpha1.DependentResource{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
+			v1alpha1.ClusterState{}.OpenAPIModelName(), v1alpha1.CredentialsState{}.OpenAPIModelName(), v1alpha1.DependentResource{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_PruneCount(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PruneCount is a number of removals that were let go at a time.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is when, to the minute.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"count": {
+						SchemaProps: spec.SchemaProps{
+							Description: "count is how many.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+				Required: []string{"time", "count"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_PruneStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PruneStatus is what maxPrune counts and holds.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"plan": {
+						SchemaProps: spec.SchemaProps{
+							Description: "plan names the removals that are held, all of them together: it changes with them. The annotation policy.clusterpedia.io/release-prune with this value lets them go. Empty when none is held.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"held": {
+						SchemaProps: spec.SchemaProps{
+							Description: "held counts the PediaClusters whose removal is held.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"recent": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "recent are the removals of the last ten minutes that count, oldest first.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.PruneCount{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.PruneCount{}.OpenAPIModelName()},
 	}
 }
 
@@ -972,6 +1169,36 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceTemplate(ref common.ReferenceCallb
 					},
 				},
 				Required: []string{"key", "group", "resource", "nameTemplate"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_ReferenceVersion(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ReferenceVersion is the version of a reference that is read.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is that of the reference.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the one that is read.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"key", "version"},
 			},
 		},
 	}
@@ -1425,11 +1652,115 @@ func schema_pkg_apis_policy_v1alpha1_RenderedReference(ref common.ReferenceCallb
 	}
 }
 
+func schema_pkg_apis_policy_v1alpha1_SourceClaim(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SourceClaim says which policies are about to import the Sources of a type, by whose name it goes. It is stored, and not served.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata is standard object metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"holders": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "holders are the policies.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.SourceHolder{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.SourceHolder{}.OpenAPIModelName(), v1.ObjectMeta{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_SourceClaimList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SourceClaimList is a list of claims.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata is standard list metadata.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items are the claims.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.SourceClaim{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.SourceClaim{}.OpenAPIModelName(), v1.ListMeta{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_policy_v1alpha1_SourceFailure(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SourceFailure is a Source that has no lifecycle, and why.",
+				Description: "SourceFailure is a Source that failed or met a conflict, and why.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
@@ -1466,6 +1797,52 @@ func schema_pkg_apis_policy_v1alpha1_SourceFailure(ref common.ReferenceCallback)
 				Required: []string{"name", "reason"},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_SourceHolder(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SourceHolder is a policy that is about to be written, or was a moment ago.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"policy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "policy is its name.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is its UID.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"selective": {
+						SchemaProps: spec.SchemaProps{
+							Description: "selective says whether it has a selectorTemplate.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time is when the claim was made.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"policy", "uid", "selective", "time"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
 	}
 }
 
@@ -4239,6 +4616,26 @@ func schema_k8sio_apimachinery_pkg_runtime_Unknown(ref common.ReferenceCallback)
 			},
 		},
 	}
+}
+
+func schema_apimachinery_pkg_util_intstr_IntOrString(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.EmbedOpenAPIDefinitionIntoV2Extension(common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "IntOrString is a type that can hold an int32 or a string.  When used in JSON or YAML marshalling and unmarshalling, it produces or consumes the inner type.  This allows you to have, for example, a JSON field that can accept a name or number.",
+				OneOf:       common.GenerateOpenAPIV3OneOfSchema(intstr.IntOrString{}.OpenAPIV3OneOfTypes()),
+				Format:      intstr.IntOrString{}.OpenAPISchemaFormat(),
+			},
+		},
+	}, common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "IntOrString is a type that can hold an int32 or a string.  When used in JSON or YAML marshalling and unmarshalling, it produces or consumes the inner type.  This allows you to have, for example, a JSON field that can accept a name or number.",
+				Type:        intstr.IntOrString{}.OpenAPISchemaType(),
+				Format:      intstr.IntOrString{}.OpenAPISchemaFormat(),
+			},
+		},
+	})
 }
 
 func schema_k8sio_apimachinery_pkg_version_Info(ref common.ReferenceCallback) common.OpenAPIDefinition {

@@ -3,6 +3,7 @@ package fuzzer
 
 import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/randfill"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -11,6 +12,15 @@ import (
 // Funcs fill the fields that defaulting would change with what it would set.
 func Funcs(serializer.CodecFactory) []any {
 	return []any{
+		func(spec *policy.ClusterImportPolicySpec, c randfill.Continue) {
+			c.FillNoCustom(spec)
+			share := intstr.FromString("7%")
+			if c.Bool() {
+				share = intstr.FromInt32(c.Int31())
+			}
+			spec.MaxPrune = &share
+			c.Fill(&spec.Conversion)
+		},
 		func(conversion *policy.Conversion, c randfill.Continue) {
 			c.FillNoCustom(conversion)
 			if conversion.DeletionPolicy == "" {

@@ -58,6 +58,10 @@ const (
 	// ReasonSourceNotFound: there is no such Source, as far as the one who asks
 	// for a render may know.
 	ReasonSourceNotFound = "SourceNotFound"
+	// ReasonPruneHeld: more PediaClusters would be removed than maxPrune allows.
+	ReasonPruneHeld = "PruneHeld"
+	// ReasonPaused: an annotation on the lifecycle stops this import.
+	ReasonPaused = "Paused"
 	// ReasonNameFree: no other Source renders the name of this lifecycle.
 	ReasonNameFree = "NameFree"
 )
@@ -81,6 +85,8 @@ const (
 	ReasonImporting = "Importing"
 	// ReasonImported: every selected Source has been worked through.
 	ReasonImported = "Imported"
+	// ReasonNothingHeld: no removal is held by maxPrune.
+	ReasonNothingHeld = "NothingHeld"
 	// ReasonFailures: some Sources failed or are held.
 	ReasonFailures = "Failures"
 	// ReasonSuspended: spec.suspend stops the policy.

@@ -35,6 +35,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&PediaClusterLifecycle{},
 		&PediaClusterLifecycleList{},
 		&RenderReview{},
+		&SourceClaim{},
+		&SourceClaimList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // +genclient
@@ -48,6 +49,14 @@ type ClusterImportPolicySpec struct {
 	NameTemplate string `json:"nameTemplate"`
 
 	Conversion `json:",inline"`
+
+	// maxPrune is how many of this policy's PediaClusters may be removed within
+	// ten minutes for another cause than that their Source was deleted, or the
+	// policy: a number or a percentage, rounded down but at least 1. When more
+	// would go, all of them are held until somebody releases them, see the
+	// PruneHeld condition. 0 holds every such removal. Defaults to "10%".
+	// +optional
+	MaxPrune *intstr.IntOrString `json:"maxPrune,omitempty"`
 
 	// suspend stops the import: while true, nothing is created, changed or
 	// deleted, and the status says so.
@@ -167,17 +176,27 @@ type ClusterImportPolicyStatus struct {
 	// +optional
 	SourceVersion string `json:"sourceVersion,omitempty"`
 
+	// referenceVersions are the versions of the references that are read.
+	// +optional
+	// +listType=map
+	// +listMapKey=key
+	ReferenceVersions []ReferenceVersion `json:"referenceVersions,omitempty"`
+
 	// counts are the Sources of this policy by what became of them.
 	// +optional
 	Counts ImportCounts `json:"counts,omitempty"`
 
-	// failures are the first Sources, in the order of their names, that have
-	// no lifecycle though they are selected or their selection failed.
+	// failures are the first ten Sources, in the order of their names, that
+	// failed or met a conflict, with or without a lifecycle.
 	// +optional
 	// +listType=atomic
 	Failures []SourceFailure `json:"failures,omitempty"`
 
-	// conditions are Ready, Validated and Reconciling.
+	// prune is what maxPrune counts and holds.
+	// +optional
+	Prune *PruneStatus `json:"prune,omitempty"`
+
+	// conditions are Ready, Validated, Reconciling and PruneHeld.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -192,14 +211,24 @@ type ImportCounts struct {
 	// created counts the Sources whose PediaCluster exists.
 	// +optional
 	Created int32 `json:"created"`
+	// pending counts the Sources that have not been worked on yet.
+	// +optional
+	Pending int32 `json:"pending"`
 	// waiting counts the Sources that wait for a condition, a reference or a type.
 	// +optional
 	Waiting int32 `json:"waiting"`
+	// imported counts the Sources whose PediaCluster is up to date.
+	// +optional
+	Imported int32 `json:"imported"`
 	// held counts the Sources whose PediaCluster is kept as it is until somebody
 	// decides.
 	// +optional
 	Held int32 `json:"held"`
-	// failed counts the Sources with an error or a conflict, with or without a lifecycle.
+	// conflict counts the Sources whose name or which themselves belong to
+	// another import, with or without a lifecycle.
+	// +optional
+	Conflict int32 `json:"conflict"`
+	// failed counts the Sources with an error, with or without a lifecycle.
 	// +optional
 	Failed int32 `json:"failed"`
 	// deleting counts the Sources whose PediaCluster is being removed.
@@ -207,7 +236,39 @@ type ImportCounts struct {
 	Deleting int32 `json:"deleting"`
 }
 
-// SourceFailure is a Source that has no lifecycle, and why.
+// ReferenceVersion is the version of a reference that is read.
+type ReferenceVersion struct {
+	// key is that of the reference.
+	Key string `json:"key"`
+	// version is the one that is read.
+	Version string `json:"version"`
+}
+
+// PruneStatus is what maxPrune counts and holds.
+type PruneStatus struct {
+	// plan names the removals that are held, all of them together: it changes
+	// with them. The annotation policy.clusterpedia.io/release-prune with this
+	// value lets them go. Empty when none is held.
+	// +optional
+	Plan string `json:"plan,omitempty"`
+	// held counts the PediaClusters whose removal is held.
+	// +optional
+	Held int32 `json:"held,omitempty"`
+	// recent are the removals of the last ten minutes that count, oldest first.
+	// +optional
+	// +listType=atomic
+	Recent []PruneCount `json:"recent,omitempty"`
+}
+
+// PruneCount is a number of removals that were let go at a time.
+type PruneCount struct {
+	// time is when, to the minute.
+	Time metav1.Time `json:"time"`
+	// count is how many.
+	Count int32 `json:"count"`
+}
+
+// SourceFailure is a Source that failed or met a conflict, and why.
 type SourceFailure struct {
 	// namespace of the Source, empty for a type without namespaces.
 	// +optional
@@ -230,6 +291,9 @@ const (
 	PolicyValidated = "Validated"
 	// PolicyReconciling is true while Sources are being worked through.
 	PolicyReconciling = "Reconciling"
+	// PolicyPruneHeld is true while removals are held because they are more
+	// than maxPrune allows.
+	PolicyPruneHeld = "PruneHeld"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -336,7 +400,23 @@ type PediaClusterLifecycleStatus struct {
 	// +listType=atomic
 	References []DependentResource `json:"references,omitempty"`
 
-	// cluster is the state of the imported cluster as its PediaCluster shows it.
+	// credentials says what can be said of the credentials that the
+	// PediaCluster carries without showing them.
+	// +optional
+	Credentials *CredentialsState `json:"credentials,omitempty"`
+
+	// prunePlan is the plan under which the removal of the PediaCluster is
+	// held, see maxPrune of the policy. Empty when it is not.
+	// +optional
+	PrunePlan string `json:"prunePlan,omitempty"`
+
+	// lastResync is the value of the annotation policy.clusterpedia.io/resync
+	// that was last acted upon.
+	// +optional
+	LastResync string `json:"lastResync,omitempty"`
+
+	// cluster is the state of the imported cluster, as its PediaCluster shows it
+	// or as it answered when it was asked.
 	// +optional
 	Cluster *ClusterState `json:"cluster,omitempty"`
 
@@ -368,10 +448,23 @@ const (
 	LifecycleDeleting LifecyclePhase = "Deleting"
 )
 
+// CredentialsState is what can be said of credentials without showing them.
+type CredentialsState struct {
+	// changedTime is when endpoint or credentials of the PediaCluster were last
+	// written. Empty when this server did not write them.
+	// +optional
+	ChangedTime *metav1.Time `json:"changedTime,omitempty"`
+
+	// expirationTime is the earliest time at which the client certificate or the
+	// token expires. Empty when neither says so.
+	// +optional
+	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
+}
+
 // ClusterState is the state of an imported cluster.
 type ClusterState struct {
-	// ready is the status of the PediaCluster's Ready condition: True, False
-	// or Unknown. Empty until Clusterpedia has set it.
+	// ready says whether the cluster answers: True, False or Unknown. Empty
+	// until Clusterpedia has said so, or the cluster was asked.
 	// +optional
 	Ready string `json:"ready,omitempty"`
 
@@ -382,6 +475,10 @@ type ClusterState struct {
 	// apiServer is the address of the cluster's API server.
 	// +optional
 	APIServer string `json:"apiServer,omitempty"`
+
+	// message says why the cluster is not ready.
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // Condition types of a PediaClusterLifecycle.
@@ -418,6 +515,20 @@ const (
 	// server deletes it, not a person. Should its Source come back meanwhile,
 	// the PediaCluster is handed over to the next lifecycle.
 	RemovedAnnotation = "policy.clusterpedia.io/removed-by-server"
+
+	// ReleasePruneAnnotation on a policy lets the removals go that are held
+	// under the plan it names, as status.prune.plan shows it. The server takes
+	// it away when it has done so.
+	ReleasePruneAnnotation = "policy.clusterpedia.io/release-prune"
+
+	// PausedAnnotation with the value "true" on a lifecycle stops the import of
+	// this one cluster: nothing is created, changed or deleted, unless the
+	// policy itself is deleted, which then leaves the PediaCluster to its users.
+	PausedAnnotation = "policy.clusterpedia.io/paused"
+
+	// ResyncAnnotation on a lifecycle has the import worked on at once, on facts
+	// read from the host anew, whenever its value changes.
+	ResyncAnnotation = "policy.clusterpedia.io/resync"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

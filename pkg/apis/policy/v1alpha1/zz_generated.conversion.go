@@ -83,6 +83,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*CredentialsState)(nil), (*policy.CredentialsState)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_CredentialsState_To_policy_CredentialsState(a.(*CredentialsState), b.(*policy.CredentialsState), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.CredentialsState)(nil), (*CredentialsState)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_CredentialsState_To_v1alpha1_CredentialsState(a.(*policy.CredentialsState), b.(*CredentialsState), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*DependentResource)(nil), (*policy.DependentResource)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_DependentResource_To_policy_DependentResource(a.(*DependentResource), b.(*policy.DependentResource), scope)
 	}); err != nil {
@@ -143,6 +153,26 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*PruneCount)(nil), (*policy.PruneCount)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_PruneCount_To_policy_PruneCount(a.(*PruneCount), b.(*policy.PruneCount), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.PruneCount)(nil), (*PruneCount)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_PruneCount_To_v1alpha1_PruneCount(a.(*policy.PruneCount), b.(*PruneCount), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*PruneStatus)(nil), (*policy.PruneStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_PruneStatus_To_policy_PruneStatus(a.(*PruneStatus), b.(*policy.PruneStatus), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.PruneStatus)(nil), (*PruneStatus)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_PruneStatus_To_v1alpha1_PruneStatus(a.(*policy.PruneStatus), b.(*PruneStatus), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*ReferenceObject)(nil), (*policy.ReferenceObject)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_ReferenceObject_To_policy_ReferenceObject(a.(*ReferenceObject), b.(*policy.ReferenceObject), scope)
 	}); err != nil {
@@ -170,6 +200,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*policy.ReferenceTemplate)(nil), (*ReferenceTemplate)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate(a.(*policy.ReferenceTemplate), b.(*ReferenceTemplate), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*ReferenceVersion)(nil), (*policy.ReferenceVersion)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_ReferenceVersion_To_policy_ReferenceVersion(a.(*ReferenceVersion), b.(*policy.ReferenceVersion), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.ReferenceVersion)(nil), (*ReferenceVersion)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_ReferenceVersion_To_v1alpha1_ReferenceVersion(a.(*policy.ReferenceVersion), b.(*ReferenceVersion), scope)
 	}); err != nil {
 		return err
 	}
@@ -243,6 +283,26 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*SourceClaim)(nil), (*policy.SourceClaim)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SourceClaim_To_policy_SourceClaim(a.(*SourceClaim), b.(*policy.SourceClaim), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.SourceClaim)(nil), (*SourceClaim)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_SourceClaim_To_v1alpha1_SourceClaim(a.(*policy.SourceClaim), b.(*SourceClaim), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SourceClaimList)(nil), (*policy.SourceClaimList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SourceClaimList_To_policy_SourceClaimList(a.(*SourceClaimList), b.(*policy.SourceClaimList), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.SourceClaimList)(nil), (*SourceClaimList)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_SourceClaimList_To_v1alpha1_SourceClaimList(a.(*policy.SourceClaimList), b.(*SourceClaimList), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*SourceFailure)(nil), (*policy.SourceFailure)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_SourceFailure_To_policy_SourceFailure(a.(*SourceFailure), b.(*policy.SourceFailure), scope)
 	}); err != nil {
@@ -250,6 +310,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*policy.SourceFailure)(nil), (*SourceFailure)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_policy_SourceFailure_To_v1alpha1_SourceFailure(a.(*policy.SourceFailure), b.(*SourceFailure), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SourceHolder)(nil), (*policy.SourceHolder)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SourceHolder_To_policy_SourceHolder(a.(*SourceHolder), b.(*policy.SourceHolder), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*policy.SourceHolder)(nil), (*SourceHolder)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_policy_SourceHolder_To_v1alpha1_SourceHolder(a.(*policy.SourceHolder), b.(*SourceHolder), scope)
 	}); err != nil {
 		return err
 	}
@@ -430,6 +500,26 @@ func Convert_policy_Conversion_To_v1alpha1_Conversion(in *policy.Conversion, out
 	return autoConvert_policy_Conversion_To_v1alpha1_Conversion(in, out, s)
 }
 
+func autoConvert_v1alpha1_CredentialsState_To_policy_CredentialsState(in *CredentialsState, out *policy.CredentialsState, s conversion.Scope) error {
+	*out = *(*policy.CredentialsState)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_CredentialsState_To_policy_CredentialsState is an autogenerated conversion function.
+func Convert_v1alpha1_CredentialsState_To_policy_CredentialsState(in *CredentialsState, out *policy.CredentialsState, s conversion.Scope) error {
+	return autoConvert_v1alpha1_CredentialsState_To_policy_CredentialsState(in, out, s)
+}
+
+func autoConvert_policy_CredentialsState_To_v1alpha1_CredentialsState(in *policy.CredentialsState, out *CredentialsState, s conversion.Scope) error {
+	*out = *(*CredentialsState)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_CredentialsState_To_v1alpha1_CredentialsState is an autogenerated conversion function.
+func Convert_policy_CredentialsState_To_v1alpha1_CredentialsState(in *policy.CredentialsState, out *CredentialsState, s conversion.Scope) error {
+	return autoConvert_policy_CredentialsState_To_v1alpha1_CredentialsState(in, out, s)
+}
+
 func autoConvert_v1alpha1_DependentResource_To_policy_DependentResource(in *DependentResource, out *policy.DependentResource, s conversion.Scope) error {
 	*out = *(*policy.DependentResource)(unsafe.Pointer(in))
 	return nil
@@ -564,6 +654,46 @@ func Convert_policy_PediaClusterLifecycleStatus_To_v1alpha1_PediaClusterLifecycl
 	return autoConvert_policy_PediaClusterLifecycleStatus_To_v1alpha1_PediaClusterLifecycleStatus(in, out, s)
 }
 
+func autoConvert_v1alpha1_PruneCount_To_policy_PruneCount(in *PruneCount, out *policy.PruneCount, s conversion.Scope) error {
+	*out = *(*policy.PruneCount)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_PruneCount_To_policy_PruneCount is an autogenerated conversion function.
+func Convert_v1alpha1_PruneCount_To_policy_PruneCount(in *PruneCount, out *policy.PruneCount, s conversion.Scope) error {
+	return autoConvert_v1alpha1_PruneCount_To_policy_PruneCount(in, out, s)
+}
+
+func autoConvert_policy_PruneCount_To_v1alpha1_PruneCount(in *policy.PruneCount, out *PruneCount, s conversion.Scope) error {
+	*out = *(*PruneCount)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_PruneCount_To_v1alpha1_PruneCount is an autogenerated conversion function.
+func Convert_policy_PruneCount_To_v1alpha1_PruneCount(in *policy.PruneCount, out *PruneCount, s conversion.Scope) error {
+	return autoConvert_policy_PruneCount_To_v1alpha1_PruneCount(in, out, s)
+}
+
+func autoConvert_v1alpha1_PruneStatus_To_policy_PruneStatus(in *PruneStatus, out *policy.PruneStatus, s conversion.Scope) error {
+	*out = *(*policy.PruneStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_PruneStatus_To_policy_PruneStatus is an autogenerated conversion function.
+func Convert_v1alpha1_PruneStatus_To_policy_PruneStatus(in *PruneStatus, out *policy.PruneStatus, s conversion.Scope) error {
+	return autoConvert_v1alpha1_PruneStatus_To_policy_PruneStatus(in, out, s)
+}
+
+func autoConvert_policy_PruneStatus_To_v1alpha1_PruneStatus(in *policy.PruneStatus, out *PruneStatus, s conversion.Scope) error {
+	*out = *(*PruneStatus)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_PruneStatus_To_v1alpha1_PruneStatus is an autogenerated conversion function.
+func Convert_policy_PruneStatus_To_v1alpha1_PruneStatus(in *policy.PruneStatus, out *PruneStatus, s conversion.Scope) error {
+	return autoConvert_policy_PruneStatus_To_v1alpha1_PruneStatus(in, out, s)
+}
+
 func autoConvert_v1alpha1_ReferenceObject_To_policy_ReferenceObject(in *ReferenceObject, out *policy.ReferenceObject, s conversion.Scope) error {
 	*out = *(*policy.ReferenceObject)(unsafe.Pointer(in))
 	return nil
@@ -622,6 +752,26 @@ func autoConvert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate(in *poli
 // Convert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate is an autogenerated conversion function.
 func Convert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate(in *policy.ReferenceTemplate, out *ReferenceTemplate, s conversion.Scope) error {
 	return autoConvert_policy_ReferenceTemplate_To_v1alpha1_ReferenceTemplate(in, out, s)
+}
+
+func autoConvert_v1alpha1_ReferenceVersion_To_policy_ReferenceVersion(in *ReferenceVersion, out *policy.ReferenceVersion, s conversion.Scope) error {
+	*out = *(*policy.ReferenceVersion)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_ReferenceVersion_To_policy_ReferenceVersion is an autogenerated conversion function.
+func Convert_v1alpha1_ReferenceVersion_To_policy_ReferenceVersion(in *ReferenceVersion, out *policy.ReferenceVersion, s conversion.Scope) error {
+	return autoConvert_v1alpha1_ReferenceVersion_To_policy_ReferenceVersion(in, out, s)
+}
+
+func autoConvert_policy_ReferenceVersion_To_v1alpha1_ReferenceVersion(in *policy.ReferenceVersion, out *ReferenceVersion, s conversion.Scope) error {
+	*out = *(*ReferenceVersion)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_ReferenceVersion_To_v1alpha1_ReferenceVersion is an autogenerated conversion function.
+func Convert_policy_ReferenceVersion_To_v1alpha1_ReferenceVersion(in *policy.ReferenceVersion, out *ReferenceVersion, s conversion.Scope) error {
+	return autoConvert_policy_ReferenceVersion_To_v1alpha1_ReferenceVersion(in, out, s)
 }
 
 func autoConvert_v1alpha1_RenderResult_To_policy_RenderResult(in *RenderResult, out *policy.RenderResult, s conversion.Scope) error {
@@ -776,6 +926,50 @@ func Convert_policy_RenderedReference_To_v1alpha1_RenderedReference(in *policy.R
 	return autoConvert_policy_RenderedReference_To_v1alpha1_RenderedReference(in, out, s)
 }
 
+func autoConvert_v1alpha1_SourceClaim_To_policy_SourceClaim(in *SourceClaim, out *policy.SourceClaim, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.Holders = *(*[]policy.SourceHolder)(unsafe.Pointer(&in.Holders))
+	return nil
+}
+
+// Convert_v1alpha1_SourceClaim_To_policy_SourceClaim is an autogenerated conversion function.
+func Convert_v1alpha1_SourceClaim_To_policy_SourceClaim(in *SourceClaim, out *policy.SourceClaim, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SourceClaim_To_policy_SourceClaim(in, out, s)
+}
+
+func autoConvert_policy_SourceClaim_To_v1alpha1_SourceClaim(in *policy.SourceClaim, out *SourceClaim, s conversion.Scope) error {
+	out.ObjectMeta = in.ObjectMeta
+	out.Holders = *(*[]SourceHolder)(unsafe.Pointer(&in.Holders))
+	return nil
+}
+
+// Convert_policy_SourceClaim_To_v1alpha1_SourceClaim is an autogenerated conversion function.
+func Convert_policy_SourceClaim_To_v1alpha1_SourceClaim(in *policy.SourceClaim, out *SourceClaim, s conversion.Scope) error {
+	return autoConvert_policy_SourceClaim_To_v1alpha1_SourceClaim(in, out, s)
+}
+
+func autoConvert_v1alpha1_SourceClaimList_To_policy_SourceClaimList(in *SourceClaimList, out *policy.SourceClaimList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]policy.SourceClaim)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_v1alpha1_SourceClaimList_To_policy_SourceClaimList is an autogenerated conversion function.
+func Convert_v1alpha1_SourceClaimList_To_policy_SourceClaimList(in *SourceClaimList, out *policy.SourceClaimList, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SourceClaimList_To_policy_SourceClaimList(in, out, s)
+}
+
+func autoConvert_policy_SourceClaimList_To_v1alpha1_SourceClaimList(in *policy.SourceClaimList, out *SourceClaimList, s conversion.Scope) error {
+	out.ListMeta = in.ListMeta
+	out.Items = *(*[]SourceClaim)(unsafe.Pointer(&in.Items))
+	return nil
+}
+
+// Convert_policy_SourceClaimList_To_v1alpha1_SourceClaimList is an autogenerated conversion function.
+func Convert_policy_SourceClaimList_To_v1alpha1_SourceClaimList(in *policy.SourceClaimList, out *SourceClaimList, s conversion.Scope) error {
+	return autoConvert_policy_SourceClaimList_To_v1alpha1_SourceClaimList(in, out, s)
+}
+
 func autoConvert_v1alpha1_SourceFailure_To_policy_SourceFailure(in *SourceFailure, out *policy.SourceFailure, s conversion.Scope) error {
 	*out = *(*policy.SourceFailure)(unsafe.Pointer(in))
 	return nil
@@ -794,6 +988,26 @@ func autoConvert_policy_SourceFailure_To_v1alpha1_SourceFailure(in *policy.Sourc
 // Convert_policy_SourceFailure_To_v1alpha1_SourceFailure is an autogenerated conversion function.
 func Convert_policy_SourceFailure_To_v1alpha1_SourceFailure(in *policy.SourceFailure, out *SourceFailure, s conversion.Scope) error {
 	return autoConvert_policy_SourceFailure_To_v1alpha1_SourceFailure(in, out, s)
+}
+
+func autoConvert_v1alpha1_SourceHolder_To_policy_SourceHolder(in *SourceHolder, out *policy.SourceHolder, s conversion.Scope) error {
+	*out = *(*policy.SourceHolder)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SourceHolder_To_policy_SourceHolder is an autogenerated conversion function.
+func Convert_v1alpha1_SourceHolder_To_policy_SourceHolder(in *SourceHolder, out *policy.SourceHolder, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SourceHolder_To_policy_SourceHolder(in, out, s)
+}
+
+func autoConvert_policy_SourceHolder_To_v1alpha1_SourceHolder(in *policy.SourceHolder, out *SourceHolder, s conversion.Scope) error {
+	*out = *(*SourceHolder)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_policy_SourceHolder_To_v1alpha1_SourceHolder is an autogenerated conversion function.
+func Convert_policy_SourceHolder_To_v1alpha1_SourceHolder(in *policy.SourceHolder, out *SourceHolder, s conversion.Scope) error {
+	return autoConvert_policy_SourceHolder_To_v1alpha1_SourceHolder(in, out, s)
 }
 
 func autoConvert_v1alpha1_SourceName_To_policy_SourceName(in *SourceName, out *policy.SourceName, s conversion.Scope) error {

@@ -25,6 +25,7 @@ func RegisterDefaults(scheme *runtime.Scheme) error {
 }
 
 func SetObjectDefaults_ClusterImportPolicy(in *ClusterImportPolicy) {
+	SetDefaults_ClusterImportPolicySpec(&in.Spec)
 	SetDefaults_Conversion(&in.Spec.Conversion)
 }
 
@@ -48,6 +49,7 @@ func SetObjectDefaults_PediaClusterLifecycleList(in *PediaClusterLifecycleList) 
 
 func SetObjectDefaults_RenderReview(in *RenderReview) {
 	if in.Spec.Policy != nil {
+		SetDefaults_ClusterImportPolicySpec(in.Spec.Policy)
 		SetDefaults_Conversion(&in.Spec.Policy.Conversion)
 	}
 }

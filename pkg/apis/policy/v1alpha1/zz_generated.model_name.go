@@ -39,6 +39,11 @@ func (in Conversion) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in CredentialsState) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.CredentialsState"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in DependentResource) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.DependentResource"
 }
@@ -69,6 +74,16 @@ func (in PediaClusterLifecycleStatus) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PruneCount) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.PruneCount"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in PruneStatus) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.PruneStatus"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ReferenceObject) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.ReferenceObject"
 }
@@ -81,6 +96,11 @@ func (in ReferenceTarget) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in ReferenceTemplate) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.ReferenceTemplate"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ReferenceVersion) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.ReferenceVersion"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
@@ -119,8 +139,23 @@ func (in RenderedReference) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SourceClaim) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.SourceClaim"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SourceClaimList) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.SourceClaimList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in SourceFailure) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.SourceFailure"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in SourceHolder) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.SourceHolder"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

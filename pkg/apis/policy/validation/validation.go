@@ -6,11 +6,13 @@ package validation
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -92,7 +94,21 @@ func validatePolicySpec(spec *policy.ClusterImportPolicySpec, path *field.Path) 
 	}
 
 	errs = append(errs, validateRequiredTemplate(spec.NameTemplate, maxTextBytes, path.Child("nameTemplate"))...)
+	errs = append(errs, validateMaxPrune(spec.MaxPrune, path.Child("maxPrune"))...)
 	return append(errs, validateConversion(&spec.Conversion, path)...)
+}
+
+func validateMaxPrune(share *intstr.IntOrString, path *field.Path) field.ErrorList {
+	if share == nil {
+		return field.ErrorList{field.Required(path, `a number or a percentage, such as "10%"`)}
+	}
+	if share.Type == intstr.Int {
+		return apivalidation.ValidateNonnegativeField(int64(share.IntVal), path)
+	}
+	if percent, err := strconv.Atoi(strings.TrimSuffix(share.StrVal, "%")); err != nil || percent < 0 || percent > 100 || !strings.HasSuffix(share.StrVal, "%") {
+		return field.ErrorList{field.Invalid(path, share.StrVal, `must be a number, or a percentage from "0%" to "100%"`)}
+	}
+	return nil
 }
 
 func validateLifecycleSpec(spec *policy.PediaClusterLifecycleSpec, path *field.Path) field.ErrorList {

@@ -7,7 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 )
@@ -30,6 +32,7 @@ func validPolicy() *policy.ClusterImportPolicy {
 				},
 			}},
 			NameTemplate: "mcp-{{ .source.metadata.name }}",
+			MaxPrune:     ptr.To(intstr.FromString("10%")),
 			Conversion:   validConversion(),
 		},
 	}
@@ -71,7 +74,20 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 		change func(*policy.ClusterImportPolicy)
 		want   []string
 	}{
-		"a valid policy": {change: func(*policy.ClusterImportPolicy) {}},
+		"a valid policy":       {change: func(*policy.ClusterImportPolicy) {}},
+		"a number of removals": {change: func(p *policy.ClusterImportPolicy) { p.Spec.MaxPrune = ptr.To(intstr.FromInt32(0)) }},
+		"a negative number of removals": {
+			change: func(p *policy.ClusterImportPolicy) { p.Spec.MaxPrune = ptr.To(intstr.FromInt32(-1)) },
+			want:   []string{"spec.maxPrune: Invalid value: -1: must be greater than or equal to 0"},
+		},
+		"a share of removals that is none": {
+			change: func(p *policy.ClusterImportPolicy) { p.Spec.MaxPrune = ptr.To(intstr.FromString("some")) },
+			want:   []string{`spec.maxPrune: Invalid value: "some": must be a number, or a percentage from "0%" to "100%"`},
+		},
+		"a share of removals above all": {
+			change: func(p *policy.ClusterImportPolicy) { p.Spec.MaxPrune = ptr.To(intstr.FromString("101%")) },
+			want:   []string{`spec.maxPrune: Invalid value: "101%": must be a number, or a percentage from "0%" to "100%"`},
+		},
 		"the core group": {change: func(p *policy.ClusterImportPolicy) {
 			p.Spec.Source.Group, p.Spec.Source.Resource = "", "secrets"
 		}},
@@ -90,6 +106,7 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 				`spec.references[0].resource: Required value: the plural, lower-case name of the type, such as "secrets"`,
 				`spec.references[0].nameTemplate: Required value: must not be empty or blank`,
 				`spec.nameTemplate: Required value: must not be empty or blank`,
+				`spec.maxPrune: Required value: a number or a percentage, such as "10%"`,
 				`spec.template: Required value: must not be empty or blank`,
 				`spec.creationCondition: Required value: must not be empty or blank`,
 				`spec.deletionPolicy: Unsupported value: "": supported values: "Delete", "Orphan"`,

@@ -4,6 +4,7 @@ package clusterimportpolicy
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -78,17 +79,41 @@ func (Strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 // Validate checks the structure of a new policy and compiles its templates.
 func (Strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
 	created := obj.(*policy.ClusterImportPolicy)
-	return withCompilation(validation.ValidateClusterImportPolicy(created), &created.Spec)
+	errs := append(validation.ValidateClusterImportPolicy(created), validateRelease(created, &policy.ClusterImportPolicy{})...)
+	return withCompilation(errs, &created.Spec)
 }
 
 // ValidateUpdate checks a changed policy. A spec that stays is not compiled.
 func (Strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
 	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
-	errs := validation.ValidateClusterImportPolicyUpdate(updated, stored)
+	errs := append(validation.ValidateClusterImportPolicyUpdate(updated, stored), validateRelease(updated, stored)...)
 	if apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		return errs
 	}
 	return withCompilation(errs, &updated.Spec)
+}
+
+// validateRelease refuses to release removals other than those that are held now:
+// who releases them has seen them.
+func validateRelease(updated, stored *policy.ClusterImportPolicy) field.ErrorList {
+	release := updated.Annotations[policyv1alpha1.ReleasePruneAnnotation]
+	if release == stored.Annotations[policyv1alpha1.ReleasePruneAnnotation] {
+		return nil
+	}
+	plan := ""
+	if stored.Status.Prune != nil {
+		plan = stored.Status.Prune.Plan
+	}
+	path := field.NewPath("metadata", "annotations").Key(policyv1alpha1.ReleasePruneAnnotation)
+	switch {
+	case release == "" || release == plan:
+		return nil
+	case plan == "":
+		return field.ErrorList{field.Invalid(path, release, "no removal is held")}
+	default:
+		return field.ErrorList{field.Invalid(path, release, fmt.Sprintf(
+			"what is held now is plan %q: look at the lifecycles in the phase Held, then release that", plan))}
+	}
 }
 
 // withCompilation adds what compilation finds wrong with the fields that errs

@@ -7,7 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/install"
@@ -26,6 +28,7 @@ func validPolicy() *policy.ClusterImportPolicy {
 		Spec: policy.ClusterImportPolicySpec{
 			Source:       policy.SourceType{Group: "cluster.mcp.io", Resource: "clusters"},
 			NameTemplate: "mcp-{{ .source.metadata.name }}",
+			MaxPrune:     ptr.To(intstr.FromString("10%")),
 			Conversion: policy.Conversion{
 				Template:          "spec:\n  apiserver: '{{ .source.spec.apiEndpoint }}'\n",
 				CreationCondition: "true",

@@ -3,6 +3,7 @@ package rest
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -26,9 +27,11 @@ type Host struct {
 }
 
 // NewAPIGroupInfo returns the group with its endpoints, ready to be installed.
-// Without a host, which may be nil, nothing is rendered.
-func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter, host *Host) (*genericapiserver.APIGroupInfo, error) {
-	policies, err := policystorage.NewStorage(scheme, optsGetter)
+// No request lives longer than requestTimeout. Without a host, which may be nil,
+// nothing is rendered.
+func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter,
+	requestTimeout time.Duration, host *Host) (*genericapiserver.APIGroupInfo, error) {
+	policies, err := policystorage.NewStorage(scheme, optsGetter, requestTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("storage of policies: %w", err)
 	}
@@ -36,6 +39,7 @@ func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, opt
 	if err != nil {
 		return nil, fmt.Errorf("storage of lifecycles: %w", err)
 	}
+	policies.ClusterImportPolicy.Imports = lifecycles.PediaClusterLifecycle.CountOf
 
 	endpoints := map[string]rest.Storage{
 		"clusterimportpolicies":         policies.ClusterImportPolicy,

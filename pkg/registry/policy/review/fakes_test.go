@@ -18,10 +18,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -190,6 +192,7 @@ func mcpSpec() *policy.ClusterImportPolicySpec {
 		References: []policy.ReferenceTemplate{{ReferenceTarget: policy.ReferenceTarget{Key: "secret", Resource: "secrets",
 			NamespaceTemplate: "default", NameTemplate: "{{ .source.metadata.name }}"}}},
 		NameTemplate: "mcp-{{ .source.metadata.name }}",
+		MaxPrune:     ptr.To(intstr.FromString("10%")),
 		Conversion: policy.Conversion{
 			Template:          "spec: {apiserver: https://new, tokenData: {{ .references.secret.data.token }}}",
 			CreationCondition: "true",

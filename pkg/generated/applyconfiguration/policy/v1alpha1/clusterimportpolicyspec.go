@@ -7,6 +7,7 @@ package v1alpha1
 
 import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	intstr "k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // ClusterImportPolicySpecApplyConfiguration represents a declarative configuration of the ClusterImportPolicySpec type for use
@@ -26,6 +27,12 @@ type ClusterImportPolicySpecApplyConfiguration struct {
 	// subdomain; two Sources that render the same name do not both get it.
 	NameTemplate                 *string `json:"nameTemplate,omitempty"`
 	ConversionApplyConfiguration `json:""`
+	// maxPrune is how many of this policy's PediaClusters may be removed within
+	// ten minutes for another cause than that their Source was deleted, or the
+	// policy: a number or a percentage, rounded down but at least 1. When more
+	// would go, all of them are held until somebody releases them, see the
+	// PruneHeld condition. 0 holds every such removal. Defaults to "10%".
+	MaxPrune *intstr.IntOrString `json:"maxPrune,omitempty"`
 	// suspend stops the import: while true, nothing is created, changed or
 	// deleted, and the status says so.
 	Suspend *bool `json:"suspend,omitempty"`
@@ -95,6 +102,14 @@ func (b *ClusterImportPolicySpecApplyConfiguration) WithDeletionCondition(value 
 // If called multiple times, the DeletionPolicy field is set to the value of the last call.
 func (b *ClusterImportPolicySpecApplyConfiguration) WithDeletionPolicy(value policyv1alpha1.DeletionPolicy) *ClusterImportPolicySpecApplyConfiguration {
 	b.ConversionApplyConfiguration.DeletionPolicy = &value
+	return b
+}
+
+// WithMaxPrune sets the MaxPrune field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxPrune field is set to the value of the last call.
+func (b *ClusterImportPolicySpecApplyConfiguration) WithMaxPrune(value intstr.IntOrString) *ClusterImportPolicySpecApplyConfiguration {
+	b.MaxPrune = &value
 	return b
 }
 

@@ -19,12 +19,16 @@ type ClusterImportPolicyStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// sourceVersion is the version of the Source that is read.
 	SourceVersion *string `json:"sourceVersion,omitempty"`
+	// referenceVersions are the versions of the references that are read.
+	ReferenceVersions []ReferenceVersionApplyConfiguration `json:"referenceVersions,omitempty"`
 	// counts are the Sources of this policy by what became of them.
 	Counts *ImportCountsApplyConfiguration `json:"counts,omitempty"`
-	// failures are the first Sources, in the order of their names, that have
-	// no lifecycle though they are selected or their selection failed.
+	// failures are the first ten Sources, in the order of their names, that
+	// failed or met a conflict, with or without a lifecycle.
 	Failures []SourceFailureApplyConfiguration `json:"failures,omitempty"`
-	// conditions are Ready, Validated and Reconciling.
+	// prune is what maxPrune counts and holds.
+	Prune *PruneStatusApplyConfiguration `json:"prune,omitempty"`
+	// conditions are Ready, Validated, Reconciling and PruneHeld.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
@@ -50,6 +54,19 @@ func (b *ClusterImportPolicyStatusApplyConfiguration) WithSourceVersion(value st
 	return b
 }
 
+// WithReferenceVersions adds the given value to the ReferenceVersions field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ReferenceVersions field.
+func (b *ClusterImportPolicyStatusApplyConfiguration) WithReferenceVersions(values ...*ReferenceVersionApplyConfiguration) *ClusterImportPolicyStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithReferenceVersions")
+		}
+		b.ReferenceVersions = append(b.ReferenceVersions, *values[i])
+	}
+	return b
+}
+
 // WithCounts sets the Counts field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Counts field is set to the value of the last call.
@@ -68,6 +85,14 @@ func (b *ClusterImportPolicyStatusApplyConfiguration) WithFailures(values ...*So
 		}
 		b.Failures = append(b.Failures, *values[i])
 	}
+	return b
+}
+
+// WithPrune sets the Prune field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Prune field is set to the value of the last call.
+func (b *ClusterImportPolicyStatusApplyConfiguration) WithPrune(value *PruneStatusApplyConfiguration) *ClusterImportPolicyStatusApplyConfiguration {
+	b.Prune = value
 	return b
 }
 

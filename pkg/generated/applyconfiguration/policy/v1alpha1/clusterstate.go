@@ -10,13 +10,15 @@ package v1alpha1
 //
 // ClusterState is the state of an imported cluster.
 type ClusterStateApplyConfiguration struct {
-	// ready is the status of the PediaCluster's Ready condition: True, False
-	// or Unknown. Empty until Clusterpedia has set it.
+	// ready says whether the cluster answers: True, False or Unknown. Empty
+	// until Clusterpedia has said so, or the cluster was asked.
 	Ready *string `json:"ready,omitempty"`
 	// version is the Kubernetes version of the cluster.
 	Version *string `json:"version,omitempty"`
 	// apiServer is the address of the cluster's API server.
 	APIServer *string `json:"apiServer,omitempty"`
+	// message says why the cluster is not ready.
+	Message *string `json:"message,omitempty"`
 }
 
 // ClusterStateApplyConfiguration constructs a declarative configuration of the ClusterState type for use with
@@ -46,5 +48,13 @@ func (b *ClusterStateApplyConfiguration) WithVersion(value string) *ClusterState
 // If called multiple times, the APIServer field is set to the value of the last call.
 func (b *ClusterStateApplyConfiguration) WithAPIServer(value string) *ClusterStateApplyConfiguration {
 	b.APIServer = &value
+	return b
+}
+
+// WithMessage sets the Message field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Message field is set to the value of the last call.
+func (b *ClusterStateApplyConfiguration) WithMessage(value string) *ClusterStateApplyConfiguration {
+	b.Message = &value
 	return b
 }

@@ -14,12 +14,19 @@ type ImportCountsApplyConfiguration struct {
 	Selected *int32 `json:"selected,omitempty"`
 	// created counts the Sources whose PediaCluster exists.
 	Created *int32 `json:"created,omitempty"`
+	// pending counts the Sources that have not been worked on yet.
+	Pending *int32 `json:"pending,omitempty"`
 	// waiting counts the Sources that wait for a condition, a reference or a type.
 	Waiting *int32 `json:"waiting,omitempty"`
+	// imported counts the Sources whose PediaCluster is up to date.
+	Imported *int32 `json:"imported,omitempty"`
 	// held counts the Sources whose PediaCluster is kept as it is until somebody
 	// decides.
 	Held *int32 `json:"held,omitempty"`
-	// failed counts the Sources with an error or a conflict, with or without a lifecycle.
+	// conflict counts the Sources whose name or which themselves belong to
+	// another import, with or without a lifecycle.
+	Conflict *int32 `json:"conflict,omitempty"`
+	// failed counts the Sources with an error, with or without a lifecycle.
 	Failed *int32 `json:"failed,omitempty"`
 	// deleting counts the Sources whose PediaCluster is being removed.
 	Deleting *int32 `json:"deleting,omitempty"`
@@ -47,6 +54,14 @@ func (b *ImportCountsApplyConfiguration) WithCreated(value int32) *ImportCountsA
 	return b
 }
 
+// WithPending sets the Pending field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Pending field is set to the value of the last call.
+func (b *ImportCountsApplyConfiguration) WithPending(value int32) *ImportCountsApplyConfiguration {
+	b.Pending = &value
+	return b
+}
+
 // WithWaiting sets the Waiting field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Waiting field is set to the value of the last call.
@@ -55,11 +70,27 @@ func (b *ImportCountsApplyConfiguration) WithWaiting(value int32) *ImportCountsA
 	return b
 }
 
+// WithImported sets the Imported field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Imported field is set to the value of the last call.
+func (b *ImportCountsApplyConfiguration) WithImported(value int32) *ImportCountsApplyConfiguration {
+	b.Imported = &value
+	return b
+}
+
 // WithHeld sets the Held field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Held field is set to the value of the last call.
 func (b *ImportCountsApplyConfiguration) WithHeld(value int32) *ImportCountsApplyConfiguration {
 	b.Held = &value
+	return b
+}
+
+// WithConflict sets the Conflict field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Conflict field is set to the value of the last call.
+func (b *ImportCountsApplyConfiguration) WithConflict(value int32) *ImportCountsApplyConfiguration {
+	b.Conflict = &value
 	return b
 }
 

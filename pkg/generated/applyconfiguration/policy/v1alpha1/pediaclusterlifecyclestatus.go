@@ -30,7 +30,17 @@ type PediaClusterLifecycleStatusApplyConfiguration struct {
 	// references are the objects that the reference templates resolved to,
 	// whether they exist or not.
 	References []DependentResourceApplyConfiguration `json:"references,omitempty"`
-	// cluster is the state of the imported cluster as its PediaCluster shows it.
+	// credentials says what can be said of the credentials that the
+	// PediaCluster carries without showing them.
+	Credentials *CredentialsStateApplyConfiguration `json:"credentials,omitempty"`
+	// prunePlan is the plan under which the removal of the PediaCluster is
+	// held, see maxPrune of the policy. Empty when it is not.
+	PrunePlan *string `json:"prunePlan,omitempty"`
+	// lastResync is the value of the annotation policy.clusterpedia.io/resync
+	// that was last acted upon.
+	LastResync *string `json:"lastResync,omitempty"`
+	// cluster is the state of the imported cluster, as its PediaCluster shows it
+	// or as it answered when it was asked.
 	Cluster *ClusterStateApplyConfiguration `json:"cluster,omitempty"`
 	// conditions are Ready, Created, Updating and NameContended.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
@@ -76,6 +86,30 @@ func (b *PediaClusterLifecycleStatusApplyConfiguration) WithReferences(values ..
 		}
 		b.References = append(b.References, *values[i])
 	}
+	return b
+}
+
+// WithCredentials sets the Credentials field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Credentials field is set to the value of the last call.
+func (b *PediaClusterLifecycleStatusApplyConfiguration) WithCredentials(value *CredentialsStateApplyConfiguration) *PediaClusterLifecycleStatusApplyConfiguration {
+	b.Credentials = value
+	return b
+}
+
+// WithPrunePlan sets the PrunePlan field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PrunePlan field is set to the value of the last call.
+func (b *PediaClusterLifecycleStatusApplyConfiguration) WithPrunePlan(value string) *PediaClusterLifecycleStatusApplyConfiguration {
+	b.PrunePlan = &value
+	return b
+}
+
+// WithLastResync sets the LastResync field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastResync field is set to the value of the last call.
+func (b *PediaClusterLifecycleStatusApplyConfiguration) WithLastResync(value string) *PediaClusterLifecycleStatusApplyConfiguration {
+	b.LastResync = &value
 	return b
 }
 

@@ -3,6 +3,7 @@ package storage
 
 import (
 	"context"
+	"time"
 
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/claim"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 )
@@ -23,8 +25,9 @@ type Storage struct {
 	Status              *StatusREST
 }
 
-// NewStorage returns the endpoints on the storage that optsGetter describes.
-func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter) (Storage, error) {
+// NewStorage returns the endpoints on the storage that optsGetter describes. No
+// request lives longer than requestTimeout.
+func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter, requestTimeout time.Duration) (Storage, error) {
 	strategy := clusterimportpolicy.NewStrategy(typer)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &policy.ClusterImportPolicy{} },
@@ -48,8 +51,20 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter)
 	statusStore.UpdateStrategy = statusStrategy
 	statusStore.ResetFieldsStrategy = statusStrategy
 
+	claims, destroy, err := claim.New(optsGetter, store, requestTimeout)
+	if err != nil {
+		return Storage{}, err
+	}
+	destroyStore := store.DestroyFunc
+	store.DestroyFunc = func() {
+		destroyStore()
+		destroy()
+	}
+	store.AfterDelete = func(obj runtime.Object, _ *metav1.DeleteOptions) {
+		release(context.Background(), claims, obj.(*policy.ClusterImportPolicy))
+	}
 	return Storage{
-		ClusterImportPolicy: &REST{Store: store},
+		ClusterImportPolicy: &REST{Store: store, claims: claims},
 		Status:              &StatusREST{store: &statusStore},
 	}, nil
 }
@@ -57,6 +72,9 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter)
 // REST serves the policies.
 type REST struct {
 	*genericregistry.Store
+	claims *claim.Claims
+	// Imports counts the lifecycles of a policy; nil counts none.
+	Imports func(ctx context.Context, policy string) (int, error)
 	// Warnings are what only the host can tell about a spec; nil has none.
 	Warnings func(context.Context, *policy.ClusterImportPolicySpec) []string
 }
@@ -77,7 +95,7 @@ func (*REST) Categories() []string { return []string{"clusterpedia"} }
 // Delete begins or goes on with a deletion.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	return r.Store.Delete(ctx, name, deletion.RecordOrphaning(deleteValidation, options), options)
+	return r.Store.Delete(ctx, name, r.warnOfDeletion(deletion.RecordOrphaning(deleteValidation, options)), options)
 }
 
 // DeleteCollection does the same for all that are listed.

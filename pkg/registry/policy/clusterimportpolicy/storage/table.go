@@ -17,6 +17,8 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Source", Type: "string", Description: "The type of object that is imported."},
 	{Name: "Selected", Type: "integer", Description: "The number of Sources that the policy selects."},
 	{Name: "Created", Type: "integer", Description: "The number of Sources whose PediaCluster exists."},
+	{Name: "Waiting", Type: "integer", Description: "The number of Sources that wait for something."},
+	{Name: "Held", Type: "integer", Description: "The number of Sources whose PediaCluster is kept until somebody decides."},
 	{Name: "Failed", Type: "integer", Description: "The number of Sources with an error or a conflict."},
 	{Name: "Ready", Type: "string", Description: "Whether every selected Source has what the policy wants for it."},
 	printing.AgeColumn,
@@ -36,7 +38,7 @@ func cells(printed *policy.ClusterImportPolicy, name, age string) []any {
 	counts := printed.Status.Counts
 	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.PolicyReady)
 	return []any{
-		name, source.String(), int64(counts.Selected), int64(counts.Created), int64(counts.Failed),
+		name, source.String(), int64(counts.Selected), int64(counts.Created), int64(counts.Waiting), int64(counts.Held), int64(counts.Failed + counts.Conflict),
 		string(ready.Status), age, ready.Reason, ready.Message,
 	}
 }

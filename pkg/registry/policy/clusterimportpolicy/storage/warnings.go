@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"fmt"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -9,16 +10,20 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/util/dryrun"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
 // Create makes a policy, and warns of what will probably go wrong with it. The
 // host is asked after the write, which does not wait for it.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc,
 	options *metav1.CreateOptions) (runtime.Object, error) {
-	created, err := r.Store.Create(ctx, obj, createValidation, options)
+	claimant := claimant{claims: r.claims, dryRun: dryrun.IsDryRun(options.DryRun)}
+	created, err := r.Store.Create(ctx, obj, claimant.beforeCreate(createValidation), options)
+	claimant.conclude(ctx, err)
 	if err == nil {
 		r.warn(ctx, created)
 	}
@@ -34,12 +39,38 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 		old.(*policy.ClusterImportPolicy).Spec.DeepCopyInto(&before)
 		return obj, nil
 	}
+	claimant := claimant{claims: r.claims, dryRun: dryrun.IsDryRun(options.DryRun)}
 	updated, created, err := r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, remember),
-		createValidation, updateValidation, forceAllowCreate, options)
+		claimant.beforeCreate(createValidation), claimant.beforeUpdate(updateValidation), forceAllowCreate, options)
+	claimant.conclude(ctx, err)
 	if err == nil && !apiequality.Semantic.DeepEqual(before, updated.(*policy.ClusterImportPolicy).Spec) {
 		r.warn(ctx, updated)
 	}
 	return updated, created, err
+}
+
+// warnOfDeletion tells a person who deletes a policy what goes with it.
+func (r *REST) warnOfDeletion(validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
+	return func(ctx context.Context, obj runtime.Object) error {
+		if err := validate(ctx, obj); err != nil {
+			return err
+		}
+		deleted := obj.(*policy.ClusterImportPolicy)
+		if deleted.DeletionTimestamp != nil || r.Imports == nil {
+			return nil
+		}
+		imports, err := r.Imports(ctx, deleted.Name)
+		if err != nil || imports == 0 {
+			return err
+		}
+		fate := "deletes the PediaClusters that this policy created"
+		if deleted.Spec.DeletionPolicy == policy.DeletionPolicyOrphan || deleted.Spec.Suspend ||
+			deleted.Annotations[policyv1alpha1.OrphanAnnotation] == "true" {
+			fate = "leaves their PediaClusters to their users"
+		}
+		warning.AddWarning(ctx, "", fmt.Sprintf("this removes %d lifecycles and %s", imports, fate))
+		return nil
+	}
 }
 
 // warn tells a person, not this server itself.

@@ -6,6 +6,7 @@ import (
 
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle"
 )
@@ -107,6 +109,16 @@ func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.Va
 func (r *REST) DeleteCollection(ctx context.Context, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions, listOptions *metainternalversion.ListOptions) (runtime.Object, error) {
 	return r.Store.DeleteCollection(ctx, deletion.RecordOrphaning(deleteValidation, options), options, listOptions)
+}
+
+// CountOf counts the lifecycles of a policy.
+func (r *REST) CountOf(ctx context.Context, policyName string) (int, error) {
+	list, err := r.List(ctx, &metainternalversion.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector(policyv1alpha1.FieldPolicy, policyName)})
+	if err != nil {
+		return 0, err
+	}
+	return len(list.(*policy.PediaClusterLifecycleList).Items), nil
 }
 
 // StatusREST serves the status subresource.

@@ -3,9 +3,12 @@ package storage
 import (
 	"cmp"
 	"context"
+	"time"
 
+	metatable "k8s.io/apimachinery/pkg/api/meta/table"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -24,6 +27,8 @@ var columns = []metav1.TableColumnDefinition{
 	printing.AgeColumn,
 	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the import is up to date, or is not."},
 	{Name: "Message", Type: "string", Priority: 1, Description: "The same in a sentence."},
+	{Name: "Synced", Type: "string", Priority: 1, Description: "How long ago endpoint or credentials of the PediaCluster last changed."},
+	{Name: "Expires", Type: "string", Priority: 1, Description: "In how long the client certificate or token that it carries expires."},
 }
 
 // tableConvertor prints lifecycles for kubectl get.
@@ -42,6 +47,10 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 	if printed.Status.Cluster != nil {
 		cluster = *printed.Status.Cluster
 	}
+	var credentials policy.CredentialsState
+	if printed.Status.Credentials != nil {
+		credentials = *printed.Status.Credentials
+	}
 	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.LifecycleReady)
 	return []any{
 		name,
@@ -51,6 +60,24 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 		cmp.Or(cluster.Ready, printing.None),
 		cmp.Or(cluster.Version, printing.None),
 		cmp.Or(cluster.APIServer, printing.None),
-		age, ready.Reason, ready.Message,
+		age, ready.Reason, ready.Message, synced(credentials.ChangedTime), expires(credentials.ExpirationTime, time.Now()),
+	}
+}
+
+func synced(changed *metav1.Time) string {
+	if changed == nil {
+		return printing.None
+	}
+	return metatable.ConvertToHumanReadableDateType(*changed)
+}
+
+func expires(expiration *metav1.Time, now time.Time) string {
+	switch {
+	case expiration == nil:
+		return printing.None
+	case expiration.Time.After(now):
+		return duration.HumanDuration(expiration.Sub(now))
+	default:
+		return "expired"
 	}
 }

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,8 +22,12 @@ func TestALifecycleIsPrinted(t *testing.T) {
 		},
 		Spec: policy.PediaClusterLifecycleSpec{Source: policy.DependentResource{Namespace: "default", Name: "amsterdam"}},
 		Status: policy.PediaClusterLifecycleStatus{
-			Phase:      policy.LifecycleImported,
-			Cluster:    &policy.ClusterState{Ready: "True", Version: "v1.36.3", APIServer: "https://10.0.0.1:6443"},
+			Phase:   policy.LifecycleImported,
+			Cluster: &policy.ClusterState{Ready: "True", Version: "v1.36.3", APIServer: "https://10.0.0.1:6443"},
+			Credentials: &policy.CredentialsState{
+				ChangedTime:    ptr.To(metav1.NewTime(time.Now().Add(-5 * time.Minute))),
+				ExpirationTime: ptr.To(metav1.NewTime(time.Now().Add(29*24*time.Hour + time.Hour))),
+			},
 			Conditions: []metav1.Condition{{Type: "Ready", Status: "True", Reason: "UpToDate", Message: "imported"}},
 		},
 	}
@@ -40,8 +45,8 @@ func TestALifecycleIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]any{
-		{"mcp-amsterdam", "mcp", "default/amsterdam", "Imported", "True", "v1.36.3", "https://10.0.0.1:6443", "<unknown>", "UpToDate", "imported"},
-		{"mcp-bergen", "<none>", "bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "", ""},
+		{"mcp-amsterdam", "mcp", "default/amsterdam", "Imported", "True", "v1.36.3", "https://10.0.0.1:6443", "<unknown>", "UpToDate", "imported", "5m", "29d"},
+		{"mcp-bergen", "<none>", "bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "", "", "<none>", "<none>"},
 	}
 	var got [][]any
 	for _, row := range table.Rows {
@@ -66,10 +71,19 @@ func TestALifecycleIsPrinted(t *testing.T) {
 	}
 }
 
+func TestWhatHasExpiredSaysSo(t *testing.T) {
+	now := time.Now()
+	for expiration, want := range map[time.Time]string{now.Add(-time.Hour): "expired", now: "expired", now.Add(90 * time.Second): "90s"} {
+		if got := expires(ptr.To(metav1.NewTime(expiration)), now); got != want {
+			t.Errorf("%s: %q, want %q", expiration.Sub(now), got, want)
+		}
+	}
+}
+
 func TestTheColumnsOfLifecycles(t *testing.T) {
 	want := map[int32][]string{
 		0: {"Name", "Policy", "Source", "Phase", "Ready", "Version", "APIServer", "Age"},
-		1: {"Reason", "Message"},
+		1: {"Reason", "Message", "Synced", "Expires"},
 	}
 	got := map[int32][]string{}
 	for _, column := range columns {

@@ -1,0 +1,49 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// SourceClaim says which policies are about to import the Sources of a type, by
+// whose name it goes. It is stored, and not served.
+type SourceClaim struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// holders are the policies.
+	// +optional
+	// +listType=atomic
+	Holders []SourceHolder `json:"holders,omitempty"`
+}
+
+// SourceHolder is a policy that is about to be written, or was a moment ago.
+type SourceHolder struct {
+	// policy is its name.
+	Policy string `json:"policy"`
+	// uid is its UID.
+	UID types.UID `json:"uid"`
+	// selective says whether it has a selectorTemplate.
+	Selective bool `json:"selective"`
+	// time is when the claim was made.
+	Time metav1.Time `json:"time"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// SourceClaimList is a list of claims.
+type SourceClaimList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// items are the claims.
+	Items []SourceClaim `json:"items"`
+}

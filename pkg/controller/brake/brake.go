@@ -1,0 +1,237 @@
+// Package brake holds removals of PediaClusters back until it is known how many
+// are wanted, and holds all of them when they are too many: one edit must not
+// take a fleet away. It decides and remembers; it deletes nothing.
+//
+// It imports only the index, for its name of an import. The import controller
+// asks before each removal that counts; the policy controller has the requests
+// of a policy decided together.
+package brake
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+)
+
+// Window is how long a removal counts.
+const Window = 10 * time.Minute
+
+// Quiet is how long no further removal must have been asked for before those
+// that were are decided: what belongs together is counted together.
+const Quiet = 2 * time.Second
+
+// Verdict is what becomes of a removal that was asked for.
+type Verdict int
+
+const (
+	// Undecided removals wait: nothing may be removed yet.
+	Undecided Verdict = iota
+	// Held removals wait until somebody releases their plan.
+	Held
+	// Approved removals may go.
+	Approved
+)
+
+// Removal is the removal of one PediaCluster.
+type Removal struct {
+	Import index.Import
+	// PediaCluster is the UID of what would be removed.
+	PediaCluster types.UID
+	// Cause is the reason in one word.
+	Cause string
+}
+
+// Limit is what may be removed of a policy.
+type Limit struct {
+	// Most is how many removals may go within a Window.
+	Most int
+	// Recent is how many went within the last one.
+	Recent int
+}
+
+// Decision is what was decided about the removals of a policy.
+type Decision struct {
+	// Counted are removals within the limit, and Released those of the plan that
+	// somebody released. Both may go once Approve was called with them.
+	Counted, Released []Removal
+	// Plan names the removals that are held, and Held counts them.
+	Plan string
+	Held int
+	// Concerned are the imports that have to be told of Plan.
+	Concerned []index.Import
+	// Wait is after how long there is more to decide; 0 for not by time.
+	Wait time.Duration
+}
+
+// Brake is safe for concurrent use. Use New.
+type Brake struct {
+	clock clock.PassiveClock
+
+	mu     sync.Mutex
+	fleets map[string]*fleet
+}
+
+// fleet are the removals that were asked for of one policy.
+type fleet struct {
+	requests map[index.Import]map[types.UID]*request
+	asked    time.Time // when the last undecided one was
+	plan     string
+}
+
+type request struct {
+	Removal
+	verdict Verdict
+}
+
+// New returns a brake that knows of no removals.
+func New(clock clock.PassiveClock) *Brake {
+	return &Brake{clock: clock, fleets: map[string]*fleet{}}
+}
+
+// Ask says whether the removal may go. One that was held before this process
+// began stays held. With Held comes the plan that it is held under.
+func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, ok := b.fleets[r.Import.Policy]
+	if !ok {
+		f = &fleet{requests: map[index.Import]map[types.UID]*request{}}
+		b.fleets[r.Import.Policy] = f
+	}
+	known, ok := f.requests[r.Import][r.PediaCluster]
+	if ok && known.Cause == r.Cause {
+		return known.verdict, f.plan
+	}
+	asked := &request{Removal: r}
+	if held || ok && known.verdict == Held {
+		asked.verdict = Held
+	}
+	if f.requests[r.Import] == nil {
+		f.requests[r.Import] = map[types.UID]*request{}
+	}
+	f.requests[r.Import][r.PediaCluster] = asked
+	// The plan changes with its removals, those that are held included.
+	f.asked = b.clock.Now()
+	return asked.verdict, f.plan
+}
+
+// Withdraw forgets the removals of an import whose cause has ended: all but
+// those that stay wanted.
+func (b *Brake) Withdraw(i index.Import, wanted func(Removal) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, ok := b.fleets[i.Policy]
+	if !ok {
+		return
+	}
+	for uid, r := range f.requests[i] {
+		if !wanted(r.Removal) {
+			delete(f.requests[i], uid)
+		}
+	}
+	if len(f.requests[i]) == 0 {
+		delete(f.requests, i)
+	}
+}
+
+// Forget forgets a policy.
+func (b *Brake) Forget(policy string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.fleets, policy)
+}
+
+// Decide decides about the removals of a policy, once all that are wanted have
+// had the time to be asked for. When they and the recent ones are more than the
+// limit, all are held: those that were held before stay so, whatever their
+// number. Held ones are released by the name of their plan.
+func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, ok := b.fleets[policy]
+	if !ok {
+		return Decision{}
+	}
+	if wait := Quiet - b.clock.Since(f.asked); wait > 0 && len(f.requests) > 0 {
+		return Decision{Plan: f.plan, Held: len(f.with(Held)), Wait: wait}
+	}
+	undecided, held := f.with(Undecided), f.with(Held)
+	var decision Decision
+	if len(undecided)+len(held)+limit.Recent > limit.Most {
+		for _, r := range undecided {
+			r.verdict = Held
+		}
+		held = f.with(Held)
+	} else {
+		decision.Counted = removals(undecided)
+	}
+	before := f.plan
+	f.plan = plan(held)
+	if f.plan != "" && release == f.plan {
+		decision.Released = removals(held)
+	}
+	decision.Plan, decision.Held = f.plan, len(held)
+	if f.plan != before {
+		for _, r := range held {
+			decision.Concerned = append(decision.Concerned, r.Import)
+		}
+	}
+	return decision
+}
+
+// Approve lets removals go, as far as they are still wanted.
+func (b *Brake) Approve(approved []Removal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range approved {
+		if f, ok := b.fleets[r.Import.Policy]; ok {
+			if wanted, ok := f.requests[r.Import][r.PediaCluster]; ok && wanted.Removal == r {
+				wanted.verdict = Approved
+			}
+		}
+	}
+}
+
+// with returns the requests of that verdict in a fixed order.
+func (f *fleet) with(verdict Verdict) (requests []*request) {
+	for _, ofImport := range f.requests {
+		for _, r := range ofImport {
+			if r.verdict == verdict {
+				requests = append(requests, r)
+			}
+		}
+	}
+	slices.SortFunc(requests, func(a, b *request) int {
+		return cmp.Or(cmp.Compare(a.Import.Namespace, b.Import.Namespace), cmp.Compare(a.Import.Name, b.Import.Name),
+			cmp.Compare(a.PediaCluster, b.PediaCluster))
+	})
+	return requests
+}
+
+func removals(requests []*request) (removals []Removal) {
+	for _, r := range requests {
+		removals = append(removals, r.Removal)
+	}
+	return removals
+}
+
+// plan names just these removals: of these PediaClusters, for these causes.
+func plan(requests []*request) string {
+	if len(requests) == 0 {
+		return ""
+	}
+	hash := sha256.New()
+	for _, r := range requests {
+		fmt.Fprintf(hash, "%q %q %q %q\n", r.Import.Namespace, r.Import.Name, r.PediaCluster, r.Cause)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:16]
+}

@@ -1,0 +1,165 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/json"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
+)
+
+// pruning is what a policy's status says of removals that count.
+type pruning struct {
+	plan   string
+	held   int
+	recent []policyv1alpha1.PruneCount
+	// share and most are maxPrune and how many PediaClusters that is.
+	share string
+	most  int
+}
+
+// conclude decides about the removals of a policy and writes its status. What was
+// decided takes effect when it is written: another leader has to know how many
+// went.
+func (c *policyController) conclude(ctx context.Context, state *policyState) error {
+	policy := state.policy
+	now := metav1.Now()
+	prune := pruning{share: policy.Spec.MaxPrune.String()}
+	if known := policy.Status.Prune; known != nil {
+		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
+	}
+	created, settled := c.tally.settled(policy.Name)
+	prune.most = mostPruned(*policy.Spec.MaxPrune, created+sum(prune.recent))
+	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+		_, err := c.updateStatus(ctx, state, prune)
+		return err
+	}
+
+	release, releasing := policy.Annotations[policyv1alpha1.ReleasePruneAnnotation]
+	decision := c.brake.Decide(policy.Name, brake.Limit{Most: prune.most, Recent: sum(prune.recent)}, release)
+	prune.plan, prune.held = decision.Plan, decision.Held
+	prune.recent = counted(prune.recent, len(decision.Counted), now)
+	stored, err := c.updateStatus(ctx, state, prune)
+	if err != nil || !stored {
+		return err
+	}
+	for _, i := range decision.Concerned {
+		c.enqueueImport(i)
+	}
+	for _, approved := range [][]brake.Removal{decision.Counted, decision.Released} {
+		c.brake.Approve(approved)
+		for _, r := range approved {
+			c.enqueueImport(r.Import)
+		}
+	}
+	if len(decision.Released) > 0 {
+		c.events.Eventf(policy, nil, corev1.EventTypeNormal, "PruneReleased", "Prune", "%d removals are released, by plan %s",
+			len(decision.Released), release)
+		c.queue.AddAfter(policy.Name, brake.Quiet)
+	}
+	if decision.Wait > 0 {
+		c.queue.AddAfter(policy.Name, decision.Wait)
+		return nil
+	}
+	if releasing {
+		if len(decision.Released) == 0 {
+			c.events.Eventf(policy, nil, corev1.EventTypeWarning, "PruneReleaseStale", "Prune",
+				"what is held is no longer plan %s: look at status.prune and decide anew", release)
+		}
+		return c.removeRelease(ctx, policy)
+	}
+	return nil
+}
+
+// removeRelease takes the annotation away that has been acted upon, or names no
+// plan there is.
+func (c *policyController) removeRelease(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": policy.UID, "annotations": map[string]any{policyv1alpha1.ReleasePruneAnnotation: nil}}})
+	if err != nil {
+		return err
+	}
+	_, err = c.client.Patch(ctx, policy.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// mostPruned is how many of that number of PediaClusters may go.
+func mostPruned(share intstr.IntOrString, pediaClusters int) int {
+	if share.Type == intstr.Int {
+		return share.IntValue()
+	}
+	most, err := intstr.GetScaledValueFromIntOrPercent(&share, pediaClusters, false)
+	if err != nil || share.StrVal == "0%" {
+		return 0
+	}
+	return max(1, most)
+}
+
+// recentOnly are the removals that still count.
+func recentOnly(counts []policyv1alpha1.PruneCount, now time.Time) []policyv1alpha1.PruneCount {
+	for i, count := range counts {
+		// The last of a minute went at its end.
+		if now.Sub(count.Time.Time) < brake.Window+time.Minute {
+			return counts[i:]
+		}
+	}
+	return nil
+}
+
+// counted adds a number of removals to those of the last minute.
+func counted(recent []policyv1alpha1.PruneCount, removals int, now metav1.Time) []policyv1alpha1.PruneCount {
+	if removals == 0 {
+		return recent
+	}
+	minute := metav1.NewTime(now.Truncate(time.Minute))
+	recent = append([]policyv1alpha1.PruneCount(nil), recent...)
+	if last := len(recent) - 1; last >= 0 && recent[last].Time.Equal(&minute) {
+		recent[last].Count += int32(removals)
+		return recent
+	}
+	return append(recent, policyv1alpha1.PruneCount{Time: minute, Count: int32(removals)})
+}
+
+func sum(counts []policyv1alpha1.PruneCount) (total int) {
+	for _, count := range counts {
+		total += int(count.Count)
+	}
+	return total
+}
+
+func (p pruning) status() *policyv1alpha1.PruneStatus {
+	if p.held == 0 && len(p.recent) == 0 {
+		return nil
+	}
+	return &policyv1alpha1.PruneStatus{Plan: p.plan, Held: int32(p.held), Recent: p.recent}
+}
+
+// conditions says whether removals are held. A policy that never held any does
+// not mention it.
+func (p pruning) conditions(policy *policyv1alpha1.ClusterImportPolicy) []metav1.Condition {
+	if p.held > 0 {
+		return []metav1.Condition{{Type: policyv1alpha1.PolicyPruneHeld, Status: metav1.ConditionTrue,
+			Reason: policyv1alpha1.ReasonPruneHeld, Message: fmt.Sprintf(
+				"the removal of %d PediaClusters is held, since maxPrune (%s) lets %d go within %d minutes and %d went; "+
+					"their lifecycles in the phase Held say why they would go. To let them go: "+
+					"kubectl annotate clusterimportpolicy %s %s=%s",
+				p.held, p.share, p.most, int(brake.Window.Minutes()), sum(p.recent), policy.Name, policyv1alpha1.ReleasePruneAnnotation, p.plan)}}
+	}
+	if meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyPruneHeld) == nil {
+		return nil
+	}
+	return []metav1.Condition{{Type: policyv1alpha1.PolicyPruneHeld, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonNothingHeld, Message: "no removal is held"}}
+}
