@@ -30,6 +30,7 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 	policyscheme "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/scheme"
@@ -49,6 +50,9 @@ type Config struct {
 	Host *rest.Config
 	// Workers is how many imports are worked on at a time.
 	Workers int
+	// Probe says how imported clusters are asked whether they answer; nil asks
+	// none.
+	Probe *probe.Config
 	// Lease is held while the controllers work.
 	Lease Lease
 }
@@ -116,6 +120,9 @@ func newControllers(config Config) (*controllers, error) {
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
 	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
 	c.policies.enqueueImport = c.imports.queue.Add
+	if config.Probe != nil {
+		c.imports.prober = probe.New(*config.Probe, c.imports.clusterAnswered)
+	}
 
 	if _, err := policies.Informer().AddEventHandler(c.policies.eventHandler()); err != nil {
 		return nil, err
@@ -159,6 +166,7 @@ func newHostClients(config *rest.Config) (clients hostClients, err error) {
 func (c *controllers) run(ctx context.Context) error {
 	logger := klog.FromContext(ctx)
 	defer utilruntime.HandleCrashWithContext(ctx)
+	defer forgetAllSeries() // after the last one has worked
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	// Whoever returns early takes the others along.
@@ -179,10 +187,14 @@ func (c *controllers) run(ctx context.Context) error {
 	}
 
 	wg.Go(func() { c.types.Run(ctx) })
+	if c.imports.prober != nil {
+		wg.Go(func() { c.imports.prober.Run(ctx) })
+	}
 	defer c.objects.Wait()
 	defer cancel()
 	c.policies.context = ctx
 
+	defer fleet.set(c)()
 	logger.Info("The controllers run", "workers", c.workers)
 	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
 	for range c.workers {

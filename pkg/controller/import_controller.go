@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -48,7 +50,10 @@ type importController struct {
 	index    *index.Index
 	brake    *brake.Brake
 	deleted  deletions
-	queue    workqueue.TypedRateLimitingInterface[index.Import]
+	changes  changes
+	// prober asks imported clusters whether they answer; nil when none are asked.
+	prober *probe.Prober
+	queue  workqueue.TypedRateLimitingInterface[index.Import]
 }
 
 func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
@@ -64,7 +69,7 @@ func newImportController(policies *policyController, records *lifecycleStore, ho
 func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 	added := func(object any) {
 		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
-		c.index.Leave(objectOf(lifecycle.Spec.Source), importOf(lifecycle))
+		c.index.Leave(importOf(lifecycle))
 		c.queue.Add(importOf(lifecycle))
 	}
 	deleted := func(object any) {
@@ -74,6 +79,9 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 		lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle)
 		if !ok {
 			return
+		}
+		if c.prober != nil {
+			c.prober.Forget(lifecycle.Name)
 		}
 		c.queue.Add(importOf(lifecycle))
 		c.enqueueContenders(lifecycle.Name)
@@ -110,6 +118,7 @@ func changedForImport(before, now *policyv1alpha1.PediaClusterLifecycle) bool {
 // sourceChanged has the import of a Source worked on.
 func (c *importController) sourceChanged(i index.Import, change hostobjects.Change) {
 	c.deleted.set(i, change == hostobjects.Deleted && len(c.lifecyclesOf(i)) > 0)
+	c.changes.put(i, time.Now())
 	c.queue.Add(i)
 }
 
@@ -128,6 +137,33 @@ func (c *importController) lifecyclesOf(i index.Import) (lifecycles []*policyv1a
 	return lifecycles
 }
 
+// clusterAnswered has a new answer of a cluster shown.
+func (c *importController) clusterAnswered(name string) {
+	if lifecycle, err := c.records.lister.Get(name); err == nil {
+		c.queue.Add(importOf(lifecycle))
+	}
+}
+
+// probe asks the cluster of a PediaCluster from now on, and puts what it last
+// answered where Clusterpedia has not said anything.
+func (c *importController) probe(name string, pediaCluster *unstructured.Unstructured, state *policyv1alpha1.ClusterState) {
+	if c.prober == nil {
+		return
+	}
+	if pediaCluster == nil {
+		c.prober.Forget(name)
+		return
+	}
+	c.prober.Set(name, probe.TargetOf(pediaCluster))
+	result, answered := c.prober.Result(name)
+	if !answered || state.Ready != "" {
+		return
+	}
+	state.Ready, state.Message = string(result.Ready), result.Message
+	state.Version = cmp.Or(state.Version, result.Version)
+	state.APIServer = cmp.Or(state.APIServer, result.APIServer)
+}
+
 func (c *importController) pediaClusterChanged(name string) {
 	if lifecycle, err := c.records.lister.Get(name); err == nil {
 		c.queue.Add(importOf(lifecycle))
@@ -137,6 +173,7 @@ func (c *importController) pediaClusterChanged(name string) {
 
 func (c *importController) referenceChanged(object index.Object) {
 	for _, i := range c.index.Readers(object) {
+		c.changes.put(i, time.Now())
 		c.queue.Add(i)
 	}
 }
@@ -163,6 +200,7 @@ func (c *importController) setWants(i index.Import, name string) {
 // reconcile works on one import. An error is tried again; what cannot heal by
 // itself is shown in a status instead.
 func (c *importController) reconcile(ctx context.Context, i index.Import) error {
+	changed := c.changes.take(i)
 	state := c.policies.state(i.Policy)
 	switch {
 	case state == nil:
@@ -170,15 +208,18 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	case state.problem != nil && !state.problem.lasting && state.policy.DeletionTimestamp == nil:
 		return nil // all imports are enqueued when the problem has passed
 	}
-	work := &importWork{importController: c, Import: i, state: state}
+	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
 	result, err := work.reconcile(ctx)
+	if err != nil {
+		c.changes.put(i, work.changed) // until it is tried again
+	}
 	if result == nil && err == nil {
 		c.forget(i)
 		c.deleted.set(i, false)
 		c.brake.Withdraw(i, func(brake.Removal) bool { return false })
-		c.index.Leave(objectOf(state.sourceResource(i)), i)
+		c.index.Leave(i)
 	}
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
@@ -210,6 +251,7 @@ func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.I
 		return nil // all imports are enqueued when the policy has been looked at
 	}
 	c.forget(i)
+	c.index.Leave(i)
 	var mine []*policyv1alpha1.PediaClusterLifecycle
 	for _, lifecycle := range c.records.ofPolicy(i.Policy) {
 		if importOf(lifecycle) == i {
@@ -246,6 +288,8 @@ type importWork struct {
 	// fresh is set when somebody asked for a look at the host instead of at
 	// what is known of it.
 	fresh bool
+	// changed is since when a change waits to be written, zero when none does.
+	changed time.Time
 	// wanted are the removals that were asked for.
 	wanted []brake.Removal
 }
@@ -410,13 +454,16 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 
 	owner := ownerOf(lifecycle)
+	rendering := rendering{began: time.Now()}
 	conversion := w.state.compiled.Convert(render.Inputs{
 		Name: name, Source: source, Versions: w.state.versions(),
 		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+			defer rendering.pause()()
 			return w.lookup(ctx, target)
 		},
 		Env: engine.Env{Now: lifecycle.CreationTimestamp.Time, Seed: string(lifecycle.UID)},
 	})
+	rendering.done(w.Policy)
 	w.index.SetReads(w.Import, reads(conversion.References))
 
 	former, err := w.former(ctx, replaced)
@@ -428,6 +475,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		return w.unchanged(), err
 	}
 	plan := conversion.Plan(owner, current, former)
+	planned(w.Policy, plan)
 	if plan.Action == render.ActionDelete {
 		switch held, verdict := w.ask(lifecycle, current, plan.Reason); verdict {
 		case brake.Undecided:
@@ -437,6 +485,8 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		}
 	}
 	done := w.execute(ctx, current, plan)
+	w.propagated(done)
+	w.policies.announcer.executed(lifecycle, current, done)
 	if done.stale {
 		return w.unchanged(), done.err
 	}
@@ -445,6 +495,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 	status := lifecycleStatus(lifecycle, conversion.References, done)
 	status.SourceDefinition = w.state.source.Definition
+	w.probe(name, done.pediaCluster, status.Cluster)
 	if renaming != nil {
 		status = renamingStalled(status, lifecycle.Generation, renaming)
 	}
@@ -550,13 +601,12 @@ func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle
 // createLifecycle creates the lifecycle. The error is a *stalled when another
 // import has what it would need.
 func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
-	source := objectOf(want.Spec.Source)
-	if taker, ok := w.index.Take(source, w.Import); !ok {
+	if taker, ok := w.index.Take(objectOf(want.Spec.Source), w.Import); !ok {
 		return nil, fmt.Errorf("policy %q is about to import the Source: waiting until that is seen", taker.Policy)
 	}
 	created, err := w.createTaken(ctx, want)
 	if taken := (*stalled)(nil); errors.As(err, &taken) {
-		w.index.Leave(source, w.Import)
+		w.index.Leave(w.Import)
 	}
 	return created, err
 }
@@ -697,5 +747,6 @@ func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1a
 	if _, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("writing the status of the lifecycle: %w", err)
 	}
+	c.policies.announcer.turned(lifecycle, status)
 	return nil
 }

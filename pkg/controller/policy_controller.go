@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,6 +48,8 @@ type policyController struct {
 	queue   workqueue.TypedRateLimitingInterface[string]
 	tally   *tally
 	brake   *brake.Brake
+	// announcer tells of what becomes of imports.
+	announcer *announcer
 
 	enqueueImport func(index.Import)
 	// context is the one in which informers run; set before work begins.
@@ -98,13 +99,15 @@ func (p *problem) equal(other *problem) bool {
 
 func newPolicyController(client policyclient.ClusterImportPolicyInterface, lister policylisters.ClusterImportPolicyLister,
 	records *lifecycleStore, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
-	return &policyController{
+	c := &policyController{
 		client: client, lister: lister, records: records, types: types, objects: objects, events: recorder,
 		queue:  newQueue[string]("policies"),
 		tally:  newTally(),
 		brake:  brake.New(clock.RealClock{}),
 		states: map[string]*policyState{},
 	}
+	c.announcer = newAnnouncer(recorder, clock.RealClock{}, c.queue.AddAfter)
+	return c
 }
 
 // newQueue returns a queue whose items are tried again after 50 ms at first
@@ -165,11 +168,17 @@ func (c *policyController) worked(i index.Import, result *outcome) {
 	if state == nil {
 		return
 	}
-	if failure := c.tally.set(i, result); failure != nil {
-		c.events.Eventf(state.policy, nil, corev1.EventTypeWarning, failure.reason, "Import", "Source %s: %s",
-			cache.NewObjectName(i.Namespace, i.Name), failure.message)
+	if failure := c.tally.set(i, result); failure != nil && !c.hasLifecycle(state, i) {
+		c.announcer.failed(state, i, *failure)
 	}
 	c.queue.AddAfter(i.Policy, statusDelay)
+}
+
+// hasLifecycle reports whether the import has a lifecycle to tell of it.
+func (c *policyController) hasLifecycle(state *policyState, i index.Import) bool {
+	return slices.ContainsFunc(c.records.ofSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+		return policyOf(lifecycle) == i.Policy
+	})
 }
 
 func (c *policyController) reconcile(ctx context.Context, name string) error {
@@ -181,7 +190,11 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	c.announcer.flush(name)
 	before := c.state(name)
+	if before != nil && before.policy.UID != policy.UID {
+		c.brake.Forget(name)
+	}
 	state := c.resolve(policy, before)
 	c.subscribe(state, before)
 	if state.problem == nil {
@@ -202,6 +215,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 }
 
 func (c *policyController) forget(name string) {
+	c.announcer.forget(name)
 	c.mu.Lock()
 	state := c.states[name]
 	delete(c.states, name)
@@ -216,6 +230,7 @@ func (c *policyController) forget(name string) {
 		c.enqueueImport(importOf(lifecycle))
 	}
 	c.tally.forget(name)
+	forgetSeries(name)
 	c.brake.Forget(name)
 }
 

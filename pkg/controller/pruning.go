@@ -52,6 +52,7 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	if err != nil || !stored {
 		return err
 	}
+	c.announcer.pruneHeld(policy, prune)
 	for _, i := range decision.Concerned {
 		c.enqueueImport(i)
 	}

@@ -209,12 +209,13 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		fate = released // takes our owner reference away, should there be one
 	}
 	if fate != deleted {
-		return true, c.releasePediaCluster(ctx, object, fate)
+		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
 		if err := c.deletePediaCluster(ctx, object, r.cause); err != nil {
 			return false, err
 		}
+		c.policies.announcer.deleted(lifecycle, object, r.cause)
 	}
 	return len(object.GetFinalizers()) == 0, nil
 }
@@ -241,7 +242,7 @@ func (c *importController) livePediaCluster(ctx context.Context, name string) (*
 }
 
 // releasePediaCluster takes the marks of ownership off a PediaCluster.
-func (c *importController) releasePediaCluster(ctx context.Context, object *unstructured.Unstructured, fate fate) error {
+func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, fate fate) error {
 	release := render.Release(object, fate == handedOver)
 	if release == nil {
 		return nil
@@ -256,6 +257,9 @@ func (c *importController) releasePediaCluster(ctx context.Context, object *unst
 		return fmt.Errorf("releasing the PediaCluster: %w", err)
 	}
 	klog.FromContext(ctx).V(2).Info("Released a PediaCluster", "pediaCluster", object.GetName())
+	if fate == released {
+		c.policies.announcer.wrote(lifecycle, object, eventReleased, "")
+	}
 	return nil
 }
 

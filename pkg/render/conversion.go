@@ -44,6 +44,9 @@ type Condition struct {
 	// Text is what the template rendered, blanks trimmed. It may hold a
 	// credential.
 	Text string
+	// Says is the text if it stands in the policy word for word, and so can be
+	// shown to whoever may not read the data; empty for true, false and others.
+	Says string
 	// Err says why it could not be evaluated.
 	Err error
 }

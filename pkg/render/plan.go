@@ -148,8 +148,11 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		return failed(c.CreationCondition.Err)
 	case !c.CreationCondition.Holds:
 		message := "creationCondition is not true yet"
-		if c.CreationCondition.Err != nil {
+		switch {
+		case c.CreationCondition.Err != nil:
 			message += ": " + c.CreationCondition.Err.Error()
+		case c.CreationCondition.Says != "":
+			message += ": " + shorten(c.CreationCondition.Says)
 		}
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: message}
 	default:

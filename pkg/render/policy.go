@@ -2,6 +2,8 @@ package render
 
 import (
 	"errors"
+	"regexp"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +39,8 @@ type reference struct {
 type compiled struct {
 	path     *field.Path
 	template *engine.Template
+	// literals are what stands between its actions.
+	literals []string
 }
 
 // Error is an error of a template, with the field of the policy that holds it.
@@ -81,8 +85,16 @@ func (c *compiled) execute(data engine.Data, env engine.Env) (string, error) {
 func (c *compiled) evaluate(data engine.Data, env engine.Env) Condition {
 	text, err := c.execute(data, env)
 	text = strings.TrimSpace(text)
-	return Condition{Holds: strings.EqualFold(text, "true"), Text: text, Err: err}
+	condition := Condition{Holds: strings.EqualFold(text, "true"), Text: text, Err: err}
+	if text != "" && !strings.EqualFold(text, "false") &&
+		slices.ContainsFunc(c.literals, func(literal string) bool { return strings.Contains(literal, text) }) {
+		condition.Says = text
+	}
+	return condition
 }
+
+// action is what is not literal in a template.
+var action = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 
 // Compile compiles every template of a policy and checks what can be checked
 // without data: syntax, functions, and the references that each template uses.
@@ -131,7 +143,7 @@ func (c *compiler) compile(path *field.Path, text string, opts engine.Options) *
 		c.errs = append(c.errs, field.Invalid(path, culprit(text, err), err.Error()))
 		return nil
 	}
-	return &compiled{path: path, template: template}
+	return &compiled{path: path, template: template, literals: action.Split(text, -1)}
 }
 
 // labels is the selector of a policy; without one, all labels will do.

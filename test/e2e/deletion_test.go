@@ -10,7 +10,7 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
-func TestADeletedSourceTakesItsImportAlong(t *testing.T) {
+func TestRule4ADeletedSourceTakesItsImportAlong(t *testing.T) {
 	p := shared.installPlatform(t, "deleted")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	must(t, p.createCluster(t.Context(), "other", "secret", true))
@@ -22,7 +22,7 @@ func TestADeletedSourceTakesItsImportAlong(t *testing.T) {
 	p.waitForToken(t, "other", "secret")
 }
 
-func TestADeletedSourceTakesItsImportAlongWithoutAGarbageCollector(t *testing.T) {
+func TestRule4ADeletedSourceTakesItsImportAlongWithoutAGarbageCollector(t *testing.T) {
 	p := shared.installPlatform(t, "uncollected")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -32,7 +32,7 @@ func TestADeletedSourceTakesItsImportAlongWithoutAGarbageCollector(t *testing.T)
 	p.waitUntilGone(t, "one")
 }
 
-func TestAPediaClusterThatWasThereFirstIsUpdatedButOutlivesTheSource(t *testing.T) {
+func TestRule3APediaClusterThatWasThereFirstIsUpdatedButOutlivesTheSource(t *testing.T) {
 	p := shared.installPlatform(t, "existing")
 	_, err := p.objects.Resource(pediaClusters).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": pediaClusters.GroupVersion().String(),
@@ -55,7 +55,7 @@ func TestAPediaClusterThatWasThereFirstIsUpdatedButOutlivesTheSource(t *testing.
 	must(t, same("its label", cluster.GetLabels()["made-by"], "hand"))
 }
 
-func TestADeletedPolicyTakesItsImportsAlong(t *testing.T) {
+func TestRule4ADeletedPolicyTakesItsImportsAlong(t *testing.T) {
 	p := shared.installPlatform(t, "unwanted")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")

@@ -14,7 +14,7 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
-func TestAReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
+func TestRule1AReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
 	p := shared.installPlatform(t, "ready")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	cluster := p.waitForToken(t, "one", "secret")
@@ -47,7 +47,7 @@ func TestAReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
 	}
 }
 
-func TestAClusterThatIsNotReadyWaitsWithAReasonUntilItIs(t *testing.T) {
+func TestRule1AClusterThatIsNotReadyWaitsWithAReasonUntilItIs(t *testing.T) {
 	p := shared.installPlatform(t, "waiting")
 	must(t, p.createCluster(t.Context(), "one", "secret", false))
 	p.waitForCondition(t, "one", policyv1alpha1.LifecycleCreated, metav1.ConditionFalse)
@@ -61,7 +61,7 @@ func TestAClusterThatIsNotReadyWaitsWithAReasonUntilItIs(t *testing.T) {
 	p.waitForToken(t, "one", "secret")
 }
 
-func TestARotatedTokenArrivesAndWhatUsersChangedStays(t *testing.T) {
+func TestRule6ARotatedTokenArrivesAndWhatUsersChangedStays(t *testing.T) {
 	p := shared.installPlatform(t, "rotated")
 	must(t, p.createCluster(t.Context(), "one", "old", true))
 	p.waitForToken(t, "one", "old")
@@ -91,7 +91,7 @@ func TestATokenArrivesByteForByteWhateverItsBase64Holds(t *testing.T) {
 	p.waitForToken(t, "one", string(token))
 }
 
-func TestAPolicyThatIsOlderThanItsTypeImportsWithinTenSecondsOfItsArrival(t *testing.T) {
+func TestRule11APolicyThatIsOlderThanItsTypeImportsWithinTenSecondsOfItsArrival(t *testing.T) {
 	p := shared.newPlatform(t, "early")
 	p.apply(t, p.manifests.policy.Object)
 	eventually(t, "the policy says what it waits for", func() error {
@@ -115,7 +115,7 @@ func TestAPolicyThatIsOlderThanItsTypeImportsWithinTenSecondsOfItsArrival(t *tes
 	})
 }
 
-func TestAnEditedTemplateChangesEveryEndpointAndNothingElse(t *testing.T) {
+func TestRule5AnEditedTemplateChangesEveryEndpointAndNothingElse(t *testing.T) {
 	p := shared.installPlatform(t, "edited")
 	names := []string{"one", "two", "three"}
 	before := map[string]*unstructured.Unstructured{}

@@ -66,8 +66,9 @@ func run(m *testing.M) int {
 	return code
 }
 
-// startHost starts a host with the PediaCluster CRD.
-func startHost(ctx context.Context) (*host, error) {
+// startHost starts a host with the PediaCluster CRD, and the server with those
+// flags besides.
+func startHost(ctx context.Context, flags ...string) (*host, error) {
 	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func startHost(ctx context.Context) (*host, error) {
 		return nil, err
 	}
 	h := &host{Cluster: cluster, dir: dir}
-	if err := h.prepare(ctx); err != nil {
+	if err := h.prepare(ctx, flags); err != nil {
 		return nil, errors.Join(err, h.stop(false))
 	}
 	return h, nil
@@ -94,7 +95,7 @@ func (h *host) stop(passed bool) error {
 	return os.RemoveAll(h.dir)
 }
 
-func (h *host) prepare(ctx context.Context) (err error) {
+func (h *host) prepare(ctx context.Context, flags []string) (err error) {
 	if h.objects, err = dynamic.NewForConfig(h.Config()); err != nil {
 		return err
 	}
@@ -107,6 +108,6 @@ func (h *host) prepare(ctx context.Context) (err error) {
 	if err := h.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io"); err != nil {
 		return err
 	}
-	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy"})
+	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy", Args: flags})
 	return err
 }

@@ -111,9 +111,8 @@ func TestTheFivePlatformsRunAtOnce(t *testing.T) {
 		for cluster, want := range map[string]string{
 			"member2": "spec.syncMode is not Push", "member3": "the condition Ready is not True",
 		} {
-			shared.waitForReady(t, "karmada-"+cluster, policyv1alpha1.ReasonWaitingForCondition)
-			out, _ := plugin(t, 0, "render", "karmada", "--source", cluster, "--include-credentials", "-o", "yaml")
-			contains(t, out, "text: "+want)
+			lifecycle := shared.waitForReady(t, "karmada-"+cluster, policyv1alpha1.ReasonWaitingForCondition)
+			contains(t, meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message, want)
 		}
 	})
 

@@ -67,7 +67,7 @@ func (p *platform) sameObject(t *testing.T, cluster string, want *unstructured.U
 	return got
 }
 
-func TestWhatIsChangedByHandIsPutBack(t *testing.T) {
+func TestRule2WhatIsChangedByHandIsPutBack(t *testing.T) {
 	p := shared.installPlatform(t, "putback")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -94,7 +94,7 @@ func TestWhatIsChangedByHandIsPutBack(t *testing.T) {
 	})
 }
 
-func TestALifecycleDeletedByHandReleasesItsPediaClusterAndIsMadeAgain(t *testing.T) {
+func TestRule4ALifecycleDeletedByHandReleasesItsPediaClusterAndIsMadeAgain(t *testing.T) {
 	p := shared.installPlatform(t, "released")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")
@@ -115,7 +115,7 @@ func TestALifecycleDeletedByHandReleasesItsPediaClusterAndIsMadeAgain(t *testing
 	p.sameObject(t, "one", before)
 }
 
-func TestASourceOfTheSameNameKeepsItsPediaCluster(t *testing.T) {
+func TestRule4ASourceOfTheSameNameKeepsItsPediaCluster(t *testing.T) {
 	p := shared.installPlatform(t, "recreated")
 	must(t, p.createCluster(t.Context(), "one", "old", true))
 	p.waitForToken(t, "one", "old")
@@ -133,7 +133,7 @@ func TestASourceOfTheSameNameKeepsItsPediaCluster(t *testing.T) {
 	p.sameObject(t, "one", before)
 }
 
-func TestAnErrorDeletesNothing(t *testing.T) {
+func TestRule9AnErrorDeletesNothing(t *testing.T) {
 	p := shared.installPlatform(t, "faulty")
 	before := map[string]*unstructured.Unstructured{}
 	for _, name := range []string{"one", "two"} {
@@ -175,7 +175,7 @@ func TestAnErrorDeletesNothing(t *testing.T) {
 	}
 }
 
-func TestDeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
+func TestRule10DeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
 	p := shared.installPlatform(t, "typeless")
 	before := map[string]*unstructured.Unstructured{}
 	names := []string{"one", "two", "three", "four", "five"}
@@ -223,7 +223,7 @@ func TestDeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
 	p.sameObject(t, "two", before["two"])
 }
 
-func TestTwoSourcesOfOneNameDoNotFlap(t *testing.T) {
+func TestRule8TwoSourcesOfOneNameDoNotFlap(t *testing.T) {
 	p := shared.newPlatform(t, "contended")
 	set(t, p.manifests.policy, "contended-{{ .source.spec.authSecretRef.namespace }}", "spec", "nameTemplate")
 	p.installType(t)
@@ -283,7 +283,7 @@ func TestTwoSourcesOfOneNameDoNotFlap(t *testing.T) {
 	})
 }
 
-func TestARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
+func TestRule8ARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
 	p := shared.installPlatform(t, "renamed")
 	names := []string{"one", "two", "three"}
 	for _, name := range names {
@@ -332,7 +332,7 @@ func TestARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
 	}
 }
 
-func TestARenameThatIsTakenBackLosesNothing(t *testing.T) {
+func TestRule8ARenameThatIsTakenBackLosesNothing(t *testing.T) {
 	p := shared.installPlatform(t, "there")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -376,7 +376,7 @@ func TestARenameThatIsTakenBackLosesNothing(t *testing.T) {
 	})
 }
 
-func TestADeselectedSourceLosesItsPediaCluster(t *testing.T) {
+func TestRule9ADeselectedSourceLosesItsPediaCluster(t *testing.T) {
 	p := shared.installPlatform(t, "selected")
 	for _, name := range []string{"one", "two"} {
 		must(t, p.createCluster(t.Context(), name, "secret", true))
@@ -399,7 +399,7 @@ func TestADeselectedSourceLosesItsPediaCluster(t *testing.T) {
 	p.waitUntilGone(t, "two")
 }
 
-func TestTheDeletionConditionDeletesWhileItHolds(t *testing.T) {
+func TestRule9TheDeletionConditionDeletesWhileItHolds(t *testing.T) {
 	p := shared.newPlatform(t, "condemned")
 	set(t, p.manifests.policy, `{{ eq (get .source.metadata.labels "retired") "yes" }}`, "spec", "deletionCondition")
 	p.installType(t)
@@ -417,7 +417,7 @@ func TestTheDeletionConditionDeletesWhileItHolds(t *testing.T) {
 	p.waitForToken(t, "one", "secret")
 }
 
-func TestOrphanedPediaClustersStay(t *testing.T) {
+func TestRule4OrphanedPediaClustersStay(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		delete func(*testing.T, *platform)
@@ -428,6 +428,15 @@ func TestOrphanedPediaClustersStay(t *testing.T) {
 		}},
 		{"orphancascade", func(t *testing.T, p *platform) {
 			p.kubectl(t, "delete", "clusterimportpolicy", p.name, "--cascade=orphan", "--timeout=60s")
+		}},
+		{"orphanforeground", func(t *testing.T, p *platform) {
+			p.edit(t, `{"spec":{"deletionPolicy":"Orphan"}}`)
+			p.kubectl(t, "delete", "clusterimportpolicy", p.name, "--cascade=foreground", "--timeout=60s")
+		}},
+		{"orphanheld", func(t *testing.T, p *platform) {
+			p.edit(t, `{"spec":{"maxPrune":0,"source":{"selectorTemplate":"no"}}}`)
+			p.waitForHeld(t, 1)
+			p.kubectl(t, "delete", "pediaclusterlifecycle", p.pediaClusterName("one"), "--cascade=foreground", "--timeout=60s")
 		}},
 		{"orphansuspended", func(t *testing.T, p *platform) {
 			p.edit(t, `{"spec":{"suspend":true}}`)
@@ -448,7 +457,7 @@ func TestOrphanedPediaClustersStay(t *testing.T) {
 	}
 }
 
-func TestASuspendedPolicyChangesNothing(t *testing.T) {
+func TestRule4ASuspendedPolicyChangesNothing(t *testing.T) {
 	p := shared.installPlatform(t, "suspended")
 	must(t, p.createCluster(t.Context(), "one", "old", true))
 	before := p.waitForToken(t, "one", "old")
@@ -476,7 +485,7 @@ func TestASuspendedPolicyChangesNothing(t *testing.T) {
 	p.waitForToken(t, "two", "secret")
 }
 
-func TestASourceIsImportedByOnePolicyOnly(t *testing.T) {
+func TestRule7ASourceIsImportedByOnePolicyOnly(t *testing.T) {
 	p := shared.installPlatform(t, "claimed")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForReady(t, "claimed-one", policyv1alpha1.ReasonCreated)
@@ -554,4 +563,51 @@ func TestTheStateOfTheClusterShowsInTheTable(t *testing.T) {
 		return nil
 	})
 	contains(t, shared.kubectl(t, "get", "pcl", "stateful-one"), "True", "v1.36.3", "https://seen.example.com")
+}
+
+func TestRule11AReferenceTypeMayComeLateAndGo(t *testing.T) {
+	p := shared.newPlatform(t, "latecomer")
+	// The token is in an object of a type of its own, of the same group.
+	credentials := *p.manifests.crd.DeepCopy()
+	credentials.SetName("credentials." + p.group)
+	set(t, credentials, map[string]any{"kind": "Credential", "listKind": "CredentialList",
+		"plural": "credentials", "singular": "credential"}, "spec", "names")
+	set(t, p.manifests.role, []any{map[string]any{"apiGroups": []any{p.group},
+		"resources": []any{"clusters", "credentials"}, "verbs": []any{"get", "list", "watch"}}}, "rules")
+	set(t, p.manifests.policy, []any{map[string]any{"key": "secret", "group": p.group, "resource": "credentials",
+		"nameTemplate": "{{ .source.metadata.name }}"}}, "spec", "references")
+	set(t, p.manifests.policy, "spec:\n  apiserver: \"{{ .references.secret.spec.apiEndpoint }}\"\n"+
+		"  syncResources: [{group: \"\", resources: [pods]}]\n", "spec", "template")
+	set(t, p.manifests.policy, "true", "spec", "creationCondition")
+	p.installType(t)
+	p.apply(t, p.manifests.policy.Object)
+	must(t, p.createObject(t.Context(), "one", true))
+	p.waitForPolicy(t, "waits for the type", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
+		return errors.Join(same("reason", ready.Reason, policyv1alpha1.ReasonReferenceTypeNotServed),
+			mentions(ready.Message, `reference "secret"`, "credentials."+p.group))
+	})
+
+	arrive := func(endpoint string) {
+		p.apply(t, credentials.Object)
+		must(t, p.WaitForTypes(t.Context(), credentials.GetName()))
+		p.apply(t, map[string]any{"apiVersion": p.resource.GroupVersion().String(), "kind": "Credential",
+			"metadata": map[string]any{"name": "one"}, "spec": map[string]any{"apiEndpoint": endpoint}})
+		eventually(t, "the PediaCluster has the endpoint", func() error {
+			object, err := p.pediaCluster(t.Context(), "one")
+			if err != nil {
+				return err
+			}
+			return same("apiserver", text(object, "spec", "apiserver"), endpoint)
+		})
+	}
+	arrive("https://first.example.com")
+	before := p.uids(t)
+
+	// The type goes, with its objects, and the import waits with what it has.
+	p.kubectl(t, "delete", "customresourcedefinition", credentials.GetName(), "--timeout=60s")
+	p.waitForReady(t, "latecomer-one", policyv1alpha1.ReasonWaitingForType)
+	p.keep(t, before)
+	arrive("https://second.example.com")
+	p.keep(t, before)
 }

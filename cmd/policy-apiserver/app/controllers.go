@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 )
 
 // ControllerOptions are the flags of the controllers.
@@ -21,6 +24,10 @@ type ControllerOptions struct {
 	Burst   int
 	Workers int
 	Lease   controller.Lease
+	// Probe asks imported clusters whether they answer, but none at the
+	// addresses of Denied.
+	Probe  bool
+	Denied []string
 }
 
 func newControllerOptions() ControllerOptions {
@@ -28,6 +35,7 @@ func newControllerOptions() ControllerOptions {
 		QPS:     1000,
 		Burst:   2000,
 		Workers: 32,
+		Denied:  deniedByDefault(),
 		Lease: controller.Lease{
 			Namespace:     "clusterpedia-system",
 			Name:          "policy-apiserver",
@@ -46,6 +54,11 @@ func (o *ControllerOptions) AddFlags(flags *pflag.FlagSet) {
 		"The queries that the controllers may send to the host cluster in one burst. Answers to render have as many of their own.")
 	flags.IntVar(&o.Workers, "concurrent-imports", o.Workers,
 		"The number of imports that are worked on at a time.")
+	flags.BoolVar(&o.Probe, "probe-clusters", o.Probe,
+		"Ask each imported cluster for /readyz and /version with the credentials of its PediaCluster, and show the answer in its lifecycle. "+
+			"This server then calls addresses that Sources name.")
+	flags.StringSliceVar(&o.Denied, "probe-denied-cidrs", o.Denied,
+		"The address ranges that are never called by --probe-clusters, whatever name leads there. Given ranges replace the default ones.")
 	flags.StringVar(&o.Lease.Namespace, "leader-elect-resource-namespace", o.Lease.Namespace,
 		"The namespace on the host cluster of the Lease that the working replica holds.")
 	flags.StringVar(&o.Lease.Name, "leader-elect-resource-name", o.Lease.Name,
@@ -69,6 +82,9 @@ func (o *ControllerOptions) Validate() (errs []error) {
 	if o.Workers <= 0 {
 		errs = append(errs, errors.New("--concurrent-imports must be greater than 0"))
 	}
+	if _, err := o.denied(); err != nil {
+		errs = append(errs, err)
+	}
 	if o.Lease.Namespace == "" || o.Lease.Name == "" {
 		errs = append(errs, errors.New("--leader-elect-resource-namespace and --leader-elect-resource-name must not be empty"))
 	}
@@ -80,6 +96,35 @@ func (o *ControllerOptions) Validate() (errs []error) {
 		errs = append(errs, errors.New("--leader-elect-renew-deadline must be greater than 1.2 times --leader-elect-retry-period, which must be greater than 0"))
 	}
 	return errs
+}
+
+func deniedByDefault() (cidrs []string) {
+	for _, prefix := range probe.DefaultDeny() {
+		cidrs = append(cidrs, prefix.String())
+	}
+	return cidrs
+}
+
+func (o *ControllerOptions) denied() ([]netip.Prefix, error) {
+	prefixes := []netip.Prefix{}
+	for _, cidr := range o.Denied {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, fmt.Errorf("--probe-denied-cidrs: %q is no address range, such as 10.0.0.0/8", cidr)
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	return prefixes, nil
+}
+
+// probe returns how clusters are asked, nil when none are.
+func (o *ControllerOptions) probe() *probe.Config {
+	if !o.Probe {
+		return nil
+	}
+	denied, err := o.denied()
+	utilruntime.Must(err) // Validate has seen it
+	return &probe.Config{Deny: denied}
 }
 
 // limited returns the client configuration with the limits of the flags.
@@ -97,7 +142,7 @@ func (o *ControllerOptions) runner(host *rest.Config) func(ctx context.Context, 
 	hostname, _ := os.Hostname() // only for people: the rest tells replicas apart
 	lease.Identity = hostname + "_" + uuid.NewString()
 	return func(ctx context.Context, loopback *rest.Config) {
-		err := controller.Run(ctx, controller.Config{Loopback: loopback, Host: host, Workers: o.Workers, Lease: lease})
+		err := controller.Run(ctx, controller.Config{Loopback: loopback, Host: host, Workers: o.Workers, Probe: o.probe(), Lease: lease})
 		if err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "The controllers cannot run")
 		}

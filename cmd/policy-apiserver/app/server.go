@@ -14,6 +14,7 @@ import (
 	"k8s.io/component-base/cli/globalflag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo" // metrics of clients, queues and leases
 	"k8s.io/klog/v2"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"

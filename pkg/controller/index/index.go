@@ -8,6 +8,7 @@
 package index
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -157,12 +158,10 @@ func (x *Index) Take(source Object, i Import) (taker Import, ok bool) {
 }
 
 // Leave says that the lifecycle has been seen, or will not be made.
-func (x *Index) Leave(source Object, i Import) {
+func (x *Index) Leave(i Import) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.takers[source] == i {
-		delete(x.takers, source)
-	}
+	maps.DeleteFunc(x.takers, func(_ Object, taker Import) bool { return taker == i }) // they are few
 }
 
 // Most sets have one member: slices are smaller than maps and fast enough for

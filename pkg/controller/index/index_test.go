@@ -94,3 +94,26 @@ func TestANameTellsWhoWouldHaveIt(t *testing.T) {
 		t.Errorf("contenders afterwards (-want +got):\n%s", diff)
 	}
 }
+
+func TestOfTwoPoliciesOneTakesASource(t *testing.T) {
+	x := New()
+	source := Object{Name: "one"}
+	first, second := Import{Policy: "a", Name: "one"}, Import{Policy: "b", Name: "one"}
+	if _, ok := x.Take(source, first); !ok {
+		t.Error("nobody has it, and it cannot be taken")
+	}
+	if _, ok := x.Take(source, first); !ok {
+		t.Error("who has it cannot take it again")
+	}
+	if taker, ok := x.Take(source, second); ok || taker != first {
+		t.Errorf("it is taken from who has it: %v, %t", taker, ok)
+	}
+	x.Leave(second)
+	if _, ok := x.Take(source, second); ok {
+		t.Error("it was given back by who did not have it")
+	}
+	x.Leave(first)
+	if _, ok := x.Take(source, second); !ok {
+		t.Error("it was given back and cannot be taken")
+	}
+}

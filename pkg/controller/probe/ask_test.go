@@ -405,7 +405,7 @@ func TestLoopbackIsDeniedByDefaultWhateverItsName(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "127.1.2.3"} {
 		address := "https://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
 		got := Target{APIServer: address, CAData: b64(ca.pem), TokenData: b64(secret)}.ask(t.Context(), Config{}.withDefaults())
-		want := "not asked: its host is at an address that is not asked (loopback, link-local, metadata or the like)"
+		want := "not asked: its host is at an address that is not asked (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
 		if got.Ready != metav1.ConditionUnknown || got.Message != want {
 			t.Errorf("%s: got %s, %q", host, got.Ready, got.Message)
 		}
