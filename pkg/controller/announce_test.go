@@ -25,7 +25,7 @@ type notebook struct {
 	wakes  []time.Duration
 }
 
-func (n *notebook) Eventf(regarding, related runtime.Object, eventType, reason, _, note string, args ...any) {
+func (n *notebook) Eventf(regarding, _ runtime.Object, eventType, reason, _, note string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	reference := regarding.(*corev1.ObjectReference)

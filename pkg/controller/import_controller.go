@@ -211,6 +211,12 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.policies.worked(i, work.unchanged()) // the others are decided about all the same
+			panic(fault)
+		}
+	}()
 	result, err := work.reconcile(ctx)
 	if err != nil {
 		c.changes.put(i, work.changed) // until it is tried again
@@ -218,7 +224,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if result == nil && err == nil {
 		c.forget(i)
 		c.deleted.set(i, false)
-		c.brake.Withdraw(i, func(brake.Removal) bool { return false })
+		c.brake.Withdraw(i, func(brake.Removal, brake.Verdict) bool { return false })
 		c.index.Leave(i)
 	}
 	if len(work.lifecycles) == 0 && err == nil {
@@ -305,10 +311,14 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 		}
 		return w.removeAll(ctx, r)
 	case w.state.problem != nil:
+		w.deleted.set(w.Import, false)
 		return w.blocked(ctx, *w.state.problem)
 	case policy.Spec.Suspend:
+		// A deletion that was seen is acted upon at once, or counts.
+		w.deleted.set(w.Import, false)
 		return w.unchanged(), nil
 	case slices.ContainsFunc(w.lifecycles, isPaused):
+		w.deleted.set(w.Import, false)
 		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPaused,
 			message: "nothing is created, changed or deleted until the annotation " + policyv1alpha1.PausedAnnotation + " is removed"})
 	}
@@ -319,6 +329,7 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	case errors.Is(err, errSourceGone):
 		return w.removeAll(ctx, removal{cause: policyv1alpha1.ReasonSourceGone, counted: !w.deleted.has(w.Import)})
 	case errors.As(err, &lost):
+		w.deleted.set(w.Import, false)
 		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonSourceTypeLost, message: lost.Error() +
 			": the PediaCluster stays until the Source is back; delete this lifecycle to release it"})
 	case err != nil:
@@ -372,7 +383,11 @@ var errSourceGone = errors.New("the Source is gone")
 // of it. For an import that exists its absence is believed only when the host
 // confirms it.
 func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, error) {
+	deleted := w.deleted.has(w.Import)
 	source := w.objects.Object(w.state.sources, w.Namespace, w.Name)
+	if source != nil && deleted { // it is there again, or another informer spoke
+		w.deleted.set(w.Import, false)
+	}
 	if source != nil && !w.fresh || len(w.lifecycles) == 0 {
 		return source, nil
 	}
@@ -481,7 +496,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		case brake.Undecided:
 			return w.unchanged(), nil
 		case brake.Held:
-			return newOutcome(held.phase, true, held.reason, held.message), w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
+			return newOutcome(held.phase, true, held.reason, held.message).as(lifecycle.Status), w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
 		}
 	}
 	done := w.execute(ctx, current, plan)
@@ -517,7 +532,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			}
 		}
 	}
-	w.withdraw(causeIsKnown(current, plan))
+	w.withdraw(causeIsKnown(current, plan), former != nil && !done.settled())
 	if done.plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
 		w.queue.AddAfter(w.Import, refusedDelay)
 	}
@@ -586,6 +601,7 @@ func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle
 	if lifecycle == nil {
 		return w.createLifecycle(ctx, want)
 	}
+	w.index.Leave(w.Import)
 	if equality.Semantic.DeepEqual(lifecycle.Spec, want.Spec) {
 		return lifecycle, nil
 	}
@@ -722,6 +738,7 @@ func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
 // they have, or in the policy's status when it has none.
 func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error) {
 	if len(w.lifecycles) == 0 {
+		w.index.Leave(w.Import)
 		return newOutcome(cause.phase, false, cause.reason, cause.message), nil
 	}
 	for _, lifecycle := range w.lifecycles {
@@ -735,7 +752,7 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 			return w.unchanged(), err
 		}
 	}
-	return newOutcome(cause.phase, isCreated(w.lifecycles[0].Status), cause.reason, cause.message), nil
+	return newOutcome(cause.phase, isCreated(w.lifecycles[0].Status), cause.reason, cause.message).as(w.lifecycles[0].Status), nil
 }
 
 func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {

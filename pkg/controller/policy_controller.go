@@ -194,6 +194,8 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	before := c.state(name)
 	if before != nil && before.policy.UID != policy.UID {
 		c.brake.Forget(name)
+	} else if before != nil && before.policy.Generation != policy.Generation {
+		c.brake.Revoke(name)
 	}
 	state := c.resolve(policy, before)
 	c.subscribe(state, before)

@@ -37,15 +37,25 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	if known := policy.Status.Prune; known != nil {
 		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
 	}
-	created, settled := c.tally.settled(policy.Name)
-	prune.most = mostPruned(*policy.Spec.MaxPrune, created+sum(prune.recent))
+	if policy.Spec.Suspend {
+		c.brake.Revoke(policy.Name)
+	}
+	// The share is one of what there was before those went that went lately.
+	owned, settled := c.tally.settled(policy.Name)
+	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
+	prune.most = mostPruned(*policy.Spec.MaxPrune, owned+gone)
 	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
 		_, err := c.updateStatus(ctx, state, prune)
 		return err
 	}
 
 	release, releasing := policy.Annotations[policyv1alpha1.ReleasePruneAnnotation]
-	decision := c.brake.Decide(policy.Name, brake.Limit{Most: prune.most, Recent: sum(prune.recent)}, release)
+	decision := c.brake.Decide(policy.Name, brake.Limit{
+		Most: prune.most, Recent: sum(prune.recent), Holding: prune.held > 0}, release)
+	// What is held may be told before it is written: that deletes nothing.
+	for _, i := range decision.Concerned {
+		c.enqueueImport(i)
+	}
 	prune.plan, prune.held = decision.Plan, decision.Held
 	prune.recent = counted(prune.recent, len(decision.Counted), now)
 	stored, err := c.updateStatus(ctx, state, prune)
@@ -53,9 +63,6 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 		return err
 	}
 	c.announcer.pruneHeld(policy, prune)
-	for _, i := range decision.Concerned {
-		c.enqueueImport(i)
-	}
 	for _, approved := range [][]brake.Removal{decision.Counted, decision.Released} {
 		c.brake.Approve(approved)
 		for _, r := range approved {
@@ -102,7 +109,7 @@ func mostPruned(share intstr.IntOrString, pediaClusters int) int {
 		return share.IntValue()
 	}
 	most, err := intstr.GetScaledValueFromIntOrPercent(&share, pediaClusters, false)
-	if err != nil || share.StrVal == "0%" {
+	if percent, _ := intstr.GetScaledValueFromIntOrPercent(&share, 100, false); err != nil || percent == 0 {
 		return 0
 	}
 	return max(1, most)

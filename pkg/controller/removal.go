@@ -54,9 +54,11 @@ func (w *importWork) removeAll(ctx context.Context, r removal) (result *outcome,
 		if still == nil {
 			still = &outcome{phase: policyv1alpha1.LifecycleDeleting}
 		}
-		result = still
+		if result == nil || still.phase == policyv1alpha1.LifecycleHeld {
+			result = still
+		}
 	}
-	w.withdraw(true)
+	w.withdraw(true, false)
 	return result, nil
 }
 
@@ -76,13 +78,14 @@ func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.
 			return nil, err
 		}
 		if object == nil || ownerOf(lifecycle).Ownership(object) != render.Owned {
-			break // nothing would be deleted
+			r.fate = released // nothing is deleted, and so it shall stay
+			break
 		}
 		switch held, verdict := w.ask(lifecycle, object, r.cause); verdict {
 		case brake.Undecided:
 			return outcomeOf(lifecycle.Status), nil
 		case brake.Held:
-			return newOutcome(held.phase, true, held.reason, held.message),
+			return newOutcome(held.phase, true, held.reason, held.message).as(lifecycle.Status),
 				w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
 		}
 	}
@@ -118,10 +121,13 @@ var causes = map[string]string{
 }
 
 // withdraw tells the brake which removals of the import are no longer wanted.
-// While it is not certain what deletionCondition says, it may still be true.
-func (w *importWork) withdraw(certain bool) {
-	w.brake.Withdraw(w.Import, func(r brake.Removal) bool {
-		return slices.Contains(w.wanted, r) || !certain && r.Cause == policyv1alpha1.ReasonDeletionConditionMet
+// While it is not certain what deletionCondition says, it may still be true; and
+// while a name is being changed, the former one may still have to go.
+func (w *importWork) withdraw(certain, renaming bool) {
+	w.brake.Withdraw(w.Import, func(r brake.Removal, verdict brake.Verdict) bool {
+		return slices.Contains(w.wanted, r) ||
+			verdict == brake.Held && (!certain && r.Cause == policyv1alpha1.ReasonDeletionConditionMet ||
+				renaming && r.Cause == policyv1alpha1.ReasonRenamed)
 	})
 }
 
@@ -158,7 +164,14 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 	logger := klog.FromContext(ctx)
 	if lifecycle.DeletionTimestamp == nil {
 		logger.V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
-		err := c.records.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{Preconditions: preconditions(lifecycle)})
+		options := metav1.DeleteOptions{Preconditions: preconditions(lifecycle)}
+		if r.fate == released {
+			// It is written down: what is decided now must not be decided otherwise
+			// when the PediaCluster's turn comes.
+			orphan := metav1.DeletePropagationOrphan
+			options.PropagationPolicy = &orphan
+		}
+		err := c.records.client.Delete(ctx, lifecycle.Name, options)
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("deleting the lifecycle: %w", err)
 		}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ const mostFailureMessage = 512
 type outcome struct {
 	phase   policyv1alpha1.LifecyclePhase
 	created bool // the PediaCluster exists
+	owned   bool // and was made for this import
 	// failure is why the import failed or met a conflict, nil when it did not.
 	failure *failure
 }
@@ -47,7 +49,14 @@ func outcomeOf(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
 		reason, message = ready.Reason, ready.Message
 	}
-	return newOutcome(status.Phase, isCreated(status), reason, message)
+	return newOutcome(status.Phase, isCreated(status), reason, message).as(status)
+}
+
+// as says whose the PediaCluster is, as the status of the lifecycle last showed it.
+func (o *outcome) as(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
+	created := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleCreated)
+	o.owned = o.created && created != nil && created.Reason == policyv1alpha1.ReasonCreated
+	return o
 }
 
 // tally counts the imports of each policy as they change, so that a policy's
@@ -60,6 +69,7 @@ type tally struct {
 type policyTally struct {
 	outcomes map[index.Import]outcome
 	counts   policyv1alpha1.ImportCounts
+	owned    int // PediaClusters that were made for these imports
 	failures map[index.Import]failure
 	// left are the imports that have not been worked on since the policy or its
 	// types changed.
@@ -101,7 +111,7 @@ func (t *tally) begin(policy string, imports map[index.Import]struct{}) {
 			delete(p.failures, i)
 		}
 	}
-	p.left = imports
+	p.left = maps.Clone(imports) // who called goes on reading it
 	p.complete = p.complete || len(imports) == 0
 }
 
@@ -129,10 +139,16 @@ func (t *tally) set(i index.Import, result *outcome) *failure {
 func (p *policyTally) set(i index.Import, result *outcome) {
 	if before, ok := p.outcomes[i]; ok {
 		before.count(&p.counts, -1)
+		if before.owned {
+			p.owned--
+		}
 		delete(p.outcomes, i)
 	}
 	if result != nil {
 		result.count(&p.counts, 1)
+		if result.owned {
+			p.owned++
+		}
 		p.outcomes[i] = *result
 	}
 }
@@ -163,12 +179,12 @@ func (o outcome) count(counts *policyv1alpha1.ImportCounts, n int32) {
 }
 
 // settled reports whether every import has been worked on since the policy or its
-// types changed, and how many PediaClusters there are.
-func (t *tally) settled(policy string) (created int, ok bool) {
+// types changed, and how many PediaClusters were made for them.
+func (t *tally) settled(policy string) (owned int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
-	return int(p.counts.Created), p.complete && len(p.left) == 0
+	return p.owned, p.complete && len(p.left) == 0
 }
 
 // status sums up a policy. It is not ok while a problem is about to pass, nor

@@ -152,3 +152,21 @@ func TestWhatIsNoLongerThereIsNotCountedInANewPass(t *testing.T) {
 		t.Errorf("counts (-want +got):\n%s\nfailures: %v", diff, status.Failures)
 	}
 }
+
+func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
+	tally := newTally()
+	imports := map[index.Import]struct{}{}
+	for i := range 2000 {
+		imports[importOfMCP(fmt.Sprint(i))] = struct{}{}
+	}
+	tally.begin("mcp", imports)
+	for i := range imports { // as who began it does, while others work already
+		tally.set(i, imported)
+	}
+	if len(imports) != 2000 {
+		t.Errorf("%d imports are left to enqueue", len(imports))
+	}
+	if _, settled := tally.settled("mcp"); !settled {
+		t.Error("it is not settled when all is done")
+	}
+}

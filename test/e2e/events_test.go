@@ -103,6 +103,18 @@ func TestEventsTellOfAReleaseAndOfAConflict(t *testing.T) {
 	p.waitForEvent(t, "pediacluster", "eventconflict-same", "Normal", "Released")
 }
 
+func TestEventsTellThatARemovalIsHeld(t *testing.T) {
+	p := shared.installPlatform(t, "eventheld")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+	p.edit(t, `{"spec":{"maxPrune":0,"source":{"selectorTemplate":"{{ ne .source.metadata.name \"one\" }}"}}}`)
+	p.waitForEvent(t, "pcl", "eventheld-one", "Warning", policyv1alpha1.ReasonPruneHeld, "the selectors no longer let the Source through")
+	p.waitForEvent(t, "cip", p.name, "Warning", policyv1alpha1.ReasonPruneHeld, "the removal of 1 PediaClusters is held")
+
+	p.edit(t, `{"spec":{"source":{"selectorTemplate":null}}}`)
+	p.waitForEvent(t, "pcl", "eventheld-one", "Normal", "Imported")
+}
+
 func TestEventsOfBulkWorkAreSummedUp(t *testing.T) {
 	const clusters, most = 100, 40
 	p := shared.installPlatform(t, "eventbulk")

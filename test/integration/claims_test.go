@@ -125,7 +125,7 @@ func TestTheClaimOfAPolicyThatNeverCameIsTakenOver(t *testing.T) {
 	if _, err := policies.Create(t.Context(), policyOn("crashed.io", "crashed-two", ""), metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
 		t.Errorf("while the first may still come: %v", err)
 	}
-	claim(2 * time.Minute)
+	claim(5 * time.Minute)
 	if _, err := policies.Create(t.Context(), policyOn("crashed.io", "crashed-two", ""), metav1.CreateOptions{}); err != nil {
 		t.Errorf("when it cannot come any more: %v", err)
 	}

@@ -56,6 +56,10 @@ type Limit struct {
 	Most int
 	// Recent is how many went within the last one.
 	Recent int
+	// Holding says that removals were held when another process last decided. Which
+	// they were may not have been noted: the first decision of this process then
+	// holds all that it does not know.
+	Holding bool
 }
 
 // Decision is what was decided about the removals of a policy.
@@ -66,7 +70,7 @@ type Decision struct {
 	// Plan names the removals that are held, and Held counts them.
 	Plan string
 	Held int
-	// Concerned are the imports that have to be told of Plan.
+	// Concerned are the imports that have to be told of Plan, once.
 	Concerned []index.Import
 	// Wait is after how long there is more to decide; 0 for not by time.
 	Wait time.Duration
@@ -85,11 +89,16 @@ type fleet struct {
 	requests map[index.Import]map[types.UID]*request
 	asked    time.Time // when the last undecided one was
 	plan     string
+	decided  bool // in this process
 }
 
 type request struct {
 	Removal
 	verdict Verdict
+	// approved is when it was: an approval lasts as long as the removal counts.
+	approved time.Time
+	// told is the plan that the import was last told of.
+	told string
 }
 
 // New returns a brake that knows of no removals.
@@ -109,7 +118,13 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 	}
 	known, ok := f.requests[r.Import][r.PediaCluster]
 	if ok && known.Cause == r.Cause {
-		return known.verdict, f.plan
+		switch {
+		case known.verdict == Undecided && held:
+			known.verdict = Held
+		case known.verdict == Approved && b.clock.Since(known.approved) > Window:
+			f.revoke(known, b.clock.Now())
+		}
+		return known.answer(f.plan)
 	}
 	asked := &request{Removal: r}
 	if held || ok && known.verdict == Held {
@@ -121,12 +136,45 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 	f.requests[r.Import][r.PediaCluster] = asked
 	// The plan changes with its removals, those that are held included.
 	f.asked = b.clock.Now()
-	return asked.verdict, f.plan
+	return asked.answer(f.plan)
+}
+
+func (r *request) answer(plan string) (Verdict, string) {
+	if r.verdict == Held {
+		r.told = plan
+	}
+	return r.verdict, plan
+}
+
+// Revoke takes back what was approved and has not happened: what it was approved
+// under is no longer so.
+func (b *Brake) Revoke(policy string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f, ok := b.fleets[policy]; ok {
+		for _, r := range f.with(Approved) {
+			f.revoke(r, b.clock.Now())
+		}
+	}
+}
+
+func (f *fleet) revoke(r *request, now time.Time) {
+	r.verdict, f.asked = Undecided, now
+}
+
+// Pending counts the removals that were approved and have not happened.
+func (b *Brake) Pending(policy string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f, ok := b.fleets[policy]; ok {
+		return len(f.with(Approved))
+	}
+	return 0
 }
 
 // Withdraw forgets the removals of an import whose cause has ended: all but
 // those that stay wanted.
-func (b *Brake) Withdraw(i index.Import, wanted func(Removal) bool) {
+func (b *Brake) Withdraw(i index.Import, wanted func(Removal, Verdict) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.fleets[i.Policy]
@@ -134,7 +182,7 @@ func (b *Brake) Withdraw(i index.Import, wanted func(Removal) bool) {
 		return
 	}
 	for uid, r := range f.requests[i] {
-		if !wanted(r.Removal) {
+		if !wanted(r.Removal, r.verdict) {
 			delete(f.requests[i], uid)
 		}
 	}
@@ -161,12 +209,14 @@ func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 	if !ok {
 		return Decision{}
 	}
-	if wait := Quiet - b.clock.Since(f.asked); wait > 0 && len(f.requests) > 0 {
-		return Decision{Plan: f.plan, Held: len(f.with(Held)), Wait: wait}
-	}
 	undecided, held := f.with(Undecided), f.with(Held)
+	if wait := quiet(len(held)) - b.clock.Since(f.asked); wait > 0 && len(f.requests) > 0 {
+		return Decision{Plan: f.plan, Held: len(held), Wait: wait}
+	}
 	var decision Decision
-	if len(undecided)+len(held)+limit.Recent > limit.Most {
+	unknown := limit.Holding && !f.decided
+	f.decided = true
+	if len(undecided)+len(held)+limit.Recent > limit.Most || unknown {
 		for _, r := range undecided {
 			r.verdict = Held
 		}
@@ -174,18 +224,24 @@ func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 	} else {
 		decision.Counted = removals(undecided)
 	}
-	before := f.plan
 	f.plan = plan(held)
 	if f.plan != "" && release == f.plan {
 		decision.Released = removals(held)
 	}
 	decision.Plan, decision.Held = f.plan, len(held)
-	if f.plan != before {
-		for _, r := range held {
+	for _, r := range held {
+		if r.told != f.plan {
+			r.told = f.plan
 			decision.Concerned = append(decision.Concerned, r.Import)
 		}
 	}
 	return decision
+}
+
+// quiet is Quiet, and longer when many are held: each of them is told of every
+// new plan.
+func quiet(held int) time.Duration {
+	return min(max(Quiet, time.Duration(held)*10*time.Millisecond), time.Minute)
 }
 
 // Approve lets removals go, as far as they are still wanted.
@@ -195,7 +251,7 @@ func (b *Brake) Approve(approved []Removal) {
 	for _, r := range approved {
 		if f, ok := b.fleets[r.Import.Policy]; ok {
 			if wanted, ok := f.requests[r.Import][r.PediaCluster]; ok && wanted.Removal == r {
-				wanted.verdict = Approved
+				wanted.verdict, wanted.approved = Approved, b.clock.Now()
 			}
 		}
 	}

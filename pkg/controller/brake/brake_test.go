@@ -61,7 +61,7 @@ func (d driver) want(what string, got, want any) {
 }
 
 func (d driver) withdraw(name string) {
-	d.Withdraw(index.Import{Policy: "mcp", Name: name}, func(Removal) bool { return false })
+	d.Withdraw(index.Import{Policy: "mcp", Name: name}, func(Removal, Verdict) bool { return false })
 }
 
 func TestFewRemovalsGoOnceTheyAreCounted(t *testing.T) {
@@ -213,4 +213,50 @@ func TestPoliciesDoNotCountTogether(t *testing.T) {
 	d.want("counted", len(d.decide(tenth, "").Counted), 15)
 	d.Forget("mcp")
 	d.want("after it was forgotten", d.ask(0, 1, "Deselected"), Undecided)
+}
+
+func TestAnApprovalLastsAsLongAsItCounts(t *testing.T) {
+	d := drive(t)
+	d.ask(0, 1, "Deselected")
+	d.decide(tenth, "")
+	d.clock.SetTime(d.clock.Now().Add(Window))
+	d.want("to the end", d.ask(0, 1, "Deselected"), Approved)
+	d.clock.SetTime(d.clock.Now().Add(time.Second))
+	d.want("then", d.ask(0, 1, "Deselected"), Undecided)
+}
+
+func TestAnApprovalCanBeRevoked(t *testing.T) {
+	d := drive(t)
+	d.ask(0, 1, "Deselected")
+	d.decide(tenth, "")
+	d.want("pending", d.Pending("mcp"), 1)
+	d.Revoke("mcp")
+	d.want("pending afterwards", d.Pending("mcp"), 0)
+	d.want("afterwards", d.ask(0, 1, "Deselected"), Undecided)
+}
+
+func TestWhatIsHeldIsToldOfEachPlanOnce(t *testing.T) {
+	d := drive(t)
+	d.ask(0, 50, "Deselected")
+	d.want("concerned", len(d.decide(tenth, "").Concerned), 50)
+	d.want("of the same plan", len(d.decide(tenth, "").Concerned), 0)
+	// One whose cause ended and began again is told anew, though the plan is the same.
+	d.withdraw("cluster-0000")
+	d.ask(0, 1, "Deselected")
+	d.want("the one that is there again", len(d.decide(tenth, "").Concerned), 1)
+}
+
+func TestAFormerProcessMayHaveHeldWhatItDidNotNote(t *testing.T) {
+	d := drive(t)
+	d.ask(0, 1, "Deselected")
+	d.want("held", d.decide(Limit{Most: 20, Holding: true}, "").Held, 1)
+	d.ask(1, 1, "Deselected")
+	d.want("counted later", len(d.decide(Limit{Most: 20, Holding: true}, "").Counted), 1)
+}
+
+func TestAHoldIsNotedLate(t *testing.T) {
+	d := drive(t)
+	d.ask(0, 1, "Deselected")
+	verdict, _ := d.Ask(removalOf("cluster-0000", "Deselected"), true)
+	d.want("once its mark is seen", verdict, Held)
 }

@@ -9,6 +9,7 @@ package claim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -37,7 +38,7 @@ type Claims struct {
 	prefix   string
 	policies rest.Lister
 	// timeout is after how long a policy that was claimed for and is not there
-	// never comes: no request lives longer.
+	// never comes: twice as long as a request lives, since clocks differ.
 	timeout time.Duration
 	clock   clock.PassiveClock
 }
@@ -55,7 +56,7 @@ func New(optsGetter generic.RESTOptionsGetter, policies rest.Lister, timeout tim
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Claims{storage: store, prefix: prefix, policies: policies, timeout: timeout, clock: clock.RealClock{}}, destroy, nil
+	return &Claims{storage: store, prefix: prefix, policies: policies, timeout: 2 * timeout, clock: clock.RealClock{}}, destroy, nil
 }
 
 // Take claims the Sources of a policy that is about to be written. The error is
@@ -95,7 +96,7 @@ func (c *Claims) update(ctx context.Context, of *policy.ClusterImportPolicy, cha
 			claim := input.(*policy.SourceClaim)
 			return claim, nil, change(claim)
 		}, nil)
-	if _, known := err.(apierrors.APIStatus); err == nil || known { //nolint:errorlint // as change returned it
+	if status := apierrors.APIStatus(nil); err == nil || errors.As(err, &status) {
 		return err
 	}
 	return fmt.Errorf("writing who imports these Sources: %w", err)

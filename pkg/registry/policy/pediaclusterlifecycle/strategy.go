@@ -70,9 +70,24 @@ func (Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	deletion.KeepFinalizer(&updated.ObjectMeta, &stored.ObjectMeta)
 	if !byThisServer(ctx) {
 		keepController(updated, stored)
+		keepRemoved(updated, stored)
 	}
 	if !apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		updated.Generation = stored.Generation + 1
+	}
+}
+
+// keepRemoved keeps the note of who deletes the lifecycle: a person's deletion
+// must not pass for one of this server, which may delete the PediaCluster.
+func keepRemoved(updated, stored *policy.PediaClusterLifecycle) {
+	note, noted := stored.Annotations[policyv1alpha1.RemovedAnnotation]
+	switch {
+	case !noted:
+		delete(updated.Annotations, policyv1alpha1.RemovedAnnotation)
+	case updated.Annotations == nil:
+		updated.Annotations = map[string]string{policyv1alpha1.RemovedAnnotation: note}
+	default:
+		updated.Annotations[policyv1alpha1.RemovedAnnotation] = note
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -32,23 +33,33 @@ func (c *claimant) beforeCreate(validate rest.ValidateObjectFunc) rest.ValidateO
 	}
 }
 
-// beforeUpdate claims anew when the policy gets or loses its selectorTemplate,
-// which decides whether another policy may import the same type.
+// beforeUpdate claims anew when the policy loses its selectorTemplate: it then
+// wants the Sources of others. When it gets one it wants less, and what it claimed
+// before counts no more.
 func (c *claimant) beforeUpdate(validate rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdateFunc {
 	return func(ctx context.Context, obj, old runtime.Object) error {
 		if err := validate(ctx, obj, old); err != nil {
 			return err
 		}
 		after, before := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
-		if (after.Spec.Source.SelectorTemplate == "") == (before.Spec.Source.SelectorTemplate == "") {
+		selects, selected := after.Spec.Source.SelectorTemplate != "", before.Spec.Source.SelectorTemplate != ""
+		switch {
+		case selects == selected, selects && c.dryRun:
 			return nil
+		case selects:
+			return c.claims.Release(ctx, before)
+		default:
+			return c.take(ctx, obj)
 		}
-		return c.take(ctx, obj)
 	}
 }
 
 func (c *claimant) take(ctx context.Context, obj runtime.Object) error {
 	claiming := obj.(*policy.ClusterImportPolicy)
+	if c.taken != nil && c.taken.UID != claiming.UID { // another try for a generated name
+		release(ctx, c.claims, c.taken)
+		c.taken = nil
+	}
 	if err := c.claims.Take(ctx, claiming, c.dryRun); err != nil {
 		return err
 	}
@@ -58,9 +69,11 @@ func (c *claimant) take(ctx context.Context, obj runtime.Object) error {
 	return nil
 }
 
-// conclude gives the claim back when the write that it was for has failed.
+// conclude gives the claim back when the write that it was for was refused. After
+// any other error the policy may come all the same.
 func (c *claimant) conclude(ctx context.Context, err error) {
-	if err != nil && c.taken != nil {
+	refused := apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+	if refused && c.taken != nil {
 		release(context.WithoutCancel(ctx), c.claims, c.taken)
 	}
 }

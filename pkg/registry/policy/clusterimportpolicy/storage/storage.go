@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/util/dryrun"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -60,7 +61,10 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter,
 		destroyStore()
 		destroy()
 	}
-	store.AfterDelete = func(obj runtime.Object, _ *metav1.DeleteOptions) {
+	store.AfterDelete = func(obj runtime.Object, options *metav1.DeleteOptions) {
+		if options != nil && dryrun.IsDryRun(options.DryRun) {
+			return
+		}
 		release(context.Background(), claims, obj.(*policy.ClusterImportPolicy))
 	}
 	return Storage{
@@ -101,7 +105,7 @@ func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.Va
 // DeleteCollection does the same for all that are listed.
 func (r *REST) DeleteCollection(ctx context.Context, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions, listOptions *metainternalversion.ListOptions) (runtime.Object, error) {
-	return r.Store.DeleteCollection(ctx, deletion.RecordOrphaning(deleteValidation, options), options, listOptions)
+	return r.Store.DeleteCollection(ctx, r.warnOfDeletion(deletion.RecordOrphaning(deleteValidation, options)), options, listOptions)
 }
 
 // StatusREST serves the status subresource.

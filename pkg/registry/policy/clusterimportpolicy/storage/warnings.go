@@ -60,8 +60,12 @@ func (r *REST) warnOfDeletion(validate rest.ValidateObjectFunc) rest.ValidateObj
 			return nil
 		}
 		imports, err := r.Imports(ctx, deleted.Name)
-		if err != nil || imports == 0 {
-			return err
+		if err != nil {
+			warning.AddWarning(ctx, "", "this removes the lifecycles of the policy, which cannot be counted now")
+			return nil
+		}
+		if imports == 0 {
+			return nil
 		}
 		fate := "deletes the PediaClusters that this policy created"
 		if deleted.Spec.DeletionPolicy == policy.DeletionPolicyOrphan || deleted.Spec.Suspend ||

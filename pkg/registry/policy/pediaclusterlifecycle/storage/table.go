@@ -75,7 +75,7 @@ func expires(expiration *metav1.Time, now time.Time) string {
 	switch {
 	case expiration == nil:
 		return printing.None
-	case expiration.Time.After(now):
+	case expiration.After(now):
 		return duration.HumanDuration(expiration.Sub(now))
 	default:
 		return "expired"
