@@ -106,11 +106,11 @@ func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
 
 	edit := p.spec(t)
-	edit.Template = strings.Replace(edit.Template, "apiserver:", "kubeconfig: aGVsbG8=\n  apiserver:", 1)
+	edit.Template = strings.Replace(edit.Template, "apiserver:", "certData: aGVsbG8=\n  apiserver:", 1)
 	edit.Source.SelectorTemplate = `{{ ne .source.metadata.name "two" }}`
 	answer := p.render(t, policyv1alpha1.RenderReviewSpec{Policy: edit})
 	checkOutcomes(t, answer,
-		`one as "reworked-one": Update PediaClusterCreated spec.kubeconfig`,
+		`one as "reworked-one": Update PediaClusterCreated spec.certData`,
 		`two as "reworked-two": Delete SourceDeselected`)
 	if diff := cmp.Diff(policyv1alpha1.RenderTotals{Sources: 2, Selected: 1, Actions: map[policyv1alpha1.RenderAction]int32{
 		policyv1alpha1.RenderUpdate: 1, policyv1alpha1.RenderDelete: 1}}, answer.Status.Totals); diff != "" {
