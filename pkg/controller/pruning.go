@@ -56,7 +56,10 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	for _, i := range decision.Concerned {
 		c.enqueueImport(i)
 	}
-	prune.plan, prune.held = decision.Plan, decision.Held
+	// Until it is decided, what another process held last is held.
+	if decision.Wait == 0 {
+		prune.plan, prune.held = decision.Plan, decision.Held
+	}
 	prune.recent = counted(prune.recent, len(decision.Counted), now)
 	stored, err := c.updateStatus(ctx, state, prune)
 	if err != nil || !stored {

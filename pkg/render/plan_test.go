@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
@@ -357,4 +358,21 @@ func ExampleOwner_CreatedFor() {
 	// Output:
 	// mcp/clusters.cluster.mcp.io//one
 	// vcluster/secrets/team-a/vc-one
+}
+
+func TestAConditionIsRepeatedOnlyIfItsWordsStandInThePolicy(t *testing.T) {
+	for text, want := range map[string]string{
+		`{{ if .source.spec.ready }}true{{ else }} it is not ready {{ end }}`: "it is not ready",
+		`{{ if .source.spec.ready }}true{{ else }}false{{ end }}`:             "",
+		`{{ .source.spec.secret }}`:                                           "",
+		`it is {{ .source.spec.secret }}`:                                     "",
+		`{{ .source.spec.secret }}{{ if .source.spec.ready }}hunter{{ end }}`: "",
+	} {
+		var c compiler
+		condition := c.compile(field.NewPath("creationCondition"), text, engine.Options{})
+		source := map[string]any{"spec": map[string]any{"secret": "hunt"}}
+		if got := condition.evaluate(engine.Data{Source: source}, engine.Env{}).Says; got != want {
+			t.Errorf("%s says %q, want %q", text, got, want)
+		}
+	}
 }

@@ -39,7 +39,7 @@ type reference struct {
 type compiled struct {
 	path     *field.Path
 	template *engine.Template
-	// literals are what stands between its actions.
+	// literals are what stands between its actions, blanks trimmed.
 	literals []string
 }
 
@@ -86,8 +86,7 @@ func (c *compiled) evaluate(data engine.Data, env engine.Env) Condition {
 	text, err := c.execute(data, env)
 	text = strings.TrimSpace(text)
 	condition := Condition{Holds: strings.EqualFold(text, "true"), Text: text, Err: err}
-	if text != "" && !strings.EqualFold(text, "false") &&
-		slices.ContainsFunc(c.literals, func(literal string) bool { return strings.Contains(literal, text) }) {
+	if !strings.EqualFold(text, "false") && slices.Contains(c.literals, text) {
 		condition.Says = text
 	}
 	return condition
@@ -95,6 +94,15 @@ func (c *compiled) evaluate(data engine.Data, env engine.Env) Condition {
 
 // action is what is not literal in a template.
 var action = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+
+func literals(text string) (literals []string) {
+	for _, literal := range action.Split(text, -1) {
+		if literal = strings.TrimSpace(literal); literal != "" {
+			literals = append(literals, literal)
+		}
+	}
+	return literals
+}
 
 // Compile compiles every template of a policy and checks what can be checked
 // without data: syntax, functions, and the references that each template uses.
@@ -143,7 +151,7 @@ func (c *compiler) compile(path *field.Path, text string, opts engine.Options) *
 		c.errs = append(c.errs, field.Invalid(path, culprit(text, err), err.Error()))
 		return nil
 	}
-	return &compiled{path: path, template: template, literals: action.Split(text, -1)}
+	return &compiled{path: path, template: template, literals: literals(text)}
 }
 
 // labels is the selector of a policy; without one, all labels will do.

@@ -52,12 +52,12 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		"binary":         {bytes.Repeat([]byte{0xff, 0, 0x80}, 100), policyv1alpha1.ReasonTemplateFailed, "the text is no YAML"},
 		"only-text":      {[]byte("ask the admin"), policyv1alpha1.ReasonTemplateFailed, "it has no field"},
 		"clusters-word":  {[]byte("clusters: yes\nusers: []\ncontexts: 3"), policyv1alpha1.ReasonTemplateFailed, ""},
-		"no-context":     {edited(madeUpKubeconfig("x"), "current-context: admin@x", ""), policyv1alpha1.ReasonTemplateFailed, "leads to no server"},
-		"no-server":      {edited(madeUpKubeconfig("x"), "server: https://x.example.com:6443", "{}"), policyv1alpha1.ReasonTemplateFailed, ""},
-		"runs-a-program": {edited(madeUpKubeconfig("x"), "token: the token of x", "exec: {command: rm}"), policyv1alpha1.ReasonTemplateFailed, "program to run"},
-		"merged-program": {edited(madeUpKubeconfig("x"), "token: the token of x", "<<: {exec: {command: rm}}"), policyv1alpha1.ReasonTemplateFailed, "program to run"},
-		"reads-a-file":   {edited(madeUpKubeconfig("x"), "token: the token of x", "tokenFile: /etc/passwd"), policyv1alpha1.ReasonTemplateFailed, "names files"},
-		"reads-an-authority": {edited(madeUpKubeconfig("x"), "server: https", "certificate-authority: /etc/passwd\n    server: https"),
+		"no-context":     {edited(t, madeUpKubeconfig("x"), "current-context: admin@x", ""), policyv1alpha1.ReasonTemplateFailed, "leads to no server"},
+		"no-server":      {edited(t, madeUpKubeconfig("x"), "server: https://x.example.com:6443", "{}"), policyv1alpha1.ReasonTemplateFailed, ""},
+		"runs-a-program": {edited(t, madeUpKubeconfig("x"), "token: the token of x", "exec: {command: rm}"), policyv1alpha1.ReasonTemplateFailed, "program to run"},
+		"merged-program": {edited(t, madeUpKubeconfig("x"), "token: the token of x", "<<: {exec: {command: rm}}"), policyv1alpha1.ReasonTemplateFailed, "program to run"},
+		"reads-a-file":   {edited(t, madeUpKubeconfig("x"), "token: the token of x", "tokenFile: /etc/passwd"), policyv1alpha1.ReasonTemplateFailed, "names files"},
+		"reads-an-authority": {edited(t, madeUpKubeconfig("x"), "server: https", "certificate-authority: /etc/passwd\n    server: https"),
 			policyv1alpha1.ReasonTemplateFailed, "names files"},
 		"empty": {nil, policyv1alpha1.ReasonWaitingForValue, "absent"},
 		"huge":  {append(madeUpKubeconfig("x"), "# "+strings.Repeat("x", 1000_000)...), policyv1alpha1.ReasonTemplateFailed, ""},
@@ -225,7 +225,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		shared.createSecret(t, anySecret, name, label, map[string][]byte{"kubeconfig": madeUpKubeconfig("good")})
 		good = append(good, "kubeconfig-"+anySecret+"-"+name)
 	}
-	shared.createSecret(t, anySecret, "expired", label, map[string][]byte{"kubeconfig": edited(madeUpKubeconfig("x"),
+	shared.createSecret(t, anySecret, "expired", label, map[string][]byte{"kubeconfig": edited(t, madeUpKubeconfig("x"),
 		"token: the token of x", "client-certificate-data: "+base64.StdEncoding.EncodeToString(expired)+
 			"\n    client-key-data: "+base64.StdEncoding.EncodeToString(expiredKey))})
 	good = append(good, "kubeconfig-"+anySecret+"-expired")
@@ -334,9 +334,10 @@ func (h *host) installLaxKarmada(t *testing.T) {
 }
 
 // edited replaces a part of a text, which must be in it.
-func edited(text []byte, part, with string) []byte {
+func edited(t *testing.T, text []byte, part, with string) []byte {
+	t.Helper()
 	if !bytes.Contains(text, []byte(part)) {
-		panic(fmt.Sprintf("no %q in the text", part))
+		t.Fatalf("no %q in the text", part)
 	}
 	return bytes.ReplaceAll(text, []byte(part), []byte(with))
 }

@@ -72,7 +72,8 @@ type Decision struct {
 	Held int
 	// Concerned are the imports that have to be told of Plan, once.
 	Concerned []index.Import
-	// Wait is after how long there is more to decide; 0 for not by time.
+	// Wait is after how long it can be decided; the rest is empty until then. 0
+	// when it was decided.
 	Wait time.Duration
 }
 
@@ -211,7 +212,7 @@ func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 	}
 	undecided, held := f.with(Undecided), f.with(Held)
 	if wait := quiet(len(held)) - b.clock.Since(f.asked); wait > 0 && len(f.requests) > 0 {
-		return Decision{Plan: f.plan, Held: len(held), Wait: wait}
+		return Decision{Wait: wait}
 	}
 	var decision Decision
 	unknown := limit.Holding && !f.decided

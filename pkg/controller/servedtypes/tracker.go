@@ -273,6 +273,10 @@ func (e *LostError) Error() string { return e.message }
 func (t *Tracker) Confirm(ctx context.Context, resolved Type) error {
 	gvr, name := crds, resolved.GroupResource().String()
 	if resolved.Definition == "" {
+		// A definition that was not known when the type was resolved may be going.
+		if _, err := t.metadata.Resource(gvr).Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return errors.Join(fmt.Errorf("waiting until the definition of %s is known", name), err)
+		}
 		gvr, name = apiServices, resolved.Version+"."+resolved.Group
 	}
 	object, err := t.metadata.Resource(gvr).Get(ctx, name, metav1.GetOptions{})

@@ -194,3 +194,18 @@ func TestATypeIsConfirmedOnlyWhileItsDefinitionIsTheSame(t *testing.T) {
 		})
 	}
 }
+
+func TestATypeWhoseDefinitionWasNotKnownIsNotConfirmedWhileThereIsOne(t *testing.T) {
+	tracker, _, _ := start(t, served(), crd("one"))
+	resolved, err := tracker.Resolve(clusters, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved.Definition = ""
+	// Its objects may be going with it, whatever is said of its APIService.
+	err = tracker.Confirm(t.Context(), resolved)
+	var lost *LostError
+	if err == nil || errors.As(err, &lost) {
+		t.Errorf("got %v", err)
+	}
+}
