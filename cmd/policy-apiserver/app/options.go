@@ -27,6 +27,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/openapi"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 )
 
 const (
@@ -49,6 +50,7 @@ type Options struct {
 	Recommended  *genericoptions.RecommendedOptions
 	EmbeddedEtcd etcd.Config
 	Controllers  ControllerOptions
+	Authority    AuthorityOptions
 	Logs         *logsapi.LoggingConfiguration
 }
 
@@ -75,6 +77,7 @@ func NewOptions() *Options {
 		Recommended:  recommended,
 		EmbeddedEtcd: etcd.Config{Dir: defaultEmbeddedEtcdDir, QuotaBytes: defaultEtcdQuotaBytes},
 		Controllers:  newControllerOptions(),
+		Authority:    newAuthorityOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
 }
@@ -116,6 +119,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.Recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.Authority.AddFlags(sets.FlagSet("authorization"))
 	o.Recommended.Audit.AddFlags(sets.FlagSet("auditing"))
 	o.Recommended.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Recommended.Features.AddFlags(sets.FlagSet("features"))
@@ -163,6 +167,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--embedded-etcd-quota-bytes must be greater than 0"))
 	}
 	errs = append(errs, o.Controllers.Validate()...)
+	errs = append(errs, o.Authority.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 
@@ -218,5 +223,8 @@ func (o *Options) Config() (*apiserver.Config, error) {
 		return nil, err
 	}
 
-	return &apiserver.Config{GenericConfig: config}, nil
+	return &apiserver.Config{
+		GenericConfig: config,
+		ExtraConfig:   apiserver.ExtraConfig{AuthorCheck: author.Mode(o.Authority.AuthorCheck)},
+	}, nil
 }
