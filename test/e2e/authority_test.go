@@ -385,16 +385,31 @@ func TestATenantCannotReachASecretOutsideItsNamespace(t *testing.T) {
 }
 
 func TestATemplateThatChecksTheEndpointKeepsCredentialsFromOthers(t *testing.T) {
-	p := shared.newPlatform(t, "redirect")
+	p := shared.installPlatform(t, "redirect")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+	const evil = "https://evil.test/.example.com:6443"
+	move := func(to string) {
+		t.Helper()
+		p.patch(t, p.objects.Resource(p.resource), "one", `{"spec":{"apiEndpoint":"`+to+`"}}`)
+	}
+	follows := func(to string) {
+		t.Helper()
+		move(to)
+		eventually(t, "the PediaCluster leads to "+to, func() error {
+			return same("the endpoint", text(p.waitForToken(t, "one", "secret"), "spec", "apiserver"), to)
+		})
+	}
+	// Without a check the credentials go wherever the Source says.
+	follows(evil)
+	follows(endpoint("one"))
+
 	template := text(&p.manifests.policy, "spec", "template")
 	set(t, p.manifests.policy, `{{ if not (regexMatch "^https://[a-z0-9-]+\\.example\\.com:6443$" .source.spec.apiEndpoint) }}`+
 		`{{ fail "the endpoint is none of ours" }}{{ end }}`+template, "spec", "template")
-	p.installType(t)
 	p.apply(t, p.manifests.policy.Object)
-	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")
-
-	p.patch(t, p.objects.Resource(p.resource), "one", `{"spec":{"apiEndpoint":"https://evil.test/.example.com:6443"}}`)
+	move(evil)
 	eventually(t, "the lifecycle says why it does not follow", func() error {
 		lifecycle, err := p.lifecycle(t.Context(), "one")
 		if err != nil {
