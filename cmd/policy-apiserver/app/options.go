@@ -27,6 +27,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/openapi"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 )
 
 const (
@@ -52,6 +53,7 @@ type Options struct {
 	// host before.
 	AcceptStorage string
 	Controllers   ControllerOptions
+	Authority     AuthorityOptions
 	Logs          *logsapi.LoggingConfiguration
 }
 
@@ -78,6 +80,7 @@ func NewOptions() *Options {
 		Recommended:  recommended,
 		EmbeddedEtcd: etcd.Config{Dir: defaultEmbeddedEtcdDir, QuotaBytes: defaultEtcdQuotaBytes},
 		Controllers:  newControllerOptions(),
+		Authority:    newAuthorityOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
 }
@@ -122,6 +125,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.Recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.Authority.AddFlags(sets.FlagSet("authorization"))
 	o.Recommended.Audit.AddFlags(sets.FlagSet("auditing"))
 	o.Recommended.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Recommended.Features.AddFlags(sets.FlagSet("features"))
@@ -169,6 +173,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--embedded-etcd-quota-bytes must be greater than 0"))
 	}
 	errs = append(errs, o.Controllers.Validate()...)
+	errs = append(errs, o.Authority.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 
@@ -224,5 +229,8 @@ func (o *Options) Config() (*apiserver.Config, error) {
 		return nil, err
 	}
 
-	return &apiserver.Config{GenericConfig: config}, nil
+	return &apiserver.Config{
+		GenericConfig: config,
+		ExtraConfig:   apiserver.ExtraConfig{AuthorCheck: author.Mode(o.Authority.AuthorCheck)},
+	}, nil
 }
