@@ -108,6 +108,6 @@ func (h *host) prepare(ctx context.Context, flags []string) (err error) {
 	if err := h.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io"); err != nil {
 		return err
 	}
-	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy", Args: flags})
+	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy/base", Args: flags})
 	return err
 }
