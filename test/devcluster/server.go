@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type ServerOptions struct {
 	Manifests string
 	// Args are added to the flags that every server of a cluster gets.
 	Args []string
+	// SelfRegister leaves the APIService and the certificate to the server.
+	SelfRegister bool
 }
 
 // Server is the policy-apiserver of a cluster.
@@ -50,24 +53,31 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	if err := c.install(ctx, options.Manifests, port); err != nil {
+	if err := c.install(ctx, options, port); err != nil {
 		return nil, err
+	}
+	how := []string{
+		"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
+		"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
+	}
+	tls := rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")}
+	if options.SelfRegister {
+		how = []string{"--register-apiservice", fmt.Sprintf("--service-port=%d", port)}
+		tls = rest.TLSClientConfig{Insecure: true} // the aggregator verifies it
 	}
 	server := &Server{cluster: c, command: command{
 		name:   policyServer,
 		binary: c.binary(policyServer),
-		args: append([]string{
+		args: slices.Concat([]string{
 			"--kubeconfig=" + c.path(policyServer+".kubeconfig"),
 			"--bind-address=" + loopback,
 			fmt.Sprintf("--secure-port=%d", port),
-			"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
-			"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
 			"--embedded-etcd-dir=" + c.path(policyServer),
-		}, options.Args...),
+		}, how, options.Args),
 		ready: func(ctx context.Context) error {
 			return get(ctx, &rest.Config{
 				Host:            fmt.Sprintf("https://%s:%d", loopback, port),
-				TLSClientConfig: rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")},
+				TLSClientConfig: tls,
 			}, "/readyz")
 		},
 	}}
@@ -105,20 +115,21 @@ func (s *Server) process() *process { return s.cluster.state.Processes[policySer
 
 // install applies the manifests, with the two changes that a server outside the
 // cluster needs: its Service leads to this machine, and there is an APIService
-// that names the port and the authority that the certificate comes from. The
-// StatefulSet is there too, but no controller that would make its pod.
-func (c *Cluster) install(ctx context.Context, folder string, port int) error {
+// that names the port and the authority that the certificate comes from,
+// unless the server makes its own. The StatefulSet is there too, but no
+// controller that would make its pod.
+func (c *Cluster) install(ctx context.Context, options ServerOptions, port int) error {
 	caBundle, err := os.ReadFile(c.pki(extensionCA + ".crt"))
 	if err != nil {
 		return err
 	}
-	rendered, err := c.Kubectl(ctx, nil, "kustomize", folder)
+	rendered, err := c.Kubectl(ctx, nil, "kustomize", options.Manifests)
 	if err != nil {
 		return err
 	}
 	objects, err := ParseManifest(strings.NewReader(rendered))
 	if err != nil {
-		return fmt.Errorf("%s: %w", relative(folder), err)
+		return fmt.Errorf("%s: %w", relative(options.Manifests), err)
 	}
 	for _, object := range objects {
 		if object.GetKind() == "Service" {
@@ -130,7 +141,10 @@ func (c *Cluster) install(ctx context.Context, folder string, port int) error {
 		}
 	}
 	list := unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
-	list.Items = append(objects, apiService(port, caBundle))
+	if !options.SelfRegister {
+		objects = append(objects, apiService(port, caBundle))
+	}
+	list.Items = objects
 	text, err := json.Marshal(list.UnstructuredContent())
 	if err != nil {
 		return err
