@@ -270,7 +270,7 @@ func TestACertificateFromElsewhereIsReadAgain(t *testing.T) {
 	h.eventuallyAvailable(t)
 
 	// Without the file the caBundle belongs to others, and only that.
-	server, err := h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: artifacts + "/deploy", SelfRegister: true, Args: certificate})
+	server, err := h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: artifacts + "/deploy/base", SelfRegister: true, Args: certificate})
 	must(t, err)
 	h.server = server
 	h.patch(t, h.objects.Resource(apiServices), devcluster.APIServiceName,
