@@ -27,6 +27,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/openapi"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 )
 
 const (
@@ -55,6 +56,7 @@ type Options struct {
 	EmbeddedEtcd etcd.Config
 	Controllers  ControllerOptions
 	Registration RegistrationOptions
+	Authority    AuthorityOptions
 	Logs         *logsapi.LoggingConfiguration
 }
 
@@ -87,6 +89,7 @@ func NewOptions() *Options {
 		},
 		Controllers:  newControllerOptions(),
 		Registration: newRegistrationOptions(),
+		Authority:    newAuthorityOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
 }
@@ -135,6 +138,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.Recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.Authority.AddFlags(sets.FlagSet("authorization"))
 	o.Recommended.Audit.AddFlags(sets.FlagSet("auditing"))
 	o.Recommended.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Recommended.Features.AddFlags(sets.FlagSet("features"))
@@ -189,6 +193,7 @@ func (o *Options) Validate() error {
 	}
 	errs = append(errs, o.Controllers.Validate()...)
 	errs = append(errs, o.Registration.Validate(o.Recommended.SecureServing.SecureServingOptions)...)
+	errs = append(errs, o.Authority.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 
@@ -250,5 +255,8 @@ func (o *Options) Config() (*apiserver.Config, error) {
 		return nil, err
 	}
 
-	return &apiserver.Config{GenericConfig: config}, nil
+	return &apiserver.Config{
+		GenericConfig: config,
+		ExtraConfig:   apiserver.ExtraConfig{AuthorCheck: author.Mode(o.Authority.AuthorCheck)},
+	}, nil
 }
