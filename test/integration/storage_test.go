@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -19,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/storage/etcd3/testserver"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/policy-apiserver/app"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 )
 
 // certificate makes one for 127.0.0.1 that serves as its own authority.
@@ -168,4 +171,65 @@ func bundle(t *testing.T, files ...string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestAFullStorageIsReadAndSaysThatItIsFull(t *testing.T) {
+	dir := t.TempDir()
+	startOn := func(quota int64) (*etcd.Etcd, *server, func() error) {
+		member, err := etcd.Start(t.Context(), etcd.Config{Dir: dir, QuotaBytes: quota})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(member.Stop)
+		s, stop, err := serve(nil, func(o *app.Options) {
+			o.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return member, s, stop
+	}
+	member, s, stop := startOn(16 << 20)
+	policies := clientFor(t, s.as("jane")).ClusterImportPolicies()
+	if _, err := policies.Create(t.Context(), newPolicy("first"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := clientv3.New(clientv3.Config{Endpoints: []string{member.Endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; err == nil; i++ {
+		_, err = raw.Put(t.Context(), fmt.Sprintf("/filler/%d", i), string(make([]byte, 512<<10)))
+	}
+	if err := errors.Join(raw.Close(), ignore(err, rpctypes.ErrNoSpace)); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err = policies.Create(t.Context(), newPolicy("second"), metav1.CreateOptions{})
+	if err == nil || !strings.Contains(err.Error(), "database space exceeded") {
+		t.Errorf("a write: %v", err)
+	}
+	if list, err := policies.List(t.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 1 {
+		t.Errorf("a read: %v, %v", list, err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	member.Stop()
+
+	_, s, stop = startOn(64 << 20)
+	if _, err := clientFor(t, s.as("jane")).ClusterImportPolicies().Create(t.Context(), newPolicy("second"), metav1.CreateOptions{}); err != nil {
+		t.Errorf("a write after the quota was raised: %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ignore returns the error unless it is the expected one.
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
 }

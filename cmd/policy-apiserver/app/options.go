@@ -43,8 +43,6 @@ const (
 	defaultWatchTermination = 5 * time.Second
 )
 
-const embeddedEtcdDirUsage = "The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it."
-
 func init() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 }
@@ -128,7 +126,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	storage := sets.FlagSet("etcd")
 	addFlagsBut(storage, o.Recommended.Etcd.AddFlags, etcdFlagsWithoutEffect)
 	storage.StringVar(&o.EmbeddedEtcd.Dir, "embedded-etcd-dir", o.EmbeddedEtcd.Dir,
-		embeddedEtcdDirUsage)
+		"The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it.")
 	storage.Int64Var(&o.EmbeddedEtcd.QuotaBytes, "embedded-etcd-quota-bytes", o.EmbeddedEtcd.QuotaBytes,
 		"The size up to which the database of the embedded etcd may grow. A full one is read, and refuses writes until there is room.")
 	storage.DurationVar(&o.EmbeddedEtcd.SnapshotInterval, "embedded-etcd-snapshot-interval", o.EmbeddedEtcd.SnapshotInterval,
