@@ -83,7 +83,7 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 		}
 	}
 	if controllers != nil {
-		if err := addRunner(server, "controllers", controllers); err != nil {
+		if err := addControllers(server, controllers); err != nil {
 			return nil, err
 		}
 	}
@@ -103,10 +103,10 @@ func (c CompletedConfig) host() (*policyrest.Host, error) {
 	return &policyrest.Host{Host: host, Authorizer: c.generic.Authorization.Authorizer, AuthorCheck: c.extra.AuthorCheck}, nil
 }
 
-// addRunner runs what is of that name when the API is served and stops it while
-// it still is, so that its last writes succeed. It has a context of its own since
-// that of a post-start hook ends only after the API is gone.
-func addRunner(server *genericapiserver.GenericAPIServer, name string, run func(context.Context, *rest.Config)) error {
+// addControllers starts the controllers when the API is served and stops them
+// while it still is, so that their last writes succeed. They have a context of
+// their own since that of a post-start hook ends only after the API is gone.
+func addControllers(server *genericapiserver.GenericAPIServer, run func(context.Context, *rest.Config)) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 
@@ -120,7 +120,7 @@ func addRunner(server *genericapiserver.GenericAPIServer, name string, run func(
 		return nil
 	}
 	return errors.Join(
-		server.AddPostStartHook("start-"+name, start),
-		server.AddPreShutdownHook("stop-"+name, end),
+		server.AddPostStartHook("start-controllers", start),
+		server.AddPreShutdownHook("stop-controllers", end),
 	)
 }

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -29,9 +32,23 @@ type StorageGuard struct {
 	guard atomic.Pointer[storageguard.Guard]
 }
 
+// settling is how long a replica that has just started is not ready because it is
+// not known yet whether it may serve: those that do should not be stopped for it
+// meanwhile. Longer than that, discovery is worth more.
+const settling = 30 * time.Second
+
 // refuseRequests answers 503 to requests for resources while the guard is closed,
 // after the caller was authorized: the reason is not for everybody.
 func (s *StorageGuard) refuseRequests(config *genericapiserver.RecommendedConfig) {
+	began := time.Now()
+	config.AddReadyzChecks(healthz.NamedCheck("storage-guard", func(*http.Request) error {
+		guard := s.guard.Load()
+		if guard != nil && guard.Settled() || time.Since(began) > settling {
+			return nil
+		}
+		return errors.New("it is not known yet whether the storage is the right one")
+	}))
+
 	build := config.BuildHandlerChainFunc
 	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		return build(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -40,18 +57,30 @@ func (s *StorageGuard) refuseRequests(config *genericapiserver.RecommendedConfig
 				handler.ServeHTTP(w, req)
 				return
 			}
-			if reason := s.guard.Load().Blocked(); reason != nil {
-				err := apierrors.NewServiceUnavailable(reason.Error())
-				if refusal := (*storageguard.Refusal)(nil); !errors.As(reason, &refusal) {
-					// Clients wait and try again, and do not show what they were told.
-					err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
-				}
-				responsewriters.ErrorNegotiated(err, Codecs, policy.SchemeGroupVersion, w, req)
+			ctx, release, reason := s.guard.Load().Admit(req.Context())
+			if reason != nil {
+				responsewriters.ErrorNegotiated(unavailable(reason), Codecs, policy.SchemeGroupVersion, w, req)
 				return
 			}
-			handler.ServeHTTP(w, req)
+			defer release()
+			handler.ServeHTTP(w, req.WithContext(ctx))
 		}), c)
 	}
+}
+
+// unavailable is the answer to a request that meets a closed guard. Errors of host
+// and storage are for the log: they are not for everybody.
+func unavailable(reason error) error {
+	text, lasting := "it is not known now whether the storage is the one that this host was served from; the log of the server says why", false
+	if refusal := (*storageguard.Refusal)(nil); errors.As(reason, &refusal) {
+		text, lasting = refusal.Error(), refusal.Lasting
+	}
+	err := apierrors.NewServiceUnavailable(text)
+	if !lasting {
+		// Clients wait and try again, and do not show what they were told.
+		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+	}
+	return err
 }
 
 // watchOver runs the guard with the server, and returns controllers, which may be
@@ -63,11 +92,18 @@ func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, stor
 		return nil, err
 	}
 	s.guard.Store(guard)
-	err = addRunner(server, "storage-guard", func(ctx context.Context, _ *rest.Config) {
-		if err := guard.Run(ctx); err != nil {
-			s.Lost(err)
-		}
+	var running sync.WaitGroup
+	// The context of the hook ends when nobody is answered any more: until then
+	// the guard has to know.
+	err = server.AddPostStartHook("start-storage-guard", func(hook genericapiserver.PostStartHookContext) error {
+		running.Go(func() {
+			if err := guard.Run(hook); err != nil {
+				s.Lost(err)
+			}
+		})
+		return nil
 	})
+	server.RegisterDestroyFunc(running.Wait)
 	if controllers == nil {
 		return nil, err
 	}

@@ -305,7 +305,7 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	policy := w.state.policy
 	switch {
 	case policy.DeletionTimestamp != nil:
-		r := removal{cause: policyv1alpha1.ReasonPolicyDeleted}
+		r := removal{cause: policyv1alpha1.ReasonPolicyDeleted, asked: policy.DeletionTimestamp}
 		if policy.Spec.Suspend || hasOrphanAnnotation(&policy.ObjectMeta) {
 			r.fate = released
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +31,15 @@ type removal struct {
 	// what a person asked for: the deletion of the Source, seen as it happened,
 	// or of the policy.
 	counted bool
+	// asked is when a person asked for it, nil for all other causes. A PediaCluster
+	// that is younger, by more than what was under way then, was not meant: the
+	// request comes from a restored storage.
+	asked *metav1.Time
 }
+
+// underWay is how long after a policy was deleted its PediaClusters may still be
+// made by imports that had begun, as far as clocks agree.
+const underWay = 2 * time.Minute
 
 // fate is what becomes of the PediaCluster of a lifecycle that goes.
 type fate int
@@ -220,6 +229,9 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 	}
 	if ownerOf(lifecycle).Ownership(object) != render.Owned {
 		fate = released // takes our owner reference away, should there be one
+	}
+	if r.asked != nil && object.GetCreationTimestamp().After(r.asked.Add(underWay)) {
+		fate = released
 	}
 	if fate != deleted {
 		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)

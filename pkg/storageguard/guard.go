@@ -1,7 +1,8 @@
 // Package storageguard makes sure that the storage behind this server is the one
 // that the PediaClusters on the host were made from, before anybody is answered.
 // The host's garbage collector deletes a PediaCluster when its owner, a lifecycle,
-// is answered with 404: an empty or foreign storage would cost the whole fleet.
+// is answered with 404 or vanishes from a list: an empty or foreign storage would
+// cost the whole fleet.
 //
 // It reads the host and the identity of the storage, and writes three things: the
 // record of the storage on the host, that of the host in the storage, and the
@@ -11,63 +12,55 @@ package storageguard
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 )
 
 const (
-	// RecordName is the name of the ConfigMap by which the host remembers what
-	// storage served it, and RecordKey the key of the storage's id.
-	RecordName = "policy-apiserver-storage"
-	RecordKey  = "storage-id"
-
-	fieldManager = "policy-apiserver"
-
-	// shortDelay is after how long a failed look is followed by another one, and
-	// longDelay when storage was refused.
+	// shortDelay is after how long a failed look is followed by another one. When
+	// storage stays refused, the delay grows up to longDelay.
 	shortDelay = time.Second
-	longDelay  = 5 * time.Second
-	// watchPeriod is how often storage in use is looked at.
-	watchPeriod = 5 * time.Second
+	longDelay  = 10 * time.Second
 	// lookTimeout bounds one look.
-	lookTimeout = time.Minute
+	lookTimeout = 5 * time.Minute
 
-	pageSize     = 1000
-	stripsAtOnce = 16
-)
+	// confirmPeriod is how often storage in use is confirmed to be the right one,
+	// and confirmTimeout how long that may take.
+	confirmPeriod  = 3 * time.Second
+	confirmTimeout = 3 * time.Second
+	// confidence is how long a confirmation counts: without another one, nobody is
+	// answered.
+	confidence = 12 * time.Second
+	// handoverTime is how long a storage waits that takes the place of another
+	// one: whoever served that has had no confirmation for longer than its
+	// confidence then.
+	handoverTime = 20 * time.Second
 
-var (
-	pediaClusters = schema.GroupVersionResource{Group: "cluster.clusterpedia.io", Version: "v1alpha2", Resource: "pediaclusters"}
-	definitions   = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	// leap is by how much revisions do not grow between two looks. A restore that
+	// raises them does.
+	leap = 100_000_000
 )
 
 // Storage is what has to be known of the storage.
 type Storage interface {
-	// Get returns the id of the storage, which is given one if need be, and the
-	// host that it is bound to, empty at first.
-	Get(ctx context.Context) (id, host types.UID, err error)
-	// Find is Get, but it gives no id to a storage that has none, and returns the
-	// revision that the storage has reached.
+	// Get returns the id of the storage, which is given one if need be, the host
+	// that it is bound to, empty at first, and the revision it has reached.
+	Get(ctx context.Context) (id, host types.UID, revision uint64, err error)
+	// Find is Get, but it gives no id to a storage that has none.
 	Find(ctx context.Context) (id, host types.UID, revision uint64, err error)
-	// Bind records the host in the storage of that id.
-	Bind(ctx context.Context, id, host types.UID) error
-	// Lifecycles returns the UIDs of the lifecycles in storage.
+	// Bind records the host in the storage of that id, if it is bound to the host
+	// before.
+	Bind(ctx context.Context, id, before, host types.UID) error
+	// Lifecycles returns the UIDs of the lifecycles in storage, not of a cache.
 	Lifecycles(ctx context.Context) (sets.Set[types.UID], error)
 }
 
@@ -81,8 +74,10 @@ type Config struct {
 	// Accept is the id of a storage that the operator wants to be served, whatever
 	// served the host before. Empty accepts none.
 	Accept types.UID
-	// Embedded says that no other replica can reach the storage.
+	// Embedded says that no other replica can reach the storage, and Identity tells
+	// this replica from others that have one.
 	Embedded bool
+	Identity string
 }
 
 // Guard knows whether storage may be served. Use New.
@@ -91,17 +86,33 @@ type Guard struct {
 	storage    Storage
 	kubernetes kubernetes.Interface
 	metadata   metadata.Interface
+	rivals     rivals
 
-	state atomic.Pointer[error]
-	open  chan struct{}
-	// alone is closed when no other replica has a storage of its own.
-	alone chan struct{}
-	rival atomic.Pointer[string]
+	open chan struct{}
+
+	mu sync.Mutex
+	// reason is why nobody is answered, nil when somebody is.
+	reason error
+	// confirmed is when storage was last found to be the right one.
+	confirmed time.Time
+	// serving ends when those who are being answered should no longer be.
+	serving context.Context
+	cut     context.CancelFunc
+
+	// What follows belongs to Run.
+
+	// seen is the storage of the first look, and the highest revision of any.
+	seen struct {
+		id       types.UID
+		revision uint64
+	}
+	// handover is since when this storage waits to take the place of another.
+	handover time.Time
 }
 
 // New returns a guard that lets nobody pass until it runs.
 func New(config Config, storage Storage) (*Guard, error) {
-	g := &Guard{config: config, storage: storage, open: make(chan struct{}), alone: make(chan struct{})}
+	g := &Guard{config: config, storage: storage, open: make(chan struct{})}
 	var err error
 	if g.kubernetes, err = kubernetes.NewForConfig(config.Host); err != nil {
 		return nil, fmt.Errorf("a client for the record of the storage: %w", err)
@@ -109,54 +120,116 @@ func New(config Config, storage Storage) (*Guard, error) {
 	if g.metadata, err = metadata.NewForConfig(metadata.ConfigFor(config.Host)); err != nil {
 		return nil, fmt.Errorf("a client for the owners of PediaClusters: %w", err)
 	}
-	g.block(errors.New("the server is starting: it does not know yet whether its storage is the one that this host was served from"))
+	g.rivals = newRivals(config, g.kubernetes, storage)
+	g.block(errors.New("the server is starting"))
 	return g, nil
 }
 
-// Blocked is why resources cannot be served now, nil when they can.
-func (g *Guard) Blocked() error { return *g.state.Load() }
+// errUnconfirmed is told while storage in use cannot be confirmed.
+var errUnconfirmed = errors.New("the storage could not be confirmed to be the right one for a while")
 
-// Open is closed when storage is found to be the right one.
-func (g *Guard) Open() <-chan struct{} { return g.open }
-
-func (g *Guard) block(reason error) { g.state.Store(&reason) }
-
-// Run looks at storage and host until they belong together, lets requests pass,
-// and goes on looking until the context ends, which is no error. The error is
-// that storage has become another one: what this process knows is worth nothing
-// then, and it should end.
-func (g *Guard) Run(ctx context.Context) error {
-	if g.config.Embedded {
-		defer g.holdUntilEnd(ctx)()
-	} else {
-		close(g.alone)
+// Admit returns a context for a request, which ends when resources can no longer
+// be served, and what releases it. The error is why they cannot be served now: a
+// *Refusal has a text for the caller.
+func (g *Guard) Admit(ctx context.Context) (context.Context, func(), error) {
+	if err := g.Blocked(); err != nil {
+		return nil, nil, err
 	}
-	id, host, ok := g.await(ctx)
-	if !ok {
-		return nil
-	}
-	g.block(nil)
-	close(g.open)
-	if err := g.watch(ctx, id, host); err != nil {
-		g.block(err)
-		return err
-	}
-	return nil
+	g.mu.Lock()
+	serving := g.serving
+	g.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(serving, cancel)
+	return ctx, func() { stop(); cancel() }, nil
 }
 
-// await returns when storage may be served, or the context has ended.
-func (g *Guard) await(ctx context.Context) (id, host types.UID, ok bool) {
+// Blocked is why resources cannot be served now, nil when they can.
+func (g *Guard) Blocked() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reason == nil && time.Since(g.confirmed) > confidence {
+		return errUnconfirmed // also when this process has slept
+	}
+	return g.reason
+}
+
+// Open is closed when storage is first found to be the right one.
+func (g *Guard) Open() <-chan struct{} { return g.open }
+
+// Settled reports whether storage was found to be the right one, or is refused
+// until somebody does something about it.
+func (g *Guard) Settled() bool {
+	select {
+	case <-g.open:
+		return true
+	default:
+	}
+	refused := (*Refusal)(nil)
+	return errors.As(g.Blocked(), &refused) && refused.Lasting
+}
+
+// block answers nobody any more, and ends what is being answered.
+func (g *Guard) block(reason error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reason = reason
+	if g.cut != nil {
+		g.cut()
+		g.cut = nil
+	}
+}
+
+// confirm lets requests pass until the confidence is used up. It was found out
+// after that time.
+func (g *Guard) confirm(since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cut == nil {
+		g.serving, g.cut = context.WithCancel(context.Background())
+	}
+	g.reason, g.confirmed = nil, since
+}
+
+// Run looks at storage and host until they belong together, lets requests pass,
+// and goes on confirming that until the context ends, which is no error. It has to
+// run for as long as anybody can be answered. The error is that storage has become
+// another one: what this process knows is worth nothing then, and it should end.
+func (g *Guard) Run(ctx context.Context) error {
+	defer g.rivals.run(ctx)()
+	host, err := g.await(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = g.watch(ctx, host)
+	}
+	if err != nil {
+		g.block(err)
+	}
+	return err
+}
+
+// await returns when storage may be served or the context has ended. The error is
+// a *lost.
+func (g *Guard) await(ctx context.Context) (host types.UID, err error) {
 	logger := klog.FromContext(ctx)
-	for said := ""; ; {
-		id, host, err := g.look(ctx)
+	refusedFor, said := shortDelay, ""
+	for {
+		began := time.Now()
+		host, err := g.look(ctx)
 		if err == nil {
-			return id, host, true
+			g.confirm(began)
+			close(g.open)
+			return host, nil
 		}
-		delay, refused := shortDelay, (*Refusal)(nil)
-		if errors.As(err, &refused) {
-			delay = longDelay
+		if changed := (*lost)(nil); errors.As(err, &changed) {
+			return "", err
+		}
+		delay := shortDelay
+		if refused := (*Refusal)(nil); errors.As(err, &refused) && refused.Lasting {
+			delay, refusedFor = refusedFor, min(2*refusedFor, longDelay)
 		} else {
-			err = fmt.Errorf("it is not known yet whether the storage is the one that this host was served from: %w", err)
+			refusedFor = shortDelay
+		}
+		if errors.Is(err, errLookAgain) {
+			delay = 0
 		}
 		g.block(err)
 		if err.Error() != said && ctx.Err() == nil {
@@ -165,193 +238,120 @@ func (g *Guard) await(ctx context.Context) (id, host types.UID, ok bool) {
 		}
 		select {
 		case <-ctx.Done():
-			return "", "", false
+			return "", nil
 		case <-time.After(delay):
 		}
 	}
 }
 
+// errLookAgain says that something was put right, which has to be seen.
+var errLookAgain = errors.New("owners that are lost were taken off PediaClusters")
+
 // look gathers the facts and, when storage may be served, makes it safe to do so.
-func (g *Guard) look(ctx context.Context) (id, host types.UID, err error) {
+func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	select {
-	case <-g.alone:
-	default:
-		return "", "", g.notAlone()
+	if err := g.rivals.check(ctx); err != nil {
+		return "", err
 	}
 	f, record, err := g.gather(ctx)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	if err := judge(*f); err != nil {
-		return "", "", err
+		return "", err
 	}
-	if err := g.strip(ctx, f); err != nil {
-		return "", "", err
+	if record, err = g.record(ctx, f, record); err != nil {
+		return "", err
 	}
 	if f.boundTo != f.host {
-		if err := g.storage.Bind(ctx, f.storage, f.host); err != nil {
-			return "", "", err
+		if err := g.storage.Bind(ctx, f.storage, f.boundTo, f.host); err != nil {
+			return "", err
 		}
 	}
-	if f.recorded != f.storage {
-		if err := g.record(ctx, record, f.storage); err != nil {
-			return "", "", err
+	if takesOver(record) {
+		if g.handover.IsZero() {
+			g.handover = time.Now()
 		}
+		if left := handoverTime - time.Since(g.handover); left > 0 {
+			return "", &Refusal{message: fmt.Sprintf("the storage %s takes the place of another: waiting for %s, until nobody is answered from that",
+				f.storage, handoverTime)}
+		}
+	}
+	if dangling := f.dangling(); len(dangling) > 0 {
+		if err := g.strip(ctx, f, dangling); err != nil {
+			return "", err
+		}
+		return "", errLookAgain
+	}
+	if err := g.endHandover(ctx, record); err != nil {
+		return "", err
 	}
 	klog.FromContext(ctx).Info("The storage is the right one", "storage", f.storage, "lifecycles", len(f.lifecycles), "pediaClusters", len(f.pediaClusters),
 		"servedBefore", f.recorded == f.storage)
-	return f.storage, f.host, nil
+	return f.host, nil
 }
 
-// gather lists lifecycles after PediaClusters: of a PediaCluster in the first
-// list, the lifecycle is in the second, unless both have gone.
-func (g *Guard) gather(ctx context.Context) (f *facts, record *corev1.ConfigMap, err error) {
-	f = &facts{}
-	system, err := g.kubernetes.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the identity of the host: %w", err)
-	}
-	f.host = system.UID
-	if record, err = g.readRecord(ctx); err != nil {
-		return nil, nil, err
-	}
-	if record != nil {
-		f.recorded = types.UID(record.Data[RecordKey])
-	}
-	if f.storage, f.boundTo, err = g.storage.Get(ctx); err != nil {
-		return nil, nil, err
-	}
-	f.accepted = g.config.Accept != "" && g.config.Accept == f.storage
-	if f.pediaClusters, err = g.listOurs(ctx); err != nil {
-		return nil, nil, err
-	}
-	if f.lifecycles, err = g.storage.Lifecycles(ctx); err != nil {
-		return nil, nil, fmt.Errorf("listing the lifecycles in storage: %w", err)
-	}
-	return f, record, nil
-}
+// lost says that the storage is no longer the one that this process began with.
+type lost struct{ message string }
 
-// listOurs lists the PediaClusters that were made for an import. There are none
-// on a host that is known not to have the type.
-func (g *Guard) listOurs(ctx context.Context) (ours []metav1.PartialObjectMetadata, err error) {
-	options := metav1.ListOptions{Limit: pageSize}
-	for {
-		page, err := g.metadata.Resource(pediaClusters).List(ctx, options)
-		if apierrors.IsNotFound(err) {
-			_, definitionErr := g.metadata.Resource(definitions).Get(ctx, pediaClusters.GroupResource().String(), metav1.GetOptions{})
-			if apierrors.IsNotFound(definitionErr) {
-				return nil, nil
-			}
-			err = errors.Join(err, definitionErr)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing the PediaClusters of the host: %w", err)
-		}
-		for i := range page.Items {
-			if isOurs(&page.Items[i]) {
-				ours = append(ours, page.Items[i])
-			}
-		}
-		if options.Continue = page.Continue; options.Continue == "" {
-			return ours, nil
-		}
-	}
-}
+func (l *lost) Error() string { return l.message }
 
-// strip takes the owners that storage lacks off the PediaClusters. Their mark
-// stays, by which they are taken up again.
-func (g *Guard) strip(ctx context.Context, f *facts) error {
-	dangling := f.dangling()
-	if len(dangling) == 0 {
-		return nil
+// same returns a *lost unless the storage is the one of the first look, further on.
+func (g *Guard) same(id types.UID, revision uint64) error {
+	seen := &g.seen
+	switch {
+	case seen.id == "":
+		seen.id = id
+	case id != seen.id:
+		return &lost{fmt.Sprintf("the storage %s was replaced by %q under the running server", seen.id, id)}
+	case revision < seen.revision, revision > seen.revision+leap:
+		return &lost{fmt.Sprintf("the storage %s went from revision %d to %d under the running server, as one does that is restored from a snapshot",
+			id, seen.revision, revision)}
 	}
-	errs := make([]error, len(dangling))
-	workqueue.ParallelizeUntil(ctx, stripsAtOnce, len(dangling), func(i int) {
-		errs[i] = g.stripOne(ctx, dangling[i], f)
-	})
-	if err := errors.Join(errs...); err != nil || ctx.Err() != nil {
-		return fmt.Errorf("taking lost lifecycles off PediaClusters, which are deleted otherwise: %w", errors.Join(err, ctx.Err()))
-	}
-	klog.FromContext(ctx).Info("PediaClusters had owners that this storage lacks: they are kept, and taken up again by their policies",
-		"pediaClusters", len(dangling))
+	seen.revision = revision
 	return nil
 }
 
-func (g *Guard) stripOne(ctx context.Context, pediaCluster *metav1.PartialObjectMetadata, f *facts) error {
-	kept := slices.DeleteFunc(slices.Clone(pediaCluster.OwnerReferences), f.lost)
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pediaCluster.UID, "resourceVersion": pediaCluster.ResourceVersion, "ownerReferences": kept,
-	}})
-	if err != nil {
-		return err
-	}
-	_, err = g.metadata.Resource(pediaClusters).Patch(ctx, pediaCluster.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
-}
-
-// readRecord returns what the host remembers, nil when nothing.
-func (g *Guard) readRecord(ctx context.Context) (*corev1.ConfigMap, error) {
-	record, err := g.kubernetes.CoreV1().ConfigMaps(g.config.Namespace).Get(ctx, RecordName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the host's record of the storage: %w", err)
-	}
-	return record, nil
-}
-
-// record has the host remember the storage, unless the record has changed since
-// it was read.
-func (g *Guard) record(ctx context.Context, record *corev1.ConfigMap, storage types.UID) (err error) {
-	client := g.kubernetes.CoreV1().ConfigMaps(g.config.Namespace)
-	if record == nil {
-		record = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: RecordName, Namespace: g.config.Namespace}}
-		record.Data = map[string]string{RecordKey: string(storage)}
-		_, err = client.Create(ctx, record, metav1.CreateOptions{FieldManager: fieldManager})
-	} else {
-		record = record.DeepCopy()
-		if record.Data == nil {
-			record.Data = map[string]string{}
-		}
-		record.Data[RecordKey] = string(storage)
-		_, err = client.Update(ctx, record, metav1.UpdateOptions{FieldManager: fieldManager})
-	}
-	if err != nil {
-		return fmt.Errorf("writing the host's record of the storage: %w", err)
-	}
-	return nil
-}
-
-// watch returns an error when the storage in use is no longer the one that was
-// looked at, and nil when the context ends. What cannot be read proves nothing.
-func (g *Guard) watch(ctx context.Context, id, host types.UID) error {
-	reached := uint64(0)
+// watch returns a *lost when the storage in use is no longer the right one, and nil
+// when the context ends. What cannot be read proves nothing, and confirms nothing.
+func (g *Guard) watch(ctx context.Context, host types.UID) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(watchPeriod):
+		case <-time.After(confirmPeriod):
 		}
-		now, boundTo, revision, err := g.storage.Find(ctx)
-		switch {
-		case err != nil:
-			continue
-		case now != id:
-			return fmt.Errorf("the storage %s was replaced by %q under the running server", id, now)
-		case boundTo != host:
-			return fmt.Errorf("the storage %s is used for another host now", id)
-		case revision < reached:
-			return fmt.Errorf("the storage %s went back from revision %d to %d under the running server, as a restored snapshot does", id, reached, revision)
+		began := time.Now()
+		err := g.checkStorage(ctx, host)
+		if err != nil && g.Blocked() != nil {
+			// It may come back as another one: those who watch must not be told of
+			// the difference.
+			g.block(errUnconfirmed)
 		}
-		reached = revision
-		if record, err := g.readRecord(ctx); err == nil && record != nil && record.Data[RecordKey] != string(id) {
-			return fmt.Errorf("the host is served from the storage %q now, and no longer from %s", record.Data[RecordKey], id)
+		if err == nil {
+			err = g.checkRecord(ctx)
+		}
+		switch changed := (*lost)(nil); {
+		case errors.As(err, &changed):
+			return err
+		case err == nil:
+			g.confirm(began)
+		case ctx.Err() == nil:
+			klog.FromContext(ctx).V(2).Info("The storage in use was not confirmed", "err", err)
 		}
 	}
+}
+
+func (g *Guard) checkStorage(ctx context.Context, host types.UID) error {
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	id, boundTo, revision, err := g.storage.Find(ctx)
+	switch {
+	case err != nil:
+		return err
+	case boundTo != host && id == g.seen.id:
+		return &lost{fmt.Sprintf("the storage %s is used for another host now", id)}
+	}
+	return g.same(id, revision)
 }

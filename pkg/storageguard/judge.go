@@ -24,12 +24,18 @@ type facts struct {
 	pediaClusters []metav1.PartialObjectMetadata
 	// lifecycles are the UIDs of those in storage, listed after the PediaClusters.
 	lifecycles sets.Set[types.UID]
-	// accepted says that the operator wants this storage.
-	accepted bool
+	// accepted says that the operator wants this storage, and replaced that another
+	// one took its place once: what it knows is older than what is there.
+	accepted, replaced bool
 }
 
-// Refusal is why a storage is not served until somebody does something about it.
-type Refusal struct{ message string }
+// Refusal is why a storage is not served, for the caller to read.
+type Refusal struct {
+	message string
+	// Lasting says that somebody has to do something about it. Otherwise it passes
+	// by itself.
+	Lasting bool
+}
 
 func (r *Refusal) Error() string { return r.message }
 
@@ -42,28 +48,37 @@ func judge(f facts) error {
 		}
 	}
 	switch {
+	case f.recorded != f.storage && f.replaced:
+		return refuse("the storage %s served this host before, and was replaced by %s: bring that back, or restore it from a snapshot, with all replicas stopped. "+
+			"--accept-storage does not count for it; to go back all the same, take its id out of %s in the ConfigMap %s", f.storage, f.recorded, formerKey, RecordName)
 	case f.accepted:
 		return nil
 	case f.boundTo != "" && f.boundTo != f.host:
-		return &Refusal{fmt.Sprintf("the storage %s belongs to another host cluster: two hosts must not share one (give each its --etcd-prefix). %s",
-			f.storage, f.acceptance())}
+		return refuse("the storage %s belongs to another host cluster: two hosts must not share one (give each its --etcd-prefix). %s",
+			f.storage, f.acceptance())
 	case f.recorded == f.storage, len(f.pediaClusters) == 0:
 		return nil
 	case f.recorded != "":
-		return &Refusal{fmt.Sprintf("this host was served from the storage %s, and this is the storage %s with %d lifecycles, "+
-			"while %d PediaClusters of the former are here: bring the former back, or restore it from a snapshot. %s",
-			f.recorded, f.storage, len(f.lifecycles), len(f.pediaClusters), f.acceptance())}
+		return refuse("this host was served from the storage %s, as its ConfigMap %s says, and this is the storage %s with %d lifecycles, "+
+			"while %d PediaClusters of the former are here: stop all replicas, and bring the former back or restore it from a snapshot. %s",
+			f.recorded, RecordName, f.storage, len(f.lifecycles), len(f.pediaClusters), f.acceptance())
 	case backed > 0 && len(dangling) == 0:
 		return nil // written by a release that did not keep records yet
 	default:
-		return &Refusal{fmt.Sprintf("%d PediaClusters on this host were made from a storage which this one, %s with %d lifecycles, is not: "+
-			"bring that storage back, or restore it from a snapshot; what the CRDs of a Clusterpedia installation hold is moved by `kubectl clusterimport migrate`. %s",
-			len(f.pediaClusters), f.storage, len(f.lifecycles), f.acceptance())}
+		return refuse("%d PediaClusters on this host were made from a storage which this one, %s with %d lifecycles, is not: "+
+			"stop all replicas, and bring that storage back or restore it from a snapshot; "+
+			"what the CRDs of a Clusterpedia installation hold is moved by `kubectl clusterimport migrate`. %s",
+			len(f.pediaClusters), f.storage, len(f.lifecycles), f.acceptance())
 	}
 }
 
+func refuse(format string, args ...any) error {
+	return &Refusal{Lasting: true, message: fmt.Sprintf(format, args...)}
+}
+
 func (f *facts) acceptance() string {
-	return fmt.Sprintf("To go on with this storage, which deletes no PediaCluster and forgets what the other knew, start the server with --accept-storage=%s", f.storage)
+	return fmt.Sprintf("To go on with this storage, which forgets what the other knew and leaves all PediaClusters as they are until its own policies say otherwise, "+
+		"start the server with --accept-storage=%s", f.storage)
 }
 
 // dangling are the PediaClusters with an owner that storage lacks: the garbage

@@ -46,6 +46,9 @@ func TestOnlyTheRightStorageIsServed(t *testing.T) {
 		"that of another host, recorded":        {facts{storage: "s", boundTo: "g", host: "h", recorded: "s"}, "belongs to another host"},
 		"another one, accepted":                 {facts: facts{storage: "new", host: "h", recorded: "old", pediaClusters: list(pediaCluster("a")), accepted: true}},
 		"that of another host, accepted":        {facts: facts{storage: "s", boundTo: "g", host: "h", accepted: true}},
+		"one that was replaced once":            {facts{storage: "s", boundTo: "h", host: "h", recorded: "new", replaced: true}, "was replaced by new"},
+		"one that was replaced, accepted":       {facts{storage: "s", boundTo: "h", host: "h", recorded: "new", replaced: true, accepted: true}, "does not count for it"},
+		"one that came back":                    {facts: facts{storage: "s", boundTo: "h", host: "h", recorded: "s", replaced: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := judge(test.facts)
@@ -58,10 +61,11 @@ func TestOnlyTheRightStorageIsServed(t *testing.T) {
 			if refused := (*Refusal)(nil); !errors.As(err, &refused) {
 				t.Fatalf("served: %v", err)
 			}
-			for _, part := range []string{test.refused, "--accept-storage=" + string(test.facts.storage)} {
-				if !strings.Contains(err.Error(), part) {
-					t.Errorf("no %q in: %v", part, err)
-				}
+			if !strings.Contains(err.Error(), test.refused) {
+				t.Errorf("no %q in: %v", test.refused, err)
+			}
+			if offered := strings.Contains(err.Error(), "--accept-storage="+string(test.facts.storage)); offered == test.facts.replaced {
+				t.Errorf("whether it can be accepted is told wrong in: %v", err)
 			}
 		})
 	}

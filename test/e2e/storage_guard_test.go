@@ -165,8 +165,9 @@ func TestRule12AnAcceptedStorageTakesUpWhatIsThere(t *testing.T) {
 	p, before := importedClusters(t, h, "accepted", clusters)
 	h.patch(t, h.objects.Resource(pediaClusters), p.pediaClusterName(clusterName(3)), `{"metadata":{"labels":{"team":"blue"}}}`)
 
+	former, aside := h.storageID(t), h.storageDir()+".aside"
 	must(t, h.server.Stop(t.Context()))
-	must(t, os.RemoveAll(h.storageDir()))
+	must(t, os.Rename(h.storageDir(), aside))
 	must(t, h.server.Start(t.Context()))
 	_, id := waitUntilRefused(t, h)
 
@@ -195,6 +196,29 @@ func TestRule12AnAcceptedStorageTakesUpWhatIsThere(t *testing.T) {
 	waitUntilServed(t, h)
 	p.deleteCluster(t, clusterName(0))
 	p.waitUntilGone(t, clusterName(0))
+	delete(before, p.pediaClusterName(clusterName(0)))
+
+	// The former one is not, though a manifest may still accept it.
+	must(t, h.server.Stop(t.Context()))
+	must(t, os.RemoveAll(h.storageDir()))
+	must(t, os.Rename(aside, h.storageDir()))
+	h.restartServer(t, "--accept-storage="+former)
+	eventually(t, "the former storage is refused", func() error {
+		_, err := h.policy.PolicyV1alpha1().ClusterImportPolicies().List(t.Context(), metav1.ListOptions{})
+		if err == nil {
+			return errors.New("it is served")
+		}
+		return mentions(err.Error(), "the storage "+former+" served this host before, and was replaced by "+id)
+	})
+	allKept(t, h, before)
+}
+
+// storageID is the id of the storage that the host remembers.
+func (h *host) storageID(t *testing.T) string {
+	t.Helper()
+	record, err := h.objects.Resource(configMaps).Namespace(devcluster.Namespace).Get(t.Context(), "policy-apiserver-storage", metav1.GetOptions{})
+	must(t, err)
+	return text(record, "data", "storage-id")
 }
 
 func TestRule12ASnapshotHasGapsAndNothingIsDeleted(t *testing.T) {
@@ -236,9 +260,8 @@ func TestRule12ASecondReplicaWithAnEtcdOfItsOwnIsRefused(t *testing.T) {
 	lease := schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 	held, err := h.objects.Resource(lease).Namespace(devcluster.Namespace).Get(t.Context(), "policy-apiserver-embedded-etcd", metav1.GetOptions{})
 	must(t, err)
-	record, err := h.objects.Resource(configMaps).Namespace(devcluster.Namespace).Get(t.Context(), "policy-apiserver-storage", metav1.GetOptions{})
-	must(t, err)
-	must(t, same("the holder of the Lease", text(held, "spec", "holderIdentity"), text(record, "data", "storage-id")))
+	id := h.storageID(t)
+	must(t, mentions(text(held, "spec", "holderIdentity"), id+"_"))
 
 	// The first replica was killed a moment ago, as far as the second one knows.
 	must(t, h.server.Kill())
@@ -249,7 +272,7 @@ func TestRule12ASecondReplicaWithAnEtcdOfItsOwnIsRefused(t *testing.T) {
 		if err == nil {
 			return errors.New("it serves")
 		}
-		return mentions(err.Error(), "another replica with an embedded etcd", "scale to one", text(record, "data", "storage-id"))
+		return mentions(err.Error(), "another replica with an embedded etcd", "scale to one", id)
 	})
 	// The first one never comes back.
 	waitUntilServed(t, h)

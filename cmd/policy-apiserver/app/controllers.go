@@ -139,12 +139,17 @@ func (o *ControllerOptions) limited(host *rest.Config) *rest.Config {
 func (o *ControllerOptions) runner(host *rest.Config) func(ctx context.Context, loopback *rest.Config) {
 	host = o.limited(host)
 	lease := o.Lease
-	hostname, _ := os.Hostname() // only for people: the rest tells replicas apart
-	lease.Identity = hostname + "_" + uuid.NewString()
+	lease.Identity = hostname() + "_" + uuid.NewString()
 	return func(ctx context.Context, loopback *rest.Config) {
 		err := controller.Run(ctx, controller.Config{Loopback: loopback, Host: host, Workers: o.Workers, Probe: o.probe(), Lease: lease})
 		if err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "The controllers cannot run")
 		}
 	}
+}
+
+// hostname is that of the pod, which a StatefulSet keeps.
+func hostname() string {
+	name, _ := os.Hostname() // what goes with it tells replicas apart
+	return name
 }

@@ -137,7 +137,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 		"How many of these snapshots are kept.")
 	storage.StringVar(&o.AcceptStorage, "accept-storage", o.AcceptStorage,
 		"The id of a storage to serve though another one served the host before, as the answers of a server that refuses it say. "+
-			"No PediaCluster is deleted for it.")
+			"PediaClusters stay as they are until the policies in it say otherwise.")
 
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))

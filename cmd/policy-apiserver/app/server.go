@@ -141,6 +141,7 @@ func Run(ctx context.Context, o *Options) (err error) {
 			Namespace: o.Controllers.Lease.Namespace,
 			Accept:    types.UID(o.AcceptStorage),
 			Embedded:  embedded,
+			Identity:  hostname(),
 		},
 		Lost: die,
 	}

@@ -46,26 +46,23 @@ func New(optsGetter generic.RESTOptionsGetter) (store *Store, destroy func(), er
 	return &Store{storage: raw, key: path.Join(prefix, name)}, destroy, nil
 }
 
-// Get returns the id of the storage, and the host that it is bound to, which is
-// empty at first. A storage without an identity is given one.
-func (s *Store) Get(ctx context.Context) (id, host types.UID, err error) {
-	identity := &policy.StorageIdentity{}
-	err = s.storage.Get(ctx, s.key, storage.GetOptions{}, identity)
-	if storage.IsNotFound(err) {
-		made := &policy.StorageIdentity{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uuid.NewUUID(), CreationTimestamp: metav1.Now()}}
-		err = s.storage.Create(ctx, s.key, made, identity, 0)
-		if storage.IsExist(err) { // another replica was faster
-			err = s.storage.Get(ctx, s.key, storage.GetOptions{}, identity)
-		}
+// Get returns the id of the storage, the host that it is bound to, which is empty
+// at first, and the revision that it has reached. A storage without an identity is
+// given one.
+func (s *Store) Get(ctx context.Context) (id, host types.UID, revision uint64, err error) {
+	id, host, revision, err = s.Find(ctx)
+	if err != nil || id != "" {
+		return id, host, revision, err
 	}
-	if err != nil {
-		return "", "", fmt.Errorf("reading the identity of the storage: %w", err)
+	made := &policy.StorageIdentity{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uuid.NewUUID(), CreationTimestamp: metav1.Now()}}
+	if err := s.storage.Create(ctx, s.key, made, nil, 0); err != nil && !storage.IsExist(err) {
+		return "", "", 0, fmt.Errorf("giving the storage an identity: %w", err)
 	}
-	return identity.UID, identity.Host, nil
+	return s.Find(ctx) // another replica may have been faster
 }
 
 // Find is Get, except that a storage without an identity gets none: its id is
-// empty then. The revision is the one that the storage has reached.
+// empty then.
 func (s *Store) Find(ctx context.Context) (id, host types.UID, revision uint64, err error) {
 	identity := &policy.StorageIdentity{}
 	if err := s.storage.Get(ctx, s.key, storage.GetOptions{IgnoreNotFound: true}, identity); err != nil {
@@ -79,13 +76,14 @@ func (s *Store) Find(ctx context.Context) (id, host types.UID, revision uint64, 
 }
 
 // Bind records the host that the storage is for. The error is a conflict when it
-// is no longer the storage of that id.
-func (s *Store) Bind(ctx context.Context, id, host types.UID) error {
+// is no longer the storage of that id, or no longer bound to the host before.
+func (s *Store) Bind(ctx context.Context, id, before, host types.UID) error {
 	err := s.storage.GuaranteedUpdate(ctx, s.key, &policy.StorageIdentity{}, false, nil,
 		func(input runtime.Object, _ storage.ResponseMeta) (runtime.Object, *uint64, error) {
 			identity := input.(*policy.StorageIdentity)
-			if identity.UID != id {
-				return nil, nil, apierrors.NewConflict(policy.Resource(resource), name, fmt.Errorf("the storage is now %s, not %s", identity.UID, id))
+			if identity.UID != id || identity.Host != before && identity.Host != host {
+				return nil, nil, apierrors.NewConflict(policy.Resource(resource), name,
+					fmt.Errorf("the storage is now %s for the host %q, and not %s for %q", identity.UID, identity.Host, id, before))
 			}
 			identity.Host = host
 			return identity, nil, nil

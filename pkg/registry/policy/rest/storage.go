@@ -50,7 +50,7 @@ func NewStorage(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGett
 		return nil, fmt.Errorf("storage of lifecycles: %w", err)
 	}
 	policies.ClusterImportPolicy.Imports = lifecycles.PediaClusterLifecycle.CountOf
-	identity, err := newIdentity(optsGetter, lifecycles.PediaClusterLifecycle)
+	identity, err := newIdentity(optsGetter)
 	if err != nil {
 		return nil, fmt.Errorf("storage of its identity: %w", err)
 	}
