@@ -64,6 +64,7 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 			"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
 			"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
 			"--embedded-etcd-dir=" + c.path(policyServer),
+			"--shutdown-delay-duration=0s", // there is no other that the Service could lead to
 		}, options.Args...),
 		ready: func(ctx context.Context) error {
 			return get(ctx, &rest.Config{

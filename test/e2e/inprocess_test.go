@@ -30,6 +30,7 @@ func startServerWithoutControllers(t *testing.T, hostAddress, username string) p
 	must(t, err)
 
 	options := app.NewOptions()
+	options.ServerRun.ShutdownDelayDuration = 0 // no Service leads here
 	options.Recommended.CoreAPI.CoreAPIKubeconfigPath = writeKubeconfig(t, hostAddress)
 	options.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
 	options.Recommended.SecureServing.Listener = listener

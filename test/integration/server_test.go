@@ -80,6 +80,7 @@ func start(dir string, controllers func(context.Context, *rest.Config)) (_ *serv
 	}
 
 	options := app.NewOptions()
+	options.ServerRun.ShutdownDelayDuration = 0 // no Service leads here
 	options.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
 	options.Recommended.SecureServing.Listener = listener
 	options.Recommended.Authentication = nil
