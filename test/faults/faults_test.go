@@ -1,0 +1,258 @@
+package faults
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+)
+
+// The faults of a server with three replicas on an etcd of three members, all of
+// them in the same world.
+func TestAFleetOfReplicasOutlives(t *testing.T) {
+	f := newFleet(t, 3)
+	w := newWorld(t, f.host, 500)
+
+	for _, phase := range []struct {
+		fault string
+		cause func(*testing.T, *fleet, *world)
+	}{
+		{"members of its storage that die", membersDie},
+		{"the loss of its host", hostRestarts},
+		{"leaders that are killed", leadersAreKilled},
+		{"a leader that wakes up as none", leaderPauses},
+		{"a clock that is ten minutes ahead", clockIsAhead},
+		{"a rolling restart", replicasAreReplaced},
+	} {
+		if !t.Run(phase.fault, func(t *testing.T) {
+			phase.cause(t, f, w)
+			w.check(t)
+		}) {
+			t.Fatal("what comes next would only repeat it")
+		}
+	}
+}
+
+func leadersAreKilled(t *testing.T, f *fleet, w *world) {
+	for i := range 20 {
+		leader := f.leader(t)
+		killed := time.Now()
+		must(t, leader.Kill())
+		var restart errgroup.Group
+		restart.Go(func() error { return leader.Start(t.Context()) })
+		w.recovers(t, fmt.Sprintf("leader killed #%d", i+1), killed)
+		must(t, restart.Wait())
+		if i%5 == 4 {
+			w.check(t)
+		}
+	}
+}
+
+func hostRestarts(t *testing.T, f *fleet, w *world) {
+	for i := range 5 {
+		began := time.Now()
+		must(t, f.RestartAPIServer(t.Context()))
+		w.recovers(t, fmt.Sprintf("kube-apiserver restarted #%d", i+1), began)
+	}
+}
+
+func membersDie(t *testing.T, f *fleet, w *world) {
+	killed := time.Now()
+	must(t, f.storage.Kill(0))
+	w.recovers(t, "one etcd member of three killed", killed)
+	must(t, f.storage.Start(t.Context(), 0))
+	w.check(t)
+
+	must(t, f.storage.Kill(1))
+	must(t, f.storage.Kill(2))
+	// Without a majority nothing can be written, and that is said.
+	within(t, "a write without a majority is refused", func(ctx context.Context) error {
+		if err := w.touch(ctx, "without-majority"); err == nil {
+			return errors.New("a write was acknowledged")
+		}
+		return nil
+	})
+	again := time.Now()
+	must(t, f.storage.Start(t.Context(), 1))
+	must(t, f.storage.Start(t.Context(), 2))
+	w.recovers(t, "etcd members back after two of three were killed", again)
+}
+
+// leaderPauses stops the leader in the middle of much work until another leads
+// and has done that work, and lets it go on.
+func leaderPauses(t *testing.T, f *fleet, w *world) {
+	leader := f.leader(t)
+	term, err := f.holder(t.Context())
+	must(t, err)
+	p := w.platforms[0]
+
+	p.mu.Lock() // what is changed is changed here
+	var burst errgroup.Group
+	burst.SetLimit(4)
+	busy := make(chan struct{})
+	for i, name := range p.names() {
+		token := p.fresh("token ")
+		p.clusters[name].token = token
+		burst.Go(func() error {
+			if i == 200 {
+				close(busy)
+			}
+			return p.setToken(t.Context(), name, token)
+		})
+	}
+	<-busy
+	paused := time.Now()
+	must(t, leader.Pause())
+	must(t, burst.Wait())
+	p.mu.Unlock()
+	f.waitForOtherLeader(t, term)
+	w.recovers(t, "leader paused", paused)
+	w.check(t)
+
+	fenced := countLines(t, leader.LogFile(), "not sent: the lease")
+	woken := time.Now()
+	must(t, leader.Resume())
+	within(t, "the former leader notices that it leads no more", func(context.Context) error {
+		if !linesSince(t, leader.LogFile(), woken, "This replica no longer leads") {
+			return errors.New("it has not said so")
+		}
+		return nil
+	})
+	w.check(t)
+	// It did not lead again since, so that whatever it sends it should not.
+	arrived := writesSince(t, f.auditLog("kube-apiserver"), leader.Name, woken)
+	arrived = append(arrived, writesSince(t, f.auditLog(leader.Name), "", woken)...)
+	refused := 0
+	for _, write := range arrived {
+		// What was under way when it was stopped may arrive, and comes too late.
+		if write.ResponseStatus == nil || write.ResponseStatus.Code < 400 {
+			t.Errorf("the former leader wrote: %s %s, answered %v", write.Verb, write.RequestURI, write.ResponseStatus)
+		}
+		refused++
+	}
+	note(t, "paused leader: after it woke up, %d of its requests were held back by its fence, %d that were under way arrived and were refused, none was accepted",
+		countLines(t, leader.LogFile(), "not sent: the lease")-fenced, refused)
+}
+
+// clockIsAhead runs a replica whose clock is ten minutes ahead, as one of
+// several, and then as the leader.
+func clockIsAhead(t *testing.T, f *fleet, w *world) {
+	ahead := f.add(t, "policy-apiserver-ahead", "policy-apiserver-ahead")
+	began := time.Now()
+	w.recovers(t, "a replica with a clock ten minutes ahead", began)
+
+	others := f.replicas[:len(f.replicas)-1]
+	began = time.Now()
+	for _, replica := range others {
+		must(t, replica.Stop(t.Context()))
+	}
+	if leader := f.leader(t); leader != ahead {
+		t.Fatalf("%s leads, not the only replica that runs", leader.Name)
+	}
+	w.recovers(t, "a leader with a clock ten minutes ahead", began)
+	lease, err := f.lease(t.Context())
+	must(t, err)
+	if early := time.Until(lease.Spec.RenewTime.Time); early < 9*time.Minute {
+		t.Fatalf("its Lease is renewed %s ahead of time, not ten minutes", early)
+	}
+	w.check(t)
+
+	for _, replica := range others {
+		must(t, replica.Start(t.Context()))
+	}
+	began = time.Now()
+	must(t, ahead.Stop(t.Context()))
+	f.replicas = others
+	w.recovers(t, "a right clock after one ten minutes ahead", began)
+}
+
+// replicasAreReplaced restarts one replica after the other while clients write as
+// fast as they can, without trying again.
+func replicasAreReplaced(t *testing.T, f *fleet, w *world) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	policies := w.policy.PolicyV1alpha1().ClusterImportPolicies()
+	var load errgroup.Group
+	var written [4][]string
+	for i := range written {
+		load.Go(func() error {
+			for n := 0; ctx.Err() == nil; n++ {
+				name := fmt.Sprintf("rolling-%d-%d", i, n)
+				if _, err := policies.Create(t.Context(), idlePolicy(name), metav1.CreateOptions{}); err != nil {
+					return fmt.Errorf("creating policy %s: %w", name, err)
+				}
+				written[i] = append(written[i], name)
+				time.Sleep(50 * time.Millisecond)
+			}
+			return nil
+		})
+	}
+	for i, replica := range f.replicas {
+		began := time.Now()
+		must(t, replica.Stop(t.Context()))
+		must(t, replica.Start(t.Context()))
+		w.recovers(t, fmt.Sprintf("replica restarted in order #%d", i+1), began)
+	}
+	stop()
+	must(t, load.Wait())
+	total := 0
+	for _, names := range written {
+		total += len(names)
+		for _, name := range names {
+			_, err := policies.Get(t.Context(), name, metav1.GetOptions{})
+			must(t, err)
+		}
+	}
+	note(t, "rolling restart: %d writes of four clients while three replicas were restarted, none failed, none was lost", total)
+}
+
+// writesSince reads an audit log for changes that the server of that name, or
+// anybody, made after a time.
+func writesSince(t *testing.T, file, userAgent string, since time.Time) (writes []auditv1.Event) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	for line := range bytes.Lines(text) {
+		var event auditv1.Event
+		if json.Unmarshal(line, &event) != nil {
+			continue // the last one, half written
+		}
+		if strings.HasPrefix(event.UserAgent, userAgent) && event.RequestReceivedTimestamp.After(since) {
+			writes = append(writes, event)
+		}
+	}
+	return writes
+}
+
+func countLines(t *testing.T, file, part string) (count int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	return bytes.Count(text, []byte(part))
+}
+
+// linesSince reports whether the log has a line with that part from after a time.
+func linesSince(t *testing.T, file string, since time.Time, part string) bool {
+	t.Helper()
+	log, err := os.Open(file)
+	must(t, err)
+	defer log.Close()
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		// I1121 07:38:08.123456 ...
+		fields := strings.Fields(lines.Text())
+		if strings.Contains(lines.Text(), part) && len(fields) > 1 && fields[1] >= since.Format("15:04:05.000000") {
+			return true
+		}
+	}
+	return false
+}
