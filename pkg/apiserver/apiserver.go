@@ -31,6 +31,9 @@ type ExtraConfig struct {
 	// Host leads to the host cluster, which is read to answer what a policy
 	// would do. Without it, nothing is rendered.
 	Host *rest.Config
+	// StorageGuard makes sure that the storage is the right one for the host;
+	// nil serves any.
+	StorageGuard *StorageGuard
 }
 
 type completedConfig struct {
@@ -45,6 +48,9 @@ type CompletedConfig struct {
 
 // Complete fills in what follows from the rest of the configuration.
 func (c *Config) Complete() CompletedConfig {
+	if c.ExtraConfig.StorageGuard != nil {
+		c.ExtraConfig.StorageGuard.refuseRequests(c.GenericConfig)
+	}
 	awaitFrontProxy(c.GenericConfig)
 	return CompletedConfig{&completedConfig{generic: c.GenericConfig.Complete(), extra: c.ExtraConfig}}
 }
@@ -59,15 +65,22 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	group, err := policyrest.NewAPIGroupInfo(Scheme, Codecs, c.generic.RESTOptionsGetter, c.generic.RequestTimeout, host)
+	storage, err := policyrest.NewStorage(Scheme, Codecs, c.generic.RESTOptionsGetter, c.generic.RequestTimeout, host)
 	if err != nil {
 		return nil, err
 	}
-	if err := server.InstallAPIGroup(group); err != nil {
+	if err := server.InstallAPIGroup(storage.Group); err != nil {
 		return nil, fmt.Errorf("installing the API group: %w", err)
 	}
-	if c.extra.Controllers != nil {
-		if err := addControllers(server, c.extra.Controllers); err != nil {
+	server.RegisterDestroyFunc(storage.Identity.Destroy)
+	controllers := c.extra.Controllers
+	if c.extra.StorageGuard != nil {
+		if controllers, err = c.extra.StorageGuard.watchOver(server, storage.Identity, controllers); err != nil {
+			return nil, err
+		}
+	}
+	if controllers != nil {
+		if err := addRunner(server, "controllers", controllers); err != nil {
 			return nil, err
 		}
 	}
@@ -87,10 +100,10 @@ func (c CompletedConfig) host() (*policyrest.Host, error) {
 	return &policyrest.Host{Host: host, Authorizer: c.generic.Authorization.Authorizer}, nil
 }
 
-// addControllers starts the controllers when the API is served and stops them
-// while it still is, so that their last writes succeed. They have a context of
-// their own since that of a post-start hook ends only after the API is gone.
-func addControllers(server *genericapiserver.GenericAPIServer, run func(context.Context, *rest.Config)) error {
+// addRunner runs what is of that name when the API is served and stops it while
+// it still is, so that its last writes succeed. It has a context of its own since
+// that of a post-start hook ends only after the API is gone.
+func addRunner(server *genericapiserver.GenericAPIServer, name string, run func(context.Context, *rest.Config)) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 
@@ -104,7 +117,7 @@ func addControllers(server *genericapiserver.GenericAPIServer, run func(context.
 		return nil
 	}
 	return errors.Join(
-		server.AddPostStartHook("start-controllers", start),
-		server.AddPreShutdownHook("stop-controllers", end),
+		server.AddPostStartHook("start-"+name, start),
+		server.AddPreShutdownHook("stop-"+name, end),
 	)
 }

@@ -49,8 +49,11 @@ type Options struct {
 	ServerRun    *genericoptions.ServerRunOptions
 	Recommended  *genericoptions.RecommendedOptions
 	EmbeddedEtcd etcd.Config
-	Controllers  ControllerOptions
-	Logs         *logsapi.LoggingConfiguration
+	// AcceptStorage is the id of a storage to serve though another one served the
+	// host before.
+	AcceptStorage string
+	Controllers   ControllerOptions
+	Logs          *logsapi.LoggingConfiguration
 }
 
 // NewOptions returns the defaults.
@@ -117,6 +120,9 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 		"The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it.")
 	storage.Int64Var(&o.EmbeddedEtcd.QuotaBytes, "embedded-etcd-quota-bytes", o.EmbeddedEtcd.QuotaBytes,
 		"The size up to which the database of the embedded etcd may grow.")
+	storage.StringVar(&o.AcceptStorage, "accept-storage", o.AcceptStorage,
+		"The id of a storage to serve though another one served the host before, as the answers of a server that refuses it say. "+
+			"No PediaCluster is deleted for it.")
 
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))

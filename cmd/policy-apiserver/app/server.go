@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/cli/globalflag"
@@ -17,7 +18,9 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // metrics of clients, queues and leases
 	"k8s.io/klog/v2"
 
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/storageguard"
 )
 
 // NewCommand returns the command. It runs until its context ends.
@@ -67,17 +70,16 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 
-	if o.embedsEtcd() {
+	ctx, die := context.WithCancelCause(ctx)
+	defer die(nil)
+	embedded := o.embedsEtcd()
+	if embedded {
 		member, err := etcd.Start(ctx, o.EmbeddedEtcd)
 		if err != nil {
 			return interrupted(ctx, err)
 		}
 		defer member.Stop()
 		o.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
-
-		var die context.CancelCauseFunc
-		ctx, die = context.WithCancelCause(ctx)
-		defer die(nil)
 		go func() {
 			if err := <-member.Err(); err != nil {
 				die(fmt.Errorf("the embedded etcd died: %w", err))
@@ -94,6 +96,15 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	config.ExtraConfig.Host = o.Controllers.limited(config.GenericConfig.ClientConfig)
 	config.ExtraConfig.Controllers = o.Controllers.runner(config.GenericConfig.ClientConfig)
+	config.ExtraConfig.StorageGuard = &apiserver.StorageGuard{
+		Config: storageguard.Config{
+			Host:      o.Controllers.limited(config.GenericConfig.ClientConfig),
+			Namespace: o.Controllers.Lease.Namespace,
+			Accept:    types.UID(o.AcceptStorage),
+			Embedded:  embedded,
+		},
+		Lost: die,
+	}
 	server, err := config.Complete().New()
 	if err != nil {
 		return err

@@ -37,6 +37,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&RenderReview{},
 		&SourceClaim{},
 		&SourceClaimList{},
+		&StorageIdentity{},
+		&StorageIdentityList{},
 	)
 	return nil
 }

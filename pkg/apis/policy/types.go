@@ -159,6 +159,25 @@ type SourceClaimList struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
+// StorageIdentity tells this storage from every other: its UID is the id of the
+// storage. There is one, which is stored and not served.
+type StorageIdentity struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	Host types.UID
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// StorageIdentityList is a list of identities.
+type StorageIdentityList struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []StorageIdentity
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
 // PediaClusterLifecycle is the record of one import: one per selected Source.
 // It has the name of its PediaCluster, owns it, and is controlled by its
 // policy. The server writes it; users may change its labels and annotations.

@@ -169,6 +169,16 @@ func (in SourceType) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageIdentity) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.StorageIdentity"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in StorageIdentityList) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.StorageIdentityList"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TemplateError) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.TemplateError"
 }

@@ -26,11 +26,18 @@ type Host struct {
 	Authorizer authorizer.UnconditionalAuthorizer
 }
 
-// NewAPIGroupInfo returns the group with its endpoints, ready to be installed.
-// No request lives longer than requestTimeout. Without a host, which may be nil,
-// nothing is rendered.
-func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter,
-	requestTimeout time.Duration, host *Host) (*genericapiserver.APIGroupInfo, error) {
+// Storage is the API group with its endpoints, ready to be installed, and what
+// tells its storage from every other.
+type Storage struct {
+	Group    *genericapiserver.APIGroupInfo
+	Identity *Identity
+}
+
+// NewStorage returns the storage that optsGetter describes. No request lives
+// longer than requestTimeout. Without a host, which may be nil, nothing is
+// rendered.
+func NewStorage(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter,
+	requestTimeout time.Duration, host *Host) (*Storage, error) {
 	policies, err := policystorage.NewStorage(scheme, optsGetter, requestTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("storage of policies: %w", err)
@@ -40,6 +47,10 @@ func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, opt
 		return nil, fmt.Errorf("storage of lifecycles: %w", err)
 	}
 	policies.ClusterImportPolicy.Imports = lifecycles.PediaClusterLifecycle.CountOf
+	identity, err := newIdentity(optsGetter, lifecycles.PediaClusterLifecycle)
+	if err != nil {
+		return nil, fmt.Errorf("storage of its identity: %w", err)
+	}
 
 	endpoints := map[string]rest.Storage{
 		"clusterimportpolicies":         policies.ClusterImportPolicy,
@@ -57,5 +68,5 @@ func NewAPIGroupInfo(scheme *runtime.Scheme, codecs serializer.CodecFactory, opt
 
 	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
 	group.VersionedResourcesStorageMap[policyv1alpha1.SchemeGroupVersion.Version] = endpoints
-	return &group, nil
+	return &Storage{Group: &group, Identity: identity}, nil
 }

@@ -47,3 +47,34 @@ type SourceClaimList struct {
 	// items are the claims.
 	Items []SourceClaim `json:"items"`
 }
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// StorageIdentity tells this storage from every other: its UID is the id of the
+// storage. There is one, which is stored and not served.
+type StorageIdentity struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// host is the UID of the namespace kube-system of the host cluster that this
+	// storage is for, empty until it has been served there.
+	// +optional
+	Host types.UID `json:"host,omitempty"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// StorageIdentityList is a list of identities.
+type StorageIdentityList struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard list metadata.
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// items are the identities.
+	Items []StorageIdentity `json:"items"`
+}
