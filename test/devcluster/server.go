@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ type ServerOptions struct {
 	Manifests string
 	// Args are added to the flags that every server of a cluster gets.
 	Args []string
+	// SelfRegister leaves the APIService and the certificate to the server.
+	SelfRegister bool
 }
 
 // Server is the policy-apiserver of a cluster.
@@ -51,25 +54,32 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	if err := c.install(ctx, options.Manifests, port); err != nil {
+	if err := c.install(ctx, options, port); err != nil {
 		return nil, err
+	}
+	how := []string{
+		"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
+		"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
+	}
+	tls := rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")}
+	if options.SelfRegister {
+		how = []string{"--register-apiservice", fmt.Sprintf("--service-port=%d", port)}
+		tls = rest.TLSClientConfig{Insecure: true} // the aggregator verifies it
 	}
 	server := &Server{cluster: c, command: command{
 		name:   policyServer,
 		binary: c.binary(policyServer),
-		args: append([]string{
+		args: slices.Concat([]string{
 			"--kubeconfig=" + c.path(policyServer+".kubeconfig"),
 			"--bind-address=" + loopback,
 			fmt.Sprintf("--secure-port=%d", port),
-			"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
-			"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
 			"--embedded-etcd-dir=" + c.path(policyServer),
 			"--shutdown-delay-duration=0s", // there is no other that the Service could lead to
-		}, options.Args...),
+		}, how, options.Args),
 		ready: func(ctx context.Context) error {
 			return get(ctx, &rest.Config{
 				Host:            fmt.Sprintf("https://%s:%d", loopback, port),
-				TLSClientConfig: rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")},
+				TLSClientConfig: tls,
 			}, "/readyz")
 		},
 	}}
@@ -108,14 +118,14 @@ func (s *Server) process() *process { return s.cluster.state.Processes[policySer
 // install applies the manifests, with the two changes that a server outside the
 // cluster needs: its Service leads to this machine, and its APIService names the
 // port and the authority that the certificate comes from.
-func (c *Cluster) install(ctx context.Context, folder string, port int) error {
+func (c *Cluster) install(ctx context.Context, options ServerOptions, port int) error {
 	caBundle, err := os.ReadFile(c.pki(extensionCA + ".crt"))
 	if err != nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(options.Manifests, "*.yaml"))
 	if err != nil || len(files) == 0 {
-		return errors.Join(fmt.Errorf("no manifests in %s", relative(folder)), err)
+		return errors.Join(fmt.Errorf("no manifests in %s", relative(options.Manifests)), err)
 	}
 	list := unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
 	for _, file := range files {
@@ -133,6 +143,9 @@ func (c *Cluster) install(ctx context.Context, folder string, port int) error {
 					"ports":        []any{map[string]any{"port": int64(port), "protocol": "TCP"}},
 				}
 			case "APIService":
+				if options.SelfRegister {
+					continue
+				}
 				change, _, _ = unstructured.NestedMap(object.Object, "spec")
 				change["caBundle"] = caBundle
 				change["service"].(map[string]any)["port"] = int64(port)

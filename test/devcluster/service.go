@@ -51,7 +51,7 @@ func (c *Cluster) StartService(ctx context.Context, manifests string) (*Service,
 	if err != nil {
 		return nil, err
 	}
-	if err := c.install(ctx, manifests, listener.Addr().(*net.TCPAddr).Port); err != nil {
+	if err := c.install(ctx, ServerOptions{Manifests: manifests}, listener.Addr().(*net.TCPAddr).Port); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s := &Service{cluster: c, listener: listener}

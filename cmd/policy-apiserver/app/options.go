@@ -53,6 +53,7 @@ type Options struct {
 	// host before.
 	AcceptStorage string
 	Controllers   ControllerOptions
+	Registration  RegistrationOptions
 	Logs          *logsapi.LoggingConfiguration
 }
 
@@ -83,6 +84,7 @@ func NewOptions() *Options {
 		Recommended:  recommended,
 		EmbeddedEtcd: etcd.Config{Dir: defaultEmbeddedEtcdDir, QuotaBytes: defaultEtcdQuotaBytes},
 		Controllers:  newControllerOptions(),
+		Registration: newRegistrationOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
 }
@@ -113,6 +115,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	host.StringVar(&o.Recommended.CoreAPI.CoreAPIKubeconfigPath, "kubeconfig", o.Recommended.CoreAPI.CoreAPIKubeconfigPath,
 		"The kubeconfig file of the host cluster, which holds the Sources and the PediaClusters. If empty, that of the pod that this process runs in.")
 	o.Controllers.AddFlags(sets.FlagSet("controllers"))
+	o.Registration.AddFlags(sets.FlagSet("registration"))
 
 	storage := sets.FlagSet("etcd")
 	addFlagsBut(storage, o.Recommended.Etcd.AddFlags, etcdFlagsWithoutEffect)
@@ -174,6 +177,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--embedded-etcd-quota-bytes must be greater than 0"))
 	}
 	errs = append(errs, o.Controllers.Validate()...)
+	errs = append(errs, o.Registration.Validate(o.Recommended.SecureServing.SecureServingOptions)...)
 	return utilerrors.NewAggregate(errs)
 }
 
@@ -210,8 +214,10 @@ func (o *Options) Config() (*apiserver.Config, error) {
 	if err := o.Recommended.SecureServing.SecureServingOptions.ApplyTo(&listening); err != nil {
 		return nil, err
 	}
-	if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
-		return nil, fmt.Errorf("making a self-signed certificate: %w", err)
+	if o.Recommended.SecureServing.ServerCert.GeneratedCert == nil { // that of the registration
+		if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
+			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
+		}
 	}
 
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)

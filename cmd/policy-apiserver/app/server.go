@@ -90,8 +90,15 @@ func Run(ctx context.Context, o *Options) error {
 	if err := awaitHost(ctx, host, o); err != nil {
 		return interrupted(ctx, err)
 	}
+	register, err := o.Registration.prepare(ctx, host, o.Recommended.SecureServing.SecureServingOptions)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
 	config, err := o.Config()
 	if err != nil {
+		return err
+	}
+	if err := register(config); err != nil {
 		return err
 	}
 	config.ExtraConfig.Host = o.Controllers.limited(config.GenericConfig.ClientConfig)
