@@ -17,6 +17,7 @@ import (
 // The certificate is renewed when its time comes, and is made anew, with its
 // authority, when somebody has deleted it.
 func TestARenewedCertificateIsFollowed(t *testing.T) {
+	t.Parallel()
 	w, _ := startServer(t, devcluster.ServerOptions{SelfRegister: true, Args: []string{"--serving-certificate-validity=1m"}})
 	secrets := w.kubernetes.CoreV1().Secrets(devcluster.Namespace)
 	certificate := func(ctx context.Context) ([]byte, error) {

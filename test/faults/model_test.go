@@ -629,3 +629,48 @@ func (w *world) touch(ctx context.Context, value string) error {
 		fmt.Appendf(nil, `{"metadata":{"labels":{"example.io/probe":%q}}}`, value), metav1.PatchOptions{})
 	return err
 }
+
+// rotateAll gives every cluster of the main platform a new token, and calls
+// amidst when about half of them have it.
+func (w *world) rotateAll(t *testing.T, amidst func() error) {
+	t.Helper()
+	p := w.platforms[0]
+	p.mu.Lock() // nothing else changes meanwhile
+	defer p.mu.Unlock()
+	names := p.names()
+	half := make(chan struct{})
+	var all errgroup.Group
+	all.SetLimit(4)
+	all.Go(func() error {
+		<-half
+		return amidst()
+	})
+	for i, name := range names {
+		token := p.fresh("token ")
+		p.clusters[name].token = token
+		all.Go(func() error {
+			if i == len(names)/2 {
+				close(half)
+			}
+			return p.setToken(t.Context(), name, token)
+		})
+	}
+	must(t, all.Wait())
+}
+
+// lifecycleVersions returns the resourceVersion of every lifecycle, by name.
+func (w *world) lifecycleVersions(t *testing.T) map[string]string {
+	t.Helper()
+	versions := map[string]string{}
+	within(t, "lifecycles are listed", func(ctx context.Context) error {
+		list, err := w.policy.PolicyV1alpha1().PediaClusterLifecycles().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, lifecycle := range list.Items {
+			versions[lifecycle.Name] = lifecycle.ResourceVersion
+		}
+		return nil
+	})
+	return versions
+}

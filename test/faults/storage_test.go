@@ -34,6 +34,7 @@ func startServer(t *testing.T, options devcluster.ServerOptions) (*world, *devcl
 
 // Much is written in a short time, so that the history fills the database.
 func TestAFullDatabaseRefusesWritesAndRecovers(t *testing.T) {
+	t.Parallel()
 	w, _ := startServer(t, devcluster.ServerOptions{Args: []string{"--embedded-etcd-quota-bytes=16777216"}})
 	policies := w.policy.PolicyV1alpha1().ClusterImportPolicies()
 	large := idlePolicy("large")
@@ -69,6 +70,7 @@ func TestAFullDatabaseRefusesWritesAndRecovers(t *testing.T) {
 // The folder of the database is away, as when a volume was not mounted, with the
 // garbage collector at work.
 func TestAnEmptyDataFolderCostsNothing(t *testing.T) {
+	t.Parallel()
 	w, server := startServer(t, devcluster.ServerOptions{})
 	data := filepath.Join(w.dir, "policy-apiserver")
 	must(t, server.Stop(t.Context()))
