@@ -36,9 +36,14 @@ const (
 	defaultEtcdQuotaBytes  = 2 << 30
 	defaultSecurePort      = 8443
 
+	defaultSnapshotInterval = time.Hour
+	defaultSnapshotCount    = 24
+
 	defaultShutdownDelay    = 5 * time.Second
 	defaultWatchTermination = 5 * time.Second
 )
+
+const embeddedEtcdDirUsage = "The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it."
 
 func init() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
@@ -80,9 +85,14 @@ func NewOptions() *Options {
 	run.ShutdownWatchTerminationGracePeriod = defaultWatchTermination
 
 	return &Options{
-		ServerRun:    run,
-		Recommended:  recommended,
-		EmbeddedEtcd: etcd.Config{Dir: defaultEmbeddedEtcdDir, QuotaBytes: defaultEtcdQuotaBytes},
+		ServerRun:   run,
+		Recommended: recommended,
+		EmbeddedEtcd: etcd.Config{
+			Dir:              defaultEmbeddedEtcdDir,
+			QuotaBytes:       defaultEtcdQuotaBytes,
+			SnapshotInterval: defaultSnapshotInterval,
+			SnapshotCount:    defaultSnapshotCount,
+		},
 		Controllers:  newControllerOptions(),
 		Registration: newRegistrationOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
@@ -120,9 +130,15 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	storage := sets.FlagSet("etcd")
 	addFlagsBut(storage, o.Recommended.Etcd.AddFlags, etcdFlagsWithoutEffect)
 	storage.StringVar(&o.EmbeddedEtcd.Dir, "embedded-etcd-dir", o.EmbeddedEtcd.Dir,
-		"The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it.")
+		embeddedEtcdDirUsage)
 	storage.Int64Var(&o.EmbeddedEtcd.QuotaBytes, "embedded-etcd-quota-bytes", o.EmbeddedEtcd.QuotaBytes,
-		"The size up to which the database of the embedded etcd may grow.")
+		"The size up to which the database of the embedded etcd may grow. A full one is read, and refuses writes until there is room.")
+	storage.DurationVar(&o.EmbeddedEtcd.SnapshotInterval, "embedded-etcd-snapshot-interval", o.EmbeddedEtcd.SnapshotInterval,
+		"The time between two snapshots of the embedded etcd. Zero takes none.")
+	storage.StringVar(&o.EmbeddedEtcd.SnapshotDir, "embedded-etcd-snapshot-dir", o.EmbeddedEtcd.SnapshotDir,
+		"The directory of these snapshots. If empty, the directory snapshots in --embedded-etcd-dir.")
+	storage.IntVar(&o.EmbeddedEtcd.SnapshotCount, "embedded-etcd-snapshot-count", o.EmbeddedEtcd.SnapshotCount,
+		"How many of these snapshots are kept.")
 	storage.StringVar(&o.AcceptStorage, "accept-storage", o.AcceptStorage,
 		"The id of a storage to serve though another one served the host before, as the answers of a server that refuses it say. "+
 			"No PediaCluster is deleted for it.")
@@ -176,6 +192,12 @@ func (o *Options) Validate() error {
 	if o.EmbeddedEtcd.QuotaBytes <= 0 {
 		errs = append(errs, errors.New("--embedded-etcd-quota-bytes must be greater than 0"))
 	}
+	if o.EmbeddedEtcd.SnapshotInterval < 0 {
+		errs = append(errs, errors.New("--embedded-etcd-snapshot-interval must not be negative"))
+	}
+	if o.EmbeddedEtcd.SnapshotCount < 1 {
+		errs = append(errs, errors.New("--embedded-etcd-snapshot-count must be greater than 0: with --embedded-etcd-snapshot-interval=0 there are none"))
+	}
 	errs = append(errs, o.Controllers.Validate()...)
 	errs = append(errs, o.Registration.Validate(o.Recommended.SecureServing.SecureServingOptions)...)
 	return utilerrors.NewAggregate(errs)
@@ -205,15 +227,19 @@ func (o *Options) hostConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// Config turns the options into the configuration of the server. The host has
-// to answer, and the port is listened on from here.
-func (o *Options) Config() (*apiserver.Config, error) {
-	// First, so that a port in use is told before clients of etcd are running:
-	// what is listened on already is left to the server as it is.
+// listen listens on the port and reads the certificate. What is listened on
+// already is left to the server as it is.
+func (o *Options) listen() error {
 	var listening *genericapiserver.SecureServingInfo
 	if err := o.Recommended.SecureServing.SecureServingOptions.ApplyTo(&listening); err != nil {
-		return nil, err
+		return fmt.Errorf("--secure-port, --tls-cert-file and --tls-private-key-file: %w", err)
 	}
+	return nil
+}
+
+// Config turns the options into the configuration of the server. The host has
+// to answer.
+func (o *Options) Config() (*apiserver.Config, error) {
 	if o.Recommended.SecureServing.ServerCert.GeneratedCert == nil { // that of the registration
 		if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
 			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
