@@ -32,9 +32,16 @@ func startServer(t *testing.T, options devcluster.ServerOptions) (*world, *devcl
 	return newWorld(t, h, fewClusters), server
 }
 
-// Much is written in a short time, so that the history fills the database.
-func TestAFullDatabaseRefusesWritesAndRecovers(t *testing.T) {
+// The faults of a server that has its etcd inside, each on a host of its own.
+func TestASingleServerOutlives(t *testing.T) {
 	t.Parallel()
+	t.Run("a full database", databaseIsFull)
+	t.Run("an empty data folder", folderIsEmpty)
+	t.Run("new certificates", certificateIsRenewed)
+}
+
+// Much is written in a short time, so that the history fills the database.
+func databaseIsFull(t *testing.T) {
 	w, _ := startServer(t, devcluster.ServerOptions{Args: []string{"--embedded-etcd-quota-bytes=16777216"}})
 	policies := w.policy.PolicyV1alpha1().ClusterImportPolicies()
 	large := idlePolicy("large")
@@ -69,8 +76,7 @@ func TestAFullDatabaseRefusesWritesAndRecovers(t *testing.T) {
 
 // The folder of the database is away, as when a volume was not mounted, with the
 // garbage collector at work.
-func TestAnEmptyDataFolderCostsNothing(t *testing.T) {
-	t.Parallel()
+func folderIsEmpty(t *testing.T) {
 	w, server := startServer(t, devcluster.ServerOptions{})
 	data := filepath.Join(w.dir, "policy-apiserver")
 	must(t, server.Stop(t.Context()))
@@ -88,9 +94,7 @@ func TestAnEmptyDataFolderCostsNothing(t *testing.T) {
 		t.Errorf("discovery is not answered: %v", err)
 	}
 	w.awaitGarbageCollection(t)
-	if unexpected, _ := w.expected.compare(w.watcher.seen()); unexpected != nil {
-		t.Fatal(unexpected)
-	}
+	must(t, w.expected.compare(w.watcher.seen()))
 
 	must(t, server.Stop(t.Context()))
 	must(t, os.RemoveAll(data))
