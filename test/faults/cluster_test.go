@@ -208,16 +208,13 @@ func (f *fleet) leader(t *testing.T) *devcluster.Replica {
 	return leader
 }
 
-// waitForOtherLeader waits until the Lease has another holder than that one.
-func (h *host) waitForOtherLeader(t *testing.T, before string) {
-	t.Helper()
-	within(t, "another replica leads", func(ctx context.Context) error {
-		now, err := h.holder(ctx)
-		if err == nil && (now == "" || now == before) {
-			err = fmt.Errorf("the Lease is held by %q", now)
-		}
-		return err
-	})
+// otherLeader fails until the Lease has another holder than that one.
+func (h *host) otherLeader(ctx context.Context, before string) error {
+	now, err := h.holder(ctx)
+	if err == nil && (now == "" || now == before) {
+		err = fmt.Errorf("the Lease is held by %q", now)
+	}
+	return err
 }
 
 // must fails the test on an error.
