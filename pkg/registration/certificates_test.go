@@ -106,7 +106,9 @@ func TestDamageIsToldAndMendedWithWhatIsSound(t *testing.T) {
 		{"another key of the authority", func(data map[string][]byte) { data["ca.key"] = other["ca.key"] }, "ca.key is not the key", both[:1]},
 		{"the certificate is rubbish", func(data map[string][]byte) { data["tls.crt"] = []byte("rubbish") }, "tls.crt and tls.key are not", both[1:]},
 		{"another key", func(data map[string][]byte) { data["tls.key"] = other["tls.key"] }, "tls.crt and tls.key are not", both[1:]},
-		{"a key in another form", func(data map[string][]byte) { data["tls.key"] = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n") },
+		{"a key in another form", func(data map[string][]byte) {
+			data["tls.key"] = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+		},
 			"tls.crt and tls.key are not", both[1:]},
 		{"another certificate and key", func(data map[string][]byte) { data["tls.crt"], data["tls.key"] = other["tls.crt"], other["tls.key"] },
 			"tls.crt is not trusted by ca.crt", both[1:]},
@@ -162,7 +164,8 @@ func TestNothingIsServedThatTheHostDoesNotTrustYet(t *testing.T) {
 	data := fresh(t)
 	m, _ := read(data, names, start)
 	carried, serving, newest := m.authorities, m.serving, m.authority()
-	step := validity / 25
+	// With this step an authority and a certificate are due at the same time.
+	step := validity / 30
 	certificates, authorities := 0, 0
 	for now := start; now.Before(start.Add(40 * validity)); now = now.Add(step) {
 		m, damage := read(data, names, now)
@@ -227,6 +230,32 @@ func TestAShorterValidityCountsFromTheNextRenewalAndALongerOneAtOnce(t *testing.
 	if made, err := m.renew(names, validity*10, start, always); err != nil || len(made) != 2 {
 		t.Error(made, err)
 	}
+}
+
+func TestAnAuthorityIsTrustedWhenTheAPIServiceHasCarriedItForAMoment(t *testing.T) {
+	var one, another material
+	for _, m := range []*material{&one, &another} {
+		if err := m.makeAuthority(validity, start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &Registrar{config: Config{Validity: validity}}
+	check := func(what string, m *material, want bool) {
+		t.Helper()
+		if got := r.trusted(m.authority()); got != want {
+			t.Errorf("%s: trusted is %v", what, got)
+		}
+	}
+	check("not carried", &one, false)
+	r.carries(one.authority())
+	check("carried just now", &one, false)
+	r.carried.since = r.carried.since.Add(-maxSettling)
+	r.carries(one.authority())
+	check("carried for long", &one, true)
+	check("another one is carried", &another, false)
+	r.carries(another.authority())
+	check("carried no longer", &one, false)
+	check("carried just now", &another, false)
 }
 
 // Whatever is in the Secret, reading it ends, and renewing it mends it.

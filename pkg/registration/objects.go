@@ -106,7 +106,7 @@ func (r *Registrar) followSecret(ctx context.Context) (*material, error) {
 			return sound, fmt.Errorf("writing the Secret of the serving certificate, namespace %s: %w", r.config.Service.Namespace, err)
 		}
 		r.serving.set(m.certificate, m.key)
-		logger.Info("Made "+strings.Join(made, " and "), "expires", m.serving.NotAfter, "authorities", len(m.authorities))
+		logger.Info("Renewed what the server is trusted by", "made", made, "expires", m.serving.NotAfter, "authorities", len(m.authorities))
 		return &m, nil
 	}
 }

@@ -75,7 +75,7 @@ func TestAServerRegistersItself(t *testing.T) {
 		for _, address := range []string{port, replica.port} {
 			eventually(t, "the replicas serve the certificate of the Secret", serves(address, first["tls.crt"]))
 		}
-		stop := h.listAllTheTime(t)
+		stop := h.askAllTheTime(t, port, replica.port)
 		// Without the key of the authority there has to be another authority.
 		h.patch(t, h.objects.Resource(secrets).Namespace(devcluster.Namespace), registration.SecretName, `{"data":{"ca.key":null}}`)
 		var authorities []*x509.Certificate
@@ -101,16 +101,21 @@ func TestAServerRegistersItself(t *testing.T) {
 	})
 
 	t.Run("a damaged Secret is mended and a deleted one made anew", func(t *testing.T) {
-		authority := h.servingSecret(t)["ca.crt"]
+		before := h.servingSecret(t)
+		authority := before["ca.crt"]
 		h.patch(t, h.objects.Resource(secrets).Namespace(devcluster.Namespace), registration.SecretName,
 			`{"data":{"tls.key":"`+base64.StdEncoding.EncodeToString([]byte("rubbish"))+`"}}`)
 		eventually(t, "the replicas serve a new certificate", func() error {
 			certificate := h.servingSecret(t)["tls.crt"]
+			if string(certificate) == string(before["tls.crt"]) {
+				return errors.New("the certificate is the former one")
+			}
 			return errors.Join(serves(port, certificate)(), serves(replica.port, certificate)())
 		})
-		eventually(t, "the damage is told", h.logs(h.server.LogFile(), "is damaged", "tls.crt and tls.key are not a certificate and its key"))
 		must(t, same("authorities", string(h.servingSecret(t)["ca.crt"]), string(authority)))
-		if log := readLog(t, h.server.LogFile()); strings.Contains(log, "rubbish") || strings.Contains(log, "PRIVATE KEY") {
+		log := readLog(t, h.server.LogFile()) + readLog(t, replica.log) // one of them has mended it
+		contains(t, log, "is damaged", "tls.crt and tls.key are not a certificate and its key")
+		if strings.Contains(log, "rubbish") || strings.Contains(log, "PRIVATE KEY") {
 			t.Error("the log has values of the Secret")
 		}
 
@@ -133,12 +138,12 @@ func TestAServerRegistersItself(t *testing.T) {
 		h.kubectl(t, "delete", "rolebinding", "policy-apiserver-registration", "-n", devcluster.Namespace)
 		replica.stop(t)
 		must(t, h.objects.Resource(secrets).Namespace(devcluster.Namespace).Delete(t.Context(), registration.SecretName, metav1.DeleteOptions{}))
-		eventually(t, "the log says what is missing", h.logs(h.server.LogFile(), "not as it should be", `cannot create resource \"secrets\"`))
+		eventually(t, "the log says what is missing", logs(h.server.LogFile(), "not as it should be", `cannot create resource \"secrets\"`))
 		_, err := h.Kubectl(t.Context(), nil, "get", "clusterimportpolicies")
 		must(t, err)
 
 		waiting := h.startReplica(t, port, "--serving-certificate-validity=1m")
-		eventually(t, "the log says what it waits for", h.logs(waiting.log, "no serving certificate yet", `cannot create resource \"secrets\"`))
+		eventually(t, "the log says what it waits for", logs(waiting.log, "no serving certificate yet", `cannot create resource \"secrets\"`))
 		if _, err := served(waiting.port); err == nil {
 			t.Error("it serves without a certificate")
 		}
@@ -159,7 +164,7 @@ func TestAServerRegistersItself(t *testing.T) {
 	t.Run("the Service is made and kept if it is the server's", func(t *testing.T) {
 		before := h.service(t).GetResourceVersion()
 		replica := h.startReplica(t, port, "--register-service")
-		eventually(t, "the log says whose the Service is", h.logs(replica.log, "was made by somebody else", "--register-service"))
+		eventually(t, "the log says whose the Service is", logs(replica.log, "was made by somebody else", "--register-service"))
 		must(t, same("resourceVersion", h.service(t).GetResourceVersion(), before))
 
 		// From here the aggregator reaches nothing: a development cluster has no pods.
@@ -209,7 +214,7 @@ func TestAServerDoesNotTakeTheGroupFromOthers(t *testing.T) {
 	before := len(readLog(t, h.server.LogFile()))
 
 	must(t, h.server.Start(t.Context()))
-	eventually(t, "the log says what to do", h.logs(h.server.LogFile(),
+	eventually(t, "the log says what to do", logs(h.server.LogFile(),
 		"from its CustomResourceDefinitions "+definition, "kubectl clusterimport migrate", "kubectl delete crd "+definition))
 	if service := text(h.apiService(t), "spec", "service", "name"); service != "" {
 		t.Errorf("the APIService leads to %s", service)
@@ -228,9 +233,19 @@ func TestAServerDoesNotTakeTheGroupFromOthers(t *testing.T) {
 		t.Errorf("the log says %d times what to do, want once", said)
 	}
 
+	// Two writers of one caBundle would never end.
+	h.patch(t, h.objects.Resource(apiServices), devcluster.APIServiceName,
+		`{"metadata":{"annotations":{"cert-manager.io/inject-ca-from":"a/b"}},"spec":{"versionPriority":7}}`)
+	eventually(t, "the log tells of cert-manager", logs(h.server.LogFile(), "cert-manager writes its caBundle"))
+	must(t, same("versionPriority", fmt.Sprint(field(h.apiService(t), "spec", "versionPriority")), "7"))
+	h.kubectl(t, "annotate", "apiservice", devcluster.APIServiceName, "cert-manager.io/inject-ca-from-")
+	eventually(t, "the APIService is kept again", func() error {
+		return same("versionPriority", fmt.Sprint(field(h.apiService(t), "spec", "versionPriority")), "15")
+	})
+
 	// Another server of the group is not pushed aside either.
 	h.patch(t, h.objects.Resource(apiServices), devcluster.APIServiceName, `{"spec":{"versionPriority":7,"service":{"name":"another"}}}`)
-	eventually(t, "the log names the other Service", h.logs(h.server.LogFile(), "leads to the Service clusterpedia-system/another"))
+	eventually(t, "the log names the other Service", logs(h.server.LogFile(), "leads to the Service clusterpedia-system/another"))
 	must(t, same("service", text(h.apiService(t), "spec", "service", "name"), "another"))
 	must(t, same("versionPriority", fmt.Sprint(field(h.apiService(t), "spec", "versionPriority")), "7"))
 }
@@ -255,7 +270,7 @@ func TestACertificateFromElsewhereIsReadAgain(t *testing.T) {
 	must(t, serves(port, firstCertificate)())
 	must(t, same("caBundle", h.caBundle(t), string(firstCA)))
 
-	stop := h.listAllTheTime(t)
+	stop := h.askAllTheTime(t, port)
 	both := append(append([]byte{}, firstCA...), secondCA...)
 	write("ca.crt", both)
 	eventually(t, "the caBundle follows its file", func() error { return same("caBundle", h.caBundle(t), string(both)) })
@@ -357,17 +372,39 @@ func (r *replica) stop(t *testing.T) {
 	<-r.ended
 }
 
-// listAllTheTime lists policies through the aggregator until the returned
-// function is called, which fails the test if any request has failed.
-func (h *host) listAllTheTime(t *testing.T) (stop func()) {
+// askAllTheTime lists policies through the aggregator, and connects to each port
+// anew as the aggregator would, until the returned function is called, which
+// fails the test if anything has failed.
+func (h *host) askAllTheTime(t *testing.T, ports ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var errs []error
 	answered := 0
+	ask := func() error {
+		if _, err := h.policy.PolicyV1alpha1().ClusterImportPolicies().List(t.Context(), metav1.ListOptions{}); err != nil {
+			return err
+		}
+		service, err := h.objects.Resource(apiServices).Get(t.Context(), devcluster.APIServiceName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		bundle, err := base64.StdEncoding.DecodeString(text(service, "spec", "caBundle"))
+		if err != nil {
+			return err
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(bundle)
+		for _, port := range ports {
+			if _, err := connect(port, &tls.Config{RootCAs: roots, ServerName: devcluster.ServiceName + "." + devcluster.Namespace + ".svc"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
-			if _, err := h.policy.PolicyV1alpha1().ClusterImportPolicies().List(t.Context(), metav1.ListOptions{}); err != nil {
+			if err := ask(); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", time.Now().Format(time.TimeOnly), err))
 			} else {
 				answered++
@@ -379,9 +416,8 @@ func (h *host) listAllTheTime(t *testing.T) (stop func()) {
 		cancel()
 		running.Wait()
 		if len(errs) > 0 || answered == 0 {
-			t.Errorf("%d requests were answered and %d were not: %v", answered, len(errs), errors.Join(errs...))
+			t.Errorf("%d times all was answered and %d times not: %v", answered, len(errs), errors.Join(errs...))
 		}
-		t.Logf("%d requests were answered", answered)
 	}
 }
 
@@ -450,7 +486,7 @@ func (h *host) eventuallyAvailable(t *testing.T) {
 }
 
 // logs returns an error as long as the log does not have every one of the parts.
-func (h *host) logs(file string, parts ...string) func() error {
+func logs(file string, parts ...string) func() error {
 	return func() error {
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -474,10 +510,14 @@ func readLog(t *testing.T, file string) string {
 
 // served returns the certificate that a process on loopback serves with.
 func served(port string) (*x509.Certificate, error) {
-	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // which certificate it is gets checked
+	return connect(port, &tls.Config{InsecureSkipVerify: true}) // which certificate it is gets checked
+}
+
+// connect returns the certificate that a new connection is served with.
+func connect(port string, config *tls.Config) (*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	connection, err := dialer.DialContext(ctx, "tcp", "127.0.0.1:"+port)
+	connection, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return nil, err
 	}

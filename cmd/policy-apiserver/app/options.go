@@ -27,6 +27,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/openapi"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 )
 
 const (
@@ -58,6 +59,7 @@ type Options struct {
 	// host before.
 	AcceptStorage string
 	Controllers   ControllerOptions
+	Authority     AuthorityOptions
 	Registration  RegistrationOptions
 	Logs          *logsapi.LoggingConfiguration
 }
@@ -94,6 +96,7 @@ func NewOptions() *Options {
 			SnapshotCount:    defaultSnapshotCount,
 		},
 		Controllers:  newControllerOptions(),
+		Authority:    newAuthorityOptions(),
 		Registration: newRegistrationOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
@@ -146,6 +149,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.Recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.Authority.AddFlags(sets.FlagSet("authorization"))
 	o.Recommended.Audit.AddFlags(sets.FlagSet("auditing"))
 	o.Recommended.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Recommended.Features.AddFlags(sets.FlagSet("features"))
@@ -199,6 +203,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--embedded-etcd-snapshot-count must be greater than 0: with --embedded-etcd-snapshot-interval=0 there are none"))
 	}
 	errs = append(errs, o.Controllers.Validate()...)
+	errs = append(errs, o.Authority.Validate()...)
 	errs = append(errs, o.Registration.Validate(o.Recommended.SecureServing.SecureServingOptions)...)
 	return utilerrors.NewAggregate(errs)
 }
@@ -261,5 +266,8 @@ func (o *Options) Config() (*apiserver.Config, error) {
 		return nil, err
 	}
 
-	return &apiserver.Config{GenericConfig: config}, nil
+	return &apiserver.Config{
+		GenericConfig: config,
+		ExtraConfig:   apiserver.ExtraConfig{AuthorCheck: author.Mode(o.Authority.AuthorCheck)},
+	}, nil
 }
