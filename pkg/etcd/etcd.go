@@ -108,8 +108,9 @@ func Start(ctx context.Context, config Config) (*Etcd, error) {
 
 // startMember runs a member and leaves it alone.
 func startMember(ctx context.Context, config Config) (_ *Etcd, err error) {
-	// At its start, etcd warns of how a member with peers should be set up.
-	e := &Etcd{logLevel: zap.NewAtomicLevelAt(zap.ErrorLevel)}
+	// At its start, etcd warns of how a member with peers should be set up. What
+	// it fails at it returns, or says in its last line.
+	e := &Etcd{logLevel: zap.NewAtomicLevelAt(zap.PanicLevel)}
 	defer func() {
 		if err != nil {
 			e.Stop()

@@ -112,7 +112,7 @@ func (h *host) prepare(ctx context.Context, options devcluster.ServerOptions) (e
 	if err := h.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io"); err != nil {
 		return err
 	}
-	options.Manifests = artifacts + "/deploy"
+	options.Manifests = artifacts + "/deploy/base"
 	h.server, err = h.StartServer(ctx, options)
 	return err
 }

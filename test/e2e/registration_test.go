@@ -162,6 +162,10 @@ func TestAServerRegistersItself(t *testing.T) {
 	})
 
 	t.Run("the Service is made and kept if it is the server's", func(t *testing.T) {
+		// The Service is shipped, and so the right to write it is not.
+		h.kubectl(t, "create", "role", "writes-services", "-n", devcluster.Namespace, "--resource=services", "--verb=get,list,watch,create,update")
+		h.kubectl(t, "create", "rolebinding", "writes-services", "-n", devcluster.Namespace, "--role=writes-services",
+			"--serviceaccount="+devcluster.Namespace+":"+devcluster.ServiceAccountName)
 		before := h.service(t).GetResourceVersion()
 		replica := h.startReplica(t, port, "--register-service")
 		eventually(t, "the log says whose the Service is", logs(replica.log, "was made by somebody else", "--register-service"))
@@ -281,7 +285,7 @@ func TestACertificateFromElsewhereIsReadAgain(t *testing.T) {
 	h.eventuallyAvailable(t)
 
 	// Without the file the caBundle belongs to others, and only that.
-	server, err := h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: artifacts + "/deploy", SelfRegister: true, Args: certificate})
+	server, err := h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: artifacts + "/deploy/base", SelfRegister: true, Args: certificate})
 	must(t, err)
 	h.server = server
 	h.patch(t, h.objects.Resource(apiServices), devcluster.APIServiceName,

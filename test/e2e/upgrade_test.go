@@ -49,7 +49,7 @@ func TestAnUpgradeFromAnEarlierVersionLosesNothing(t *testing.T) {
 	}
 
 	h.server, err = h.StartServer(t.Context(), devcluster.ServerOptions{
-		Manifests: artifacts + "/deploy", Args: []string{"--embedded-etcd-dir=" + storage}})
+		Manifests: artifacts + "/deploy/base", Args: []string{"--embedded-etcd-dir=" + storage}})
 	must(t, err)
 	must(t, h.StartControllerManager(t.Context()))
 

@@ -134,7 +134,7 @@ func newFleet(t *testing.T, replicas int) *fleet {
 	var err error
 	f.storage, err = f.StartStorage(t.Context(), 3)
 	must(t, err)
-	f.service, err = f.StartService(t.Context(), artifacts+"/deploy")
+	f.service, err = f.StartService(t.Context(), artifacts+"/deploy/base")
 	must(t, err)
 	t.Cleanup(func() {
 		for _, replica := range f.replicas {

@@ -26,7 +26,7 @@ const fewClusters = 60
 func startServer(t *testing.T, options devcluster.ServerOptions) (*world, *devcluster.Server) {
 	t.Helper()
 	h := newHost(t)
-	options.Manifests = artifacts + "/deploy"
+	options.Manifests = artifacts + "/deploy/base"
 	server, err := h.StartServer(t.Context(), options)
 	must(t, err)
 	return newWorld(t, h, fewClusters), server

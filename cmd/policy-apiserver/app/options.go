@@ -44,8 +44,6 @@ const (
 	defaultWatchTermination = 5 * time.Second
 )
 
-const embeddedEtcdDirUsage = "The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it."
-
 func init() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 }
@@ -59,8 +57,8 @@ type Options struct {
 	// host before.
 	AcceptStorage string
 	Controllers   ControllerOptions
-	Authority     AuthorityOptions
 	Registration  RegistrationOptions
+	Authority     AuthorityOptions
 	Logs          *logsapi.LoggingConfiguration
 }
 
@@ -96,8 +94,8 @@ func NewOptions() *Options {
 			SnapshotCount:    defaultSnapshotCount,
 		},
 		Controllers:  newControllerOptions(),
-		Authority:    newAuthorityOptions(),
 		Registration: newRegistrationOptions(),
+		Authority:    newAuthorityOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
 }
@@ -133,7 +131,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	storage := sets.FlagSet("etcd")
 	addFlagsBut(storage, o.Recommended.Etcd.AddFlags, etcdFlagsWithoutEffect)
 	storage.StringVar(&o.EmbeddedEtcd.Dir, "embedded-etcd-dir", o.EmbeddedEtcd.Dir,
-		embeddedEtcdDirUsage)
+		"The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it.")
 	storage.Int64Var(&o.EmbeddedEtcd.QuotaBytes, "embedded-etcd-quota-bytes", o.EmbeddedEtcd.QuotaBytes,
 		"The size up to which the database of the embedded etcd may grow. A full one is read, and refuses writes until there is room.")
 	storage.DurationVar(&o.EmbeddedEtcd.SnapshotInterval, "embedded-etcd-snapshot-interval", o.EmbeddedEtcd.SnapshotInterval,
@@ -203,8 +201,8 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--embedded-etcd-snapshot-count must be greater than 0: with --embedded-etcd-snapshot-interval=0 there are none"))
 	}
 	errs = append(errs, o.Controllers.Validate()...)
-	errs = append(errs, o.Authority.Validate()...)
 	errs = append(errs, o.Registration.Validate(o.Recommended.SecureServing.SecureServingOptions)...)
+	errs = append(errs, o.Authority.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 

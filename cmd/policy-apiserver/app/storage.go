@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -21,7 +23,7 @@ const (
 	// ends with the reason is seen; one that waits in silence is not.
 	etcdTimeout = 20 * time.Second
 	// etcdAttempt bounds one request to it.
-	etcdAttempt = 5 * time.Second
+	etcdAttempt = 2 * time.Second
 )
 
 // oldestEtcd is what k8s.io/apiserver still works with.
@@ -40,7 +42,11 @@ func awaitEtcd(ctx context.Context, config storagebackend.TransportConfig) error
 	if info.Empty() && info.TrustedCAFile == "" {
 		tlsConfig = nil
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: config.ServerList, TLS: tlsConfig, Logger: zap.NewNop()})
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: config.ServerList,
+		TLS:       tlsConfig,
+		Logger:    zap.NewNop(),
+	})
 	if err != nil {
 		return fmt.Errorf("--etcd-servers %s: %w", where, err)
 	}
@@ -53,8 +59,13 @@ func awaitEtcd(ctx context.Context, config storagebackend.TransportConfig) error
 			status, err := client.Status(attempt, endpoint)
 			cancel()
 			if err != nil {
-				last = err
-				klog.FromContext(ctx).V(2).Info("The etcd does not answer yet", "endpoint", endpoint, "err", err)
+				if reason := diagnose(ctx, endpoint, tlsConfig); reason != nil {
+					err = reason
+				}
+				if last == nil || ctx.Err() == nil { // the end of the wait is no reason
+					last = err
+				}
+				klog.FromContext(ctx).V(2).Info("The etcd does not answer yet", "endpoint", endpoint, "err", last)
 				continue
 			}
 			return true, checkVersion(endpoint, status.Version)
@@ -62,8 +73,40 @@ func awaitEtcd(ctx context.Context, config storagebackend.TransportConfig) error
 		return false, nil
 	})
 	if wait.Interrupted(err) {
-		return fmt.Errorf("--etcd-servers %s: no answer within %s: %w", where, etcdTimeout, errors.Join(last, ctx.Err()))
+		return fmt.Errorf("--etcd-servers %s: no answer within %s: %w", where, etcdTimeout, last)
 	}
+	return err
+}
+
+// diagnose returns why there is no connection to the endpoint, or nil if there
+// is one. The client of etcd knows only that it has waited, and an etcd that
+// refuses a certificate says so after the handshake.
+func diagnose(ctx context.Context, endpoint string, config *tls.Config) error {
+	address, err := url.Parse(endpoint)
+	if err != nil || address.Host == "" {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, etcdAttempt)
+	defer cancel()
+	var connection net.Conn
+	if address.Scheme == "https" {
+		if config = config.Clone(); config == nil {
+			config = &tls.Config{}
+		}
+		config.NextProtos = []string{"h2"}
+		connection, err = (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address.Host)
+	} else {
+		connection, err = (&net.Dialer{}).DialContext(ctx, "tcp", address.Host)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = connection.Close() }()
+	if err := connection.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	// One that accepts the certificate speaks first; one that does not, closes.
+	_, err = connection.Read(make([]byte, 1))
 	return err
 }
 

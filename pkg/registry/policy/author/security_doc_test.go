@@ -22,7 +22,7 @@ const root = "../../../.."
 var (
 	testName    = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
 	testFunc    = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
-	permitted   = regexp.MustCompile("^\\| ((?:`[-a-z.0-9]+` ?)+): ([a-z, ]+) \\|")
+	permitted   = regexp.MustCompile("^\\| `([a-z0-9./, -]+)`: ([a-z, ]+) \\|")
 	tableRow    = regexp.MustCompile(`^\|.*\|$`)
 	headOfTable = "| can or cannot |"
 )
@@ -99,24 +99,33 @@ func TestThePermissionsOfTheServerAreExplained(t *testing.T) {
 				}
 				return
 			}
-			if role.Kind == "ClusterRole" && role.Name == "clusterpedia:policy-apiserver" || role.Kind == "Role" && role.Name == "policy-apiserver" {
-				roles++
-				for _, rule := range role.Rules {
-					for _, group := range rule.APIGroups {
-						for _, resource := range rule.Resources {
-							what := "`" + schema.GroupResource{Group: group, Resource: resource}.String() + "`"
-							for _, name := range rule.ResourceNames {
-								what += " `" + name + "`"
-							}
-							granted[what] = strings.Join(rule.Verbs, ", ")
+			namespaced := role.Kind == "Role" && strings.HasPrefix(role.Name, "policy-apiserver")
+			if !namespaced && (role.Kind != "ClusterRole" || !strings.HasPrefix(role.Name, "clusterpedia:policy-apiserver")) {
+				continue
+			}
+			roles++
+			for _, rule := range role.Rules {
+				for _, group := range rule.APIGroups {
+					for _, resource := range rule.Resources {
+						key := schema.GroupResource{Group: group, Resource: resource}.String()
+						if len(rule.ResourceNames) > 0 {
+							key += "/" + strings.Join(rule.ResourceNames, ",")
 						}
+						if namespaced {
+							key += " in " + role.Namespace
+						}
+						verbs := strings.Join(rule.Verbs, ", ")
+						if others := granted[key]; others != "" {
+							verbs = others + ", " + verbs // in the order of the files
+						}
+						granted[key] = verbs
 					}
 				}
 			}
 		}
 	})
-	if roles != 2 {
-		t.Fatalf("%d roles of the server in artifacts/deploy, want 2", roles)
+	if roles != 6 {
+		t.Fatalf("%d roles of the server in artifacts/deploy, want 6", roles)
 	}
 	explained := map[string]string{}
 	for line := range strings.Lines(securityPage(t)) {
