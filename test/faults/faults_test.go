@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
 // The faults of a server with three replicas on an etcd of three members, all of
@@ -165,14 +167,12 @@ func clockIsAhead(t *testing.T, f *fleet, w *world) {
 	w.recovers(t, "a replica with a clock ten minutes ahead", began)
 
 	others := f.replicas[:len(f.replicas)-1]
-	for _, replica := range others {
-		began = time.Now()
-		must(t, replica.Stop(t.Context()))
+	for i, replica := range others {
+		stopAndRecover(t, w, replica, fmt.Sprintf("stopped until only a clock ten minutes ahead is left #%d", i+1))
 	}
 	if leader := f.leader(t); leader != ahead {
 		t.Fatalf("%s leads, not the only replica that runs", leader.Name)
 	}
-	w.recovers(t, "a leader with a clock ten minutes ahead", began)
 	lease, err := f.lease(t.Context())
 	must(t, err)
 	if early := time.Until(lease.Spec.RenewTime.Time); early < 9*time.Minute {
@@ -183,10 +183,18 @@ func clockIsAhead(t *testing.T, f *fleet, w *world) {
 	for _, replica := range others {
 		must(t, replica.Start(t.Context()))
 	}
-	began = time.Now()
-	must(t, ahead.Stop(t.Context()))
 	f.replicas = others
-	w.recovers(t, "a right clock after one ten minutes ahead", began)
+	stopAndRecover(t, w, ahead, "a right clock after one ten minutes ahead")
+}
+
+// stopAndRecover stops a replica in order, and waits until things work again,
+// which is before it has ended.
+func stopAndRecover(t *testing.T, w *world, replica *devcluster.Replica, fault string) {
+	t.Helper()
+	var stopping errgroup.Group
+	stopping.Go(func() error { return replica.Stop(t.Context()) })
+	w.recovers(t, fault, time.Now())
+	must(t, stopping.Wait())
 }
 
 // replicasAreReplaced restarts one replica after the other while clients write as
@@ -211,10 +219,8 @@ func replicasAreReplaced(t *testing.T, f *fleet, w *world) {
 		})
 	}
 	for i, replica := range f.replicas {
-		var restart errgroup.Group
-		restart.Go(func() error { return errors.Join(replica.Stop(t.Context()), replica.Start(t.Context())) })
-		w.recovers(t, fmt.Sprintf("replica restarted in order #%d", i+1), time.Now())
-		must(t, restart.Wait())
+		stopAndRecover(t, w, replica, fmt.Sprintf("replica restarted in order #%d", i+1))
+		must(t, replica.Start(t.Context()))
 	}
 	stop()
 	must(t, load.Wait())
