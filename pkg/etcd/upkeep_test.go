@@ -114,7 +114,7 @@ func TestDeletingMakesRoomInAFullDatabase(t *testing.T) {
 	if err := u.try(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client(t, member).Delete(t.Context(), "/key/1", clientv3.WithPrefix()); err != nil {
+	if _, err := client(t, member).Delete(t.Context(), "/key/", clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
 	if err := u.try(t.Context()); err != nil {

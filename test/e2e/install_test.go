@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	deploy = artifacts + "/deploy/base"
+	deploy = artifacts + "/deploy"
 	chart  = deploy + "/chart"
 
 	certManagerModule        = "github.com/cert-manager/cert-manager@v1.21.2"
