@@ -8,10 +8,11 @@ LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 NO_RACE := $(if $(RACE),, without race detector: no C compiler)
 
-# The three suites, as arguments of `go test`.
+# The suites, as arguments of `go test`.
 UNIT        := $(RACE) ./cmd/... ./pkg/...
 INTEGRATION := $(RACE) ./test/integration/...
 E2E         := -count=1 -timeout=30m -p=1 ./test/devcluster/... ./test/e2e/...
+FAULTS      := -count=1 -timeout=20m -v ./test/faults/...
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -53,6 +54,11 @@ test-integration: ## Run the integration tests, on a real etcd
 .PHONY: test-e2e
 test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-apiserver
 	go test $(E2E)
+
+.PHONY: test-faults
+test-faults: host-binaries build ## Kill, pause and starve what the server is and runs on, and print how it recovers
+	@hack/build-ahead.sh
+	go test $(FAULTS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=5m for longer)

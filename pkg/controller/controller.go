@@ -59,9 +59,11 @@ type Config struct {
 
 // Run works whenever this replica holds the lease, until the context ends.
 func Run(ctx context.Context, config Config) error {
-	return lead(ctx, config.Host, config.Lease, func(ctx context.Context) {
+	return lead(ctx, config.Host, config.Lease, func(ctx context.Context, term *term) {
 		// Each term starts from nothing: what another leader has done meanwhile
 		// is read, not remembered.
+		config := config
+		config.Host, config.Loopback = term.fenced(config.Host), term.fenced(config.Loopback)
 		c, err := newControllers(config)
 		if err == nil {
 			err = c.run(ctx)

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,43 +26,49 @@ type Lease struct {
 }
 
 // lead calls work whenever this replica holds the lease, until the context
-// ends. The context of work ends with the lease. On an ordered stop the lease is
-// given back after work has returned, so that no two replicas ever work.
-func lead(ctx context.Context, host *rest.Config, lease Lease, work func(context.Context)) error {
-	// A client of its own: renewals must not queue behind the work.
+// ends, with what fences the clients of that term. The context of work ends with
+// the lease. The lease is given back after work has returned, so that no two
+// replicas ever work.
+func lead(ctx context.Context, host *rest.Config, lease Lease, work func(context.Context, *term)) error {
+	// A client of its own: renewals must not queue behind the work, nor be
+	// refused by what they keep open.
 	client, err := coordinationclient.NewForConfig(rest.AddUserAgent(host, "leader-election"))
 	if err != nil {
 		return fmt.Errorf("making the client of the lease: %w", err)
 	}
 	logger := klog.FromContext(ctx).WithValues("lease", klog.KRef(lease.Namespace, lease.Name))
 	for ctx.Err() == nil {
-		term, giveBack := context.WithCancel(context.WithoutCancel(ctx))
-		var leading atomic.Bool
-		finished := make(chan struct{})
-		stopWaiting := context.AfterFunc(ctx, func() {
-			if !leading.Load() {
-				giveBack()
-			}
-		})
-		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-			Name: lease.Name,
-			Lock: &resourcelock.LeaseLock{
+		leading, end := context.WithCancel(context.WithoutCancel(ctx))
+		term := &term{
+			Interface: &resourcelock.LeaseLock{
 				LeaseMeta:  metav1.ObjectMeta{Namespace: lease.Namespace, Name: lease.Name},
 				Client:     client,
 				LockConfig: resourcelock.ResourceLockConfig{Identity: lease.Identity},
 			},
+			patience: lease.RenewDeadline,
+			end:      end,
+			finished: make(chan struct{}),
+			now:      time.Now,
+		}
+		stopWaiting := context.AfterFunc(ctx, func() {
+			if !term.acquired.Load() {
+				end()
+			}
+		})
+		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+			Name:          lease.Name,
+			Lock:          term,
 			LeaseDuration: lease.Duration, RenewDeadline: lease.RenewDeadline, RetryPeriod: lease.RetryPeriod,
 			ReleaseOnCancel: true,
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(holding context.Context) {
-					leading.Store(true)
-					defer close(finished)
-					defer giveBack()
+					defer end()
+					defer close(term.finished)
 					working, stop := context.WithCancel(holding)
 					defer stop()
 					defer context.AfterFunc(ctx, stop)()
 					logger.Info("This replica leads", "identity", lease.Identity)
-					work(working)
+					work(working, term)
 				},
 				OnStoppedLeading: func() {},
 				OnNewLeader: func(identity string) {
@@ -72,14 +77,14 @@ func lead(ctx context.Context, host *rest.Config, lease Lease, work func(context
 			},
 		})
 		if err != nil {
-			giveBack()
+			end()
 			return fmt.Errorf("setting up the election: %w", err)
 		}
-		elector.Run(term)
+		elector.Run(leading)
 		stopWaiting()
-		giveBack()
-		if leading.Load() {
-			<-finished
+		end()
+		if term.acquired.Load() {
+			<-term.finished
 			logger.Info("This replica no longer leads")
 		}
 	}

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -94,12 +95,18 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 // removeRelease takes the annotation away that has been acted upon, or names no
 // plan there is.
 func (c *policyController) removeRelease(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": policy.UID, "annotations": map[string]any{policyv1alpha1.ReleasePruneAnnotation: nil}}})
+	// Nothing but this very annotation: somebody may have named another plan
+	// meanwhile, while the status, which this has just written, does not matter.
+	path := "/metadata/annotations/" + strings.ReplaceAll(policyv1alpha1.ReleasePruneAnnotation, "/", "~1")
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/uid", "value": policy.UID},
+		{"op": "test", "path": path, "value": policy.Annotations[policyv1alpha1.ReleasePruneAnnotation]},
+		{"op": "remove", "path": path},
+	})
 	if err != nil {
 		return err
 	}
-	_, err = c.client.Patch(ctx, policy.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err = c.client.Patch(ctx, policy.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -16,9 +16,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -51,6 +53,8 @@ type Options struct {
 	// UnsafeNoFsync spares etcd the wait for the disk. The data is lost when
 	// the machine stops, which a test does not mind.
 	UnsafeNoFsync bool
+	// APIServerArgs are added to the flags of kube-apiserver.
+	APIServerArgs []string
 	// Progress, when set, is told in a sentence what was started.
 	Progress io.Writer
 }
@@ -204,7 +208,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 	return c.ensure(ctx, command{
 		name:   apiServer,
 		binary: c.binary(apiServer),
-		args: []string{
+		args: append([]string{
 			"--bind-address=" + loopback,
 			"--advertise-address=" + loopback,
 			fmt.Sprintf("--secure-port=%d", port),
@@ -227,7 +231,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 			"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 			"--proxy-client-cert-file=" + c.pki(proxyClient+".crt"),
 			"--proxy-client-key-file=" + c.pki(proxyClient+".key"),
-		},
+		}, c.options.APIServerArgs...),
 		ready: func(ctx context.Context) error {
 			if err := get(ctx, config, "/readyz"); err != nil {
 				return err
@@ -428,7 +432,11 @@ func (s state) save(dir string) error {
 
 func (s state) stopAll(ctx context.Context, dir string) error {
 	var errs []error
-	for _, name := range []string{policyServer, controllerManager, apiServer, etcd} {
+	last := []string{policyServer, controllerManager, apiServer, etcd}
+	replicas := slices.Collect(maps.Keys(s.Processes)) // of the policy-apiserver, and their storage
+	replicas = slices.DeleteFunc(replicas, func(name string) bool { return slices.Contains(last, name) })
+	slices.Sort(replicas)
+	for _, name := range append(replicas, last...) {
 		if p := s.Processes[name]; p != nil {
 			errs = append(errs, p.end(ctx))
 			delete(s.Processes, name)

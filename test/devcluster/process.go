@@ -62,6 +62,7 @@ func (c command) start(fingerprint, log string, detached bool) (*process, error)
 	defer output.Close()
 
 	cmd := exec.Command(c.binary, c.args...)
+	cmd.Args[0] = c.name // clients of Kubernetes introduce themselves by it
 	cmd.Dir = filepath.Dir(log)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -115,7 +116,8 @@ func (p *process) end(ctx context.Context) error {
 		// lose: what it has acknowledged is in etcd.
 		return p.kill()
 	}
-	if err := p.signal(syscall.SIGTERM); err != nil {
+	// One that was paused goes on, to end.
+	if err := errors.Join(p.signal(syscall.SIGTERM), p.signal(syscall.SIGCONT)); err != nil {
 		return err
 	}
 	graceful, cancel := context.WithTimeout(ctx, stopGrace)

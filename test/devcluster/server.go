@@ -73,6 +73,7 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 			"--bind-address=" + loopback,
 			fmt.Sprintf("--secure-port=%d", port),
 			"--embedded-etcd-dir=" + c.path(policyServer),
+			"--shutdown-delay-duration=0s", // there is no other that the Service could lead to
 		}, how, options.Args),
 		ready: func(ctx context.Context) error {
 			return get(ctx, &rest.Config{

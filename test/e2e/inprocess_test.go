@@ -36,6 +36,7 @@ func startServerWithoutControllers(t *testing.T, hostAddress, username string, a
 		flags.AddFlagSet(set)
 	}
 	must(t, flags.Parse(args))
+	options.ServerRun.ShutdownDelayDuration = 0 // no Service leads here
 	options.Recommended.CoreAPI.CoreAPIKubeconfigPath = writeKubeconfig(t, hostAddress)
 	options.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
 	options.Recommended.SecureServing.Listener = listener

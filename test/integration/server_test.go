@@ -91,6 +91,7 @@ func serve(controllers func(context.Context, *rest.Config), storage func(*app.Op
 	}
 
 	options := app.NewOptions()
+	options.ServerRun.ShutdownDelayDuration = 0 // no Service leads here
 	storage(options)
 	options.Recommended.SecureServing.Listener = listener
 	options.Recommended.Authentication = nil

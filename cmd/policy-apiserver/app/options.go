@@ -40,6 +40,7 @@ const (
 	defaultSnapshotInterval = time.Hour
 	defaultSnapshotCount    = 24
 
+	defaultShutdownDelay    = 5 * time.Second
 	defaultWatchTermination = 5 * time.Second
 )
 
@@ -75,6 +76,10 @@ func NewOptions() *Options {
 	recommended.EgressSelector = nil
 
 	run := genericoptions.NewServerRunOptionsForComponent(basecompatibility.DefaultKubeComponent, compatibility.DefaultComponentGlobalsRegistry)
+	// While /readyz is red already, requests are still served: the Service of a
+	// pod that ends goes on leading here for a moment. Afterwards, connections are
+	// told to go elsewhere and what is in flight is finished.
+	run.ShutdownDelayDuration = defaultShutdownDelay
 	// With zero, a watch would hold the shutdown up for a minute, longer than
 	// the grace period of a pod.
 	run.ShutdownWatchTerminationGracePeriod = defaultWatchTermination
