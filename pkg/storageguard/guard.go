@@ -83,6 +83,9 @@ type Config struct {
 	Accept types.UID
 	// Embedded says that no other replica can reach the storage.
 	Embedded bool
+	// TakeOver puts into a storage of that id, which was never served, what belongs
+	// there. Until it returns nil the storage is not judged. Nil has nothing to do.
+	TakeOver func(ctx context.Context, id types.UID) error
 }
 
 // Guard knows whether storage may be served. Use New.
@@ -180,6 +183,9 @@ func (g *Guard) look(ctx context.Context) (id, host types.UID, err error) {
 	default:
 		return "", "", g.notAlone()
 	}
+	if err := g.takeOver(ctx); err != nil {
+		return "", "", err
+	}
 	f, record, err := g.gather(ctx)
 	if err != nil {
 		return "", "", err
@@ -203,6 +209,24 @@ func (g *Guard) look(ctx context.Context) (id, host types.UID, err error) {
 	klog.FromContext(ctx).Info("The storage is the right one", "storage", f.storage, "lifecycles", len(f.lifecycles), "pediaClusters", len(f.pediaClusters),
 		"servedBefore", f.recorded == f.storage)
 	return f.storage, f.host, nil
+}
+
+func (g *Guard) takeOver(ctx context.Context) error {
+	if g.config.TakeOver == nil {
+		return nil
+	}
+	id, boundTo, err := g.storage.Get(ctx)
+	if err != nil || boundTo != "" {
+		return err
+	}
+	return g.config.TakeOver(ctx, id)
+}
+
+// Reached reports whether the storage has come to that revision. One that it has
+// not reached is of another storage, or of this one before it was restored.
+func (g *Guard) Reached(ctx context.Context, revision uint64) (bool, error) {
+	_, _, reached, err := g.storage.Find(ctx)
+	return revision <= reached, err
 }
 
 // gather lists lifecycles after PediaClusters: of a PediaCluster in the first

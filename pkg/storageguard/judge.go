@@ -33,6 +33,9 @@ type Refusal struct{ message string }
 
 func (r *Refusal) Error() string { return r.message }
 
+// Refuse returns a *Refusal with the text of the reason.
+func Refuse(reason error) error { return &Refusal{reason.Error()} }
+
 // judge returns a *Refusal unless the storage may be served.
 func judge(f facts) error {
 	dangling, backed := f.dangling(), 0
