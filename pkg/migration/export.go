@@ -7,6 +7,7 @@ package migration
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -41,6 +42,7 @@ const (
 	secretsKey    = "secrets"
 	sumKey        = "sha256"
 	importedByKey = "imported-by"
+	replacesKey   = "replaces"
 )
 
 // Record says what an export is.
@@ -51,6 +53,9 @@ type Record struct {
 	SHA256 string
 	// ImportedBy is the id of the storage that has taken it over, empty before.
 	ImportedBy types.UID
+	// Replaces is the id of a storage that has taken an earlier export over, which
+	// this one takes the place of.
+	Replaces types.UID
 }
 
 // encode returns the objects as JSON, one a line, compressed and in pieces, and
@@ -106,6 +111,13 @@ func Write(ctx context.Context, client kubernetes.Interface, namespace string, o
 	if err != nil {
 		return nil, err
 	}
+	earlier, err := ReadRecord(ctx, client, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if earlier != nil {
+		record.Replaces = cmp.Or(earlier.ImportedBy, earlier.Replaces)
+	}
 	if err := Remove(ctx, client, namespace); err != nil {
 		return nil, err
 	}
@@ -117,6 +129,7 @@ func Write(ctx context.Context, client kubernetes.Interface, namespace string, o
 	}
 	configMap := &corev1.ConfigMap{ObjectMeta: meta(namespace, RecordName), Data: map[string]string{
 		objectsKey: strconv.Itoa(record.Objects), secretsKey: strconv.Itoa(record.Secrets), sumKey: record.SHA256,
+		replacesKey: string(record.Replaces),
 	}}
 	if _, err := client.CoreV1().ConfigMaps(namespace).Create(ctx, configMap, metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("writing the record of the export: %w", err)
@@ -154,7 +167,9 @@ func ReadRecord(ctx context.Context, client kubernetes.Interface, namespace stri
 	if err != nil {
 		return nil, fmt.Errorf("reading the record of the export: %w", err)
 	}
-	record := &Record{SHA256: configMap.Data[sumKey], ImportedBy: types.UID(configMap.Data[importedByKey])}
+	record := &Record{
+		SHA256: configMap.Data[sumKey], ImportedBy: types.UID(configMap.Data[importedByKey]), Replaces: types.UID(configMap.Data[replacesKey]),
+	}
 	var errs [2]error
 	record.Objects, errs[0] = strconv.Atoi(configMap.Data[objectsKey])
 	record.Secrets, errs[1] = strconv.Atoi(configMap.Data[secretsKey])

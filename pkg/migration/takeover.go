@@ -19,8 +19,11 @@ import (
 // APIServiceName is the name of the APIService that says who serves the group.
 var APIServiceName = policyv1alpha1.SchemeGroupVersion.Version + "." + policyv1alpha1.GroupName
 
-// APIServices is the resource of the APIService.
-var APIServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
+// The types that say who serves the group.
+var (
+	APIServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
+	Definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+)
 
 // Waiting is why a storage is not served until the migration has come further.
 type Waiting struct{ message string }
@@ -34,16 +37,21 @@ type Takeover struct {
 	// Namespace holds the export.
 	Namespace string
 	// Import writes the objects to storage, with their UIDs. It may be called
-	// again with the same ones.
-	Import func(ctx context.Context, objects []unstructured.Unstructured) error
+	// again with the same ones. With replace, others that are there are left from
+	// an earlier call, and removed.
+	Import func(ctx context.Context, objects []unstructured.Unstructured, replace bool) error
 }
 
 // Run returns nil when nothing has to be taken over any more: there is no export,
 // or it is in the storage of that id and the host sends the requests here. The
-// error is a *Waiting as long as CRDs serve the group: what this server did
-// meanwhile would be done twice.
+// error is a *Waiting before that: nothing is imported until the CRDs no longer
+// serve the group.
 func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
-	service, local, err := Serving(ctx, t.Objects)
+	switched, err := Switched(ctx, t.Objects)
+	if err != nil {
+		return err
+	}
+	definition, err := t.defined(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,16 +59,16 @@ func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
 	switch {
 	case err != nil:
 		return err
-	case record == nil && local:
-		return &Waiting{fmt.Sprintf("CRDs on this host serve %s: move what they hold with `kubectl clusterimport migrate`, "+
-			"or remove them if they hold nothing", policyv1alpha1.SchemeGroupVersion)}
+	case record == nil && definition != "":
+		return &Waiting{fmt.Sprintf("the host has the CRD %s of a Clusterpedia installation: move what it holds here with `kubectl clusterimport migrate`",
+			definition)}
 	case record == nil:
 		return nil
-	case record.ImportedBy != storage && record.ImportedBy != "" && service:
+	case record.ImportedBy != storage && record.ImportedBy != "" && switched:
 		return &Waiting{fmt.Sprintf("what the CRDs held was taken over by the storage %s, and this is %s: bring that storage back",
 			record.ImportedBy, storage)}
 	case record.ImportedBy != storage:
-		if err := t.Import(ctx, objects); err != nil {
+		if err := t.Import(ctx, objects, record.Replaces == storage); err != nil {
 			return fmt.Errorf("taking over what the CRDs held: %w", err)
 		}
 		if err := markImported(ctx, t.Kubernetes, t.Namespace, record, storage); err != nil {
@@ -68,23 +76,40 @@ func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
 		}
 		klog.FromContext(ctx).Info("What the CRDs held is in storage", "objects", record.Objects, "storage", storage)
 	}
-	if !service {
+	if !switched {
 		return &Waiting{fmt.Sprintf("the %d objects that the CRDs held are in storage; waiting for `kubectl clusterimport migrate` to lead %s here",
 			record.Objects, policyv1alpha1.SchemeGroupVersion)}
 	}
 	return nil
 }
 
-// Serving reports whether the APIService leads to a service, or to the host
-// itself, which is how CRDs are served. There may be none.
-func Serving(ctx context.Context, client dynamic.Interface) (service, local bool, err error) {
+// Switched reports whether the APIService leads to a service, and no longer to the
+// CRDs of the host.
+func Switched(ctx context.Context, client dynamic.Interface) (bool, error) {
 	found, err := client.Resource(APIServices).Get(ctx, APIServiceName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return false, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return false, false, fmt.Errorf("reading who serves %s: %w", policyv1alpha1.SchemeGroupVersion, err)
+		return false, fmt.Errorf("reading who serves %s: %w", policyv1alpha1.SchemeGroupVersion, err)
 	}
-	spec, _, _ := unstructured.NestedMap(found.Object, "spec", "service")
-	return spec != nil, spec == nil, nil
+	service, _, _ := unstructured.NestedMap(found.Object, "spec", "service")
+	return service != nil, nil
 }
+
+// defined returns the name of a CRD of the group that is there, or nothing.
+func (t *Takeover) defined(ctx context.Context) (string, error) {
+	for _, resource := range []string{"clusterimportpolicies", "pediaclusterlifecycles"} {
+		_, err := t.Objects.Resource(Definitions).Get(ctx, DefinitionName(resource), metav1.GetOptions{})
+		if err == nil {
+			return DefinitionName(resource), nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return "", fmt.Errorf("looking for CRDs of %s: %w", policyv1alpha1.GroupName, err)
+		}
+	}
+	return "", nil
+}
+
+// DefinitionName is the name of the CRD of a resource.
+func DefinitionName(resource string) string { return resource + "." + policyv1alpha1.GroupName }

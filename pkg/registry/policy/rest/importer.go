@@ -42,15 +42,16 @@ func newImporter(codecs serializer.CodecFactory, policies, lifecycles *genericre
 }
 
 // Import makes storage hold those objects, with their UIDs, and changes nothing
-// that does already. The error is that storage has other objects, or one of a
-// name under another UID.
-func (i *Importer) Import(ctx context.Context, objects []unstructured.Unstructured) error {
+// that does already. With replace, other objects are removed: they were never
+// served. Without it the error is that there are others, or one of a name under
+// another UID.
+func (i *Importer) Import(ctx context.Context, objects []unstructured.Unstructured, replace bool) error {
 	uids := sets.New[types.UID]()
 	for n := range objects {
 		uids.Insert(objects[n].GetUID())
 	}
 	for _, store := range []*genericregistry.Store{i.policies, i.lifecycles} {
-		if err := hasNoOthers(ctx, store, uids); err != nil {
+		if err := settleOthers(ctx, store, uids, replace); err != nil {
 			return err
 		}
 	}
@@ -63,16 +64,30 @@ func (i *Importer) Import(ctx context.Context, objects []unstructured.Unstructur
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-func hasNoOthers(ctx context.Context, store *genericregistry.Store, uids sets.Set[types.UID]) error {
+// settleOthers removes objects with other UIDs, or says that there is one.
+func settleOthers(ctx context.Context, store *genericregistry.Store, uids sets.Set[types.UID], remove bool) error {
 	list, err := store.List(ctx, &metainternalversion.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing what is in storage: %w", err)
 	}
 	return meta.EachListItem(list, func(object runtime.Object) error {
 		stored, err := meta.Accessor(object)
-		if err == nil && !uids.Has(stored.GetUID()) {
-			err = fmt.Errorf("storage has %s %q with the UID %s, which is not among what is to be imported: this storage is not a new one",
+		if err != nil || uids.Has(stored.GetUID()) {
+			return err
+		}
+		if !remove {
+			return fmt.Errorf("storage has %s %q with the UID %s, which is not among what is to be imported: this storage is not a new one",
 				store.DefaultQualifiedResource.Resource, stored.GetName(), stored.GetUID())
+		}
+		key, err := store.KeyFunc(ctx, stored.GetName())
+		if err != nil {
+			return err
+		}
+		uid := stored.GetUID()
+		err = store.Storage.Storage.Delete(ctx, key, store.NewFunc(), &storage.Preconditions{UID: &uid},
+			storage.ValidateAllObjectFunc, nil, storage.DeleteOptions{})
+		if storage.IsNotFound(err) {
+			return nil
 		}
 		return err
 	})
