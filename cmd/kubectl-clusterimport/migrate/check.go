@@ -66,7 +66,7 @@ var backCommand = "kubectl label apiservice " + migration.APIServiceName + " " +
 // check finds out what would keep a migration from coming to its end.
 func (m *Migration) check(ctx context.Context, s *state) (found problems, err error) {
 	if s.switched {
-		if s.record == nil && s.served() {
+		if s.record == nil && s.defined() {
 			found.block("the APIService %s leads to a service already, but what the CRDs hold was not exported. Have the host serve them again, "+
 				"and do not apply ours before the migration: %s", migration.APIServiceName, backCommand)
 		}
