@@ -26,6 +26,10 @@ build: ## Build the server into _output/bin
 host-binaries: ## Build kube-apiserver, kube-controller-manager, kubectl and etcd, once for each version
 	@hack/build-host.sh
 
+.PHONY: helm
+helm: ## Build Helm, once for each version
+	@hack/build-host.sh helm
+
 .PHONY: quickstart
 quickstart: host-binaries build ## Bring up a development cluster with the server and the MCP example
 	@go run ./hack/devcluster up
@@ -35,7 +39,7 @@ dev-down: ## Stop everything that quickstart has started
 	@go run ./hack/devcluster down
 
 .PHONY: test
-test: host-binaries build ## Run all tests, with one summary at the end
+test: host-binaries helm build ## Run all tests, with one summary at the end
 	@go run ./hack/test "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)" "e2e=$(E2E)"
 
 .PHONY: test-unit
@@ -47,7 +51,7 @@ test-integration: ## Run the integration tests, on a real etcd
 	go test $(INTEGRATION)
 
 .PHONY: test-e2e
-test-e2e: host-binaries build ## Run the end-to-end tests, on a real kube-apiserver
+test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-apiserver
 	go test $(E2E)
 
 .PHONY: fuzz

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strings"
 
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
@@ -14,5 +16,8 @@ import (
 func main() {
 	command := app.NewCommand()
 	command.SetContext(genericapiserver.SetupSignalContext())
-	os.Exit(cli.Run(command))
+	if err := cli.RunNoErrOutput(command); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		os.Exit(1)
+	}
 }

@@ -65,7 +65,7 @@ func up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cluster.StartServer(ctx, devcluster.ServerOptions{Manifests: "artifacts/deploy"}); err != nil {
+	if _, err := cluster.StartServer(ctx, devcluster.ServerOptions{Manifests: "artifacts/deploy/base"}); err != nil {
 		return err
 	}
 	fmt.Println("applying the PediaCluster CRD and the example of", example)

@@ -12,6 +12,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/rest"
 
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 	policyrest "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/rest"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
@@ -29,11 +30,13 @@ type ExtraConfig struct {
 	// after the context ends. The server's readiness does not depend on them.
 	Controllers func(ctx context.Context, loopback *rest.Config)
 	// Host leads to the host cluster, which is read to answer what a policy
-	// would do. Without it, nothing is rendered.
+	// would do. Without it, nothing is rendered, and authors are not checked.
 	Host *rest.Config
 	// StorageGuard makes sure that the storage is the right one for the host;
 	// nil serves any.
 	StorageGuard *StorageGuard
+	// AuthorCheck is what to do about authors who may not do what their policy does.
+	AuthorCheck author.Mode
 }
 
 type completedConfig struct {
@@ -97,7 +100,7 @@ func (c CompletedConfig) host() (*policyrest.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &policyrest.Host{Host: host, Authorizer: c.generic.Authorization.Authorizer}, nil
+	return &policyrest.Host{Host: host, Authorizer: c.generic.Authorization.Authorizer, AuthorCheck: c.extra.AuthorCheck}, nil
 }
 
 // addRunner runs what is of that name when the API is served and stops it while

@@ -18,10 +18,17 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
+	"github.com/coreos/go-semver/semver"
+	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.uber.org/zap"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 )
 
@@ -31,16 +38,27 @@ const (
 	// maxSocketPath is what sockaddr_un takes on every system that we build
 	// for: 104 bytes on BSD and macOS, 108 on Linux, each with a final zero.
 	maxSocketPath = 103
-	// defragThresholdMegabytes of free pages are given back at start.
+	// defragThresholdMegabytes of free pages are given back at start, and while
+	// the member runs.
 	defragThresholdMegabytes = 64
+
+	databaseFile = "member/snap/db"
+	lockFile     = "lock"
 )
 
 // Config says where an embedded etcd keeps its data and how much.
 type Config struct {
 	// Dir is made if it does not exist. One process at a time may use it.
 	Dir string
-	// QuotaBytes caps the size of the database.
+	// QuotaBytes caps the size of the database; a negative one does not.
 	QuotaBytes int64
+
+	// SnapshotInterval is the time between two snapshots; zero means none.
+	SnapshotInterval time.Duration
+	// SnapshotDir is where they are kept: the folder snapshots of Dir if empty.
+	SnapshotDir string
+	// SnapshotCount is how many of them are kept.
+	SnapshotCount int
 }
 
 // Etcd is a running member.
@@ -53,12 +71,46 @@ type Etcd struct {
 	lock      *fileutil.LockedFile
 	temporary string // the directory of the socket, if it goes at the end
 	stop      sync.Once
+
+	client  *clientv3.Client
+	stopped context.CancelFunc
+	tending sync.WaitGroup
 }
 
-// Start runs a member and returns when it serves. Stop it in any case.
-func Start(ctx context.Context, config Config) (_ *Etcd, err error) {
-	// At its start, etcd warns of how a member with peers should be set up.
-	e := &Etcd{logLevel: zap.NewAtomicLevelAt(zap.ErrorLevel)}
+// Start runs a member and returns when it serves. From then on it keeps its
+// database small and takes snapshots. Stop it in any case.
+func Start(ctx context.Context, config Config) (*Etcd, error) {
+	e, err := startMember(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	e.client, err = clientv3.New(clientv3.Config{Endpoints: []string{e.Endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		e.Stop()
+		return nil, fmt.Errorf("a client of the embedded etcd: %w", err)
+	}
+	logger := klog.FromContext(ctx)
+	tending, stop := context.WithCancel(klog.NewContext(context.Background(), logger))
+	e.stopped = stop
+
+	// Before anything is written: a member that was full refuses writes until
+	// it is told that there is room again.
+	keeper := upkeep{client: e.client, endpoint: e.Endpoint}
+	keeper.tend(tending)
+	e.tending.Go(func() { wait.UntilWithContext(tending, keeper.tend, upkeepInterval) })
+	if config.SnapshotInterval > 0 {
+		s := newSnapshots(config, e.Endpoint)
+		e.tending.Go(func() { s.run(tending) })
+	}
+	logger.Info("Embedded etcd serves", "dir", config.Dir, "endpoint", e.Endpoint)
+	return e, nil
+}
+
+// startMember runs a member and leaves it alone.
+func startMember(ctx context.Context, config Config) (_ *Etcd, err error) {
+	// At its start, etcd warns of how a member with peers should be set up. What
+	// it fails at it returns, or says in its last line.
+	e := &Etcd{logLevel: zap.NewAtomicLevelAt(zap.PanicLevel)}
 	defer func() {
 		if err != nil {
 			e.Stop()
@@ -72,12 +124,8 @@ func Start(ctx context.Context, config Config) (_ *Etcd, err error) {
 	if err := os.MkdirAll(dir, fileutil.PrivateDirMode); err != nil {
 		return nil, fmt.Errorf("making the directory of the embedded etcd: %w", err)
 	}
-	// etcd would wait for the database of another process without an end.
-	if e.lock, err = fileutil.TryLockFile(filepath.Join(dir, "lock"), os.O_WRONLY|os.O_CREATE, fileutil.PrivateFileMode); err != nil {
-		if errors.Is(err, fileutil.ErrLocked) {
-			return nil, fmt.Errorf("the directory %s of the embedded etcd is in use by another process", dir)
-		}
-		return nil, fmt.Errorf("locking the directory of the embedded etcd: %w", err)
+	if e.lock, err = lock(dir); err != nil {
+		return nil, err
 	}
 	socket, err := e.socketPath(dir)
 	if err != nil {
@@ -85,21 +133,68 @@ func Start(ctx context.Context, config Config) (_ *Etcd, err error) {
 	}
 	endpoint := url.URL{Scheme: "unix", Path: socket}
 	e.Endpoint = endpoint.String()
+	if err := e.announce(); err != nil {
+		return nil, fmt.Errorf("writing the address of the embedded etcd into its lock: %w", err)
+	}
 
 	member := memberConfig(dir, endpoint, config.QuotaBytes, newLogger(e.logLevel))
 	if e.member, err = embed.StartEtcd(member); err != nil {
+		if newer := newerVersion(filepath.Join(dir, databaseFile)); newer != "" {
+			return nil, fmt.Errorf("the data in %s was written by etcd %s, which is newer than the %s of this server: "+
+				"run the version of this server that wrote it, or restore a snapshot from before", dir, newer, version.Version)
+		}
 		return nil, fmt.Errorf("starting the embedded etcd in %s: %w", dir, err)
 	}
 	select {
 	case <-e.member.Server.ReadyNotify():
 		e.logLevel.SetLevel(zap.WarnLevel)
-		klog.FromContext(ctx).Info("Embedded etcd serves", "dir", dir, "endpoint", e.Endpoint)
 		return e, nil
 	case err := <-e.member.Err():
 		return nil, fmt.Errorf("starting the embedded etcd in %s: %w", dir, err)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// lock takes the directory for this process. etcd itself would wait for the
+// database of another process without an end.
+func lock(dir string) (*fileutil.LockedFile, error) {
+	file, err := fileutil.TryLockFile(filepath.Join(dir, lockFile), os.O_WRONLY|os.O_CREATE, fileutil.PrivateFileMode)
+	switch {
+	case errors.Is(err, fileutil.ErrLocked):
+		return nil, fmt.Errorf("the directory %s of the embedded etcd is %w", dir, errInUse)
+	case err != nil:
+		return nil, fmt.Errorf("locking the directory of the embedded etcd: %w", err)
+	}
+	return file, nil
+}
+
+var errInUse = errors.New("in use by another process")
+
+// newerVersion returns the version of the etcd that wrote the database, if it
+// is newer than ours.
+func newerVersion(file string) (newer string) {
+	database, err := bbolt.Open(file, fileutil.PrivateFileMode, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = database.Close() }()
+	_ = database.View(func(tx *bbolt.Tx) error {
+		if wrote := schema.ReadStorageVersionFromSnapshot(tx); wrote != nil && semver.New(version.Version).LessThan(*wrote) {
+			newer = wrote.String()
+		}
+		return nil
+	})
+	return newer
+}
+
+// announce writes into the lock where the member is reached.
+func (e *Etcd) announce() error {
+	if err := e.lock.Truncate(0); err != nil {
+		return err
+	}
+	_, err := e.lock.WriteAt([]byte(e.Endpoint), 0)
+	return err
 }
 
 func memberConfig(dir string, endpoint url.URL, quotaBytes int64, logger *zap.Logger) *embed.Config {
@@ -153,6 +248,11 @@ func (e *Etcd) Stop() { e.stop.Do(e.end) }
 func (e *Etcd) end() {
 	// At its end, etcd calls its closed listeners errors.
 	e.logLevel.SetLevel(zap.PanicLevel)
+	if e.stopped != nil {
+		e.stopped()
+		e.tending.Wait()
+		_ = e.client.Close()
+	}
 	if e.member != nil {
 		e.member.Close()
 	}

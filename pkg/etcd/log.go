@@ -7,9 +7,18 @@ import (
 )
 
 // newLogger returns a logger for etcd that writes to the log of this process
-// what is of the level or above.
+// what is of the level or above. etcd panics where its files cannot be used; the
+// line with the reason tells more than a stack trace after it.
 func newLogger(level zapcore.LevelEnabler) *zap.Logger {
-	return zap.New(&core{LevelEnabler: level, logger: klog.Background().WithName("etcd")})
+	return zap.New(&core{LevelEnabler: level, logger: klog.Background().WithName("etcd")},
+		zap.WithPanicHook(exit{}), zap.WithFatalHook(exit{}))
+}
+
+// exit ends the process after a line that etcd cannot live with.
+type exit struct{}
+
+func (exit) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) {
+	klog.FlushAndExit(klog.ExitFlushTimeout, 1)
 }
 
 // core is a zapcore.Core on klog.

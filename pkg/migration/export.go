@@ -37,6 +37,9 @@ const (
 	chunkKey    = "objects.json.gz"
 	// chunkBytes keeps a Secret below the 1 MiB that it may have.
 	chunkBytes = 768 << 10
+	// maxSecrets is how many of them the server may read: artifacts/deploy names
+	// them. They hold some hundred thousand lifecycles.
+	maxSecrets = 8
 
 	objectsKey    = "objects"
 	secretsKey    = "secrets"
@@ -110,6 +113,9 @@ func Write(ctx context.Context, client kubernetes.Interface, namespace string, o
 	chunks, record, err := encode(objects)
 	if err != nil {
 		return nil, err
+	}
+	if len(chunks) > maxSecrets {
+		return nil, fmt.Errorf("the export takes %d Secrets, and the server may read %d", len(chunks), maxSecrets)
 	}
 	earlier, err := ReadRecord(ctx, client, namespace)
 	if err != nil {

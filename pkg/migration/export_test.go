@@ -60,6 +60,20 @@ func TestAnExportIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestAnExportThatTheServerMayNotReadIsNotWritten(t *testing.T) {
+	client := fake.NewClientset()
+	first, err := Write(t.Context(), client, namespace, objects(1, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Write(t.Context(), client, namespace, objects(40, 300_000)); err == nil || !strings.Contains(err.Error(), "the server may read 8") {
+		t.Error(err)
+	}
+	if record, err := ReadRecord(t.Context(), client, namespace); err != nil || record.SHA256 != first.SHA256 {
+		t.Errorf("the first export is lost: %+v, %v", record, err)
+	}
+}
+
 func TestADamagedExportIsNotRead(t *testing.T) {
 	chunks, record, err := encode(objects(3, 10))
 	if err != nil {

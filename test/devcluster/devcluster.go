@@ -2,7 +2,7 @@
 // kube-apiserver and kube-controller-manager as separate processes, and the
 // policy-apiserver registered with them the way it is in production: through an
 // APIService with a verified certificate, as a ServiceAccount that has the
-// permissions of artifacts/deploy and no others.
+// permissions of artifacts/deploy/base and no others.
 //
 // The quickstart runs it detached: processes outlive the command that started
 // them and are found again through a state file. Tests run it attached:

@@ -9,7 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The names under which artifacts/deploy installs the server.
+// The names under which artifacts/deploy/base installs the server.
 const (
 	Namespace          = "clusterpedia-system"
 	ServiceName        = "policy-apiserver"
@@ -31,10 +31,12 @@ const (
 
 // ServerOptions says how the policy-apiserver is started.
 type ServerOptions struct {
-	// Manifests is the folder artifacts/deploy of the repository.
+	// Manifests is the folder artifacts/deploy/base of the repository.
 	Manifests string
 	// Args are added to the flags that every server of a cluster gets.
 	Args []string
+	// SelfRegister leaves the APIService and the certificate to the server.
+	SelfRegister bool
 }
 
 // Server is the policy-apiserver of a cluster.
@@ -51,24 +53,31 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	if err := c.install(ctx, options.Manifests, port); err != nil {
+	if err := c.install(ctx, options, port); err != nil {
 		return nil, err
+	}
+	how := []string{
+		"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
+		"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
+	}
+	tls := rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")}
+	if options.SelfRegister {
+		how = []string{"--register-apiservice", fmt.Sprintf("--service-port=%d", port)}
+		tls = rest.TLSClientConfig{Insecure: true} // the aggregator verifies it
 	}
 	server := &Server{cluster: c, command: command{
 		name:   policyServer,
 		binary: c.binary(policyServer),
-		args: append([]string{
+		args: slices.Concat([]string{
 			"--kubeconfig=" + c.path(policyServer+".kubeconfig"),
 			"--bind-address=" + loopback,
 			fmt.Sprintf("--secure-port=%d", port),
-			"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
-			"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
 			"--embedded-etcd-dir=" + c.path(policyServer),
-		}, options.Args...),
+		}, how, options.Args),
 		ready: func(ctx context.Context) error {
 			return get(ctx, &rest.Config{
 				Host:            fmt.Sprintf("https://%s:%d", loopback, port),
-				TLSClientConfig: rest.TLSClientConfig{CAFile: c.pki(extensionCA + ".crt")},
+				TLSClientConfig: tls,
 			}, "/readyz")
 		},
 	}}
@@ -105,49 +114,60 @@ func (s *Server) LogFile() string { return s.cluster.LogFile(policyServer) }
 func (s *Server) process() *process { return s.cluster.state.Processes[policyServer] }
 
 // install applies the manifests, with the two changes that a server outside the
-// cluster needs: its Service leads to this machine, and its APIService names the
-// port and the authority that the certificate comes from.
-func (c *Cluster) install(ctx context.Context, folder string, port int) error {
+// cluster needs: its Service leads to this machine, and there is an APIService
+// that names the port and the authority that the certificate comes from,
+// unless the server makes its own. The StatefulSet is there too, but no
+// controller that would make its pod.
+func (c *Cluster) install(ctx context.Context, options ServerOptions, port int) error {
 	caBundle, err := os.ReadFile(c.pki(extensionCA + ".crt"))
 	if err != nil {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		return errors.Join(fmt.Errorf("no manifests in %s", relative(folder)), err)
+	rendered, err := c.Kubectl(ctx, nil, "kustomize", options.Manifests)
+	if err != nil {
+		return err
+	}
+	objects, err := ParseManifest(strings.NewReader(rendered))
+	if err != nil {
+		return fmt.Errorf("%s: %w", relative(options.Manifests), err)
+	}
+	for _, object := range objects {
+		if object.GetKind() == "Service" {
+			object.Object["spec"] = map[string]any{
+				"type":         "ExternalName",
+				"externalName": "localhost",
+				"ports":        []any{map[string]any{"port": int64(port), "protocol": "TCP"}},
+			}
+		}
 	}
 	list := unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
-	for _, file := range files {
-		objects, err := ReadManifest(file)
-		if err != nil {
-			return err
-		}
-		for _, object := range objects {
-			var change map[string]any
-			switch object.GetKind() {
-			case "Service":
-				change = map[string]any{
-					"type":         "ExternalName",
-					"externalName": "localhost",
-					"ports":        []any{map[string]any{"port": int64(port), "protocol": "TCP"}},
-				}
-			case "APIService":
-				change, _, _ = unstructured.NestedMap(object.Object, "spec")
-				change["caBundle"] = caBundle
-				change["service"].(map[string]any)["port"] = int64(port)
-			}
-			if change != nil {
-				object.Object["spec"] = change
-			}
-			list.Items = append(list.Items, object)
-		}
+	if !options.SelfRegister {
+		objects = append(objects, apiService(port, caBundle))
 	}
+	list.Items = objects
 	text, err := json.Marshal(list.UnstructuredContent())
 	if err != nil {
 		return err
 	}
 	_, err = c.Kubectl(ctx, bytes.NewReader(text), "apply", "--server-side", "--force-conflicts", "-f", "-")
 	return err
+}
+
+// apiService hands every request for our API to the Service.
+func apiService(port int, caBundle []byte) unstructured.Unstructured {
+	return unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiregistration.k8s.io/v1",
+		"kind":       "APIService",
+		"metadata":   map[string]any{"name": APIServiceName},
+		"spec": map[string]any{
+			"group":                "policy.clusterpedia.io",
+			"version":              "v1alpha1",
+			"groupPriorityMinimum": int64(1000),
+			"versionPriority":      int64(15),
+			"service":              map[string]any{"namespace": Namespace, "name": ServiceName, "port": int64(port)},
+			"caBundle":             caBundle,
+		},
+	}}
 }
 
 // available fails unless the aggregator says that it reaches the server, and
@@ -236,14 +256,22 @@ func ReadManifest(file string) ([]unstructured.Unstructured, error) {
 		return nil, err
 	}
 	defer text.Close()
-	var objects []unstructured.Unstructured
+	objects, err := ParseManifest(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", relative(file), err)
+	}
+	return objects, nil
+}
+
+// ParseManifest returns the objects of a YAML stream.
+func ParseManifest(text io.Reader) (objects []unstructured.Unstructured, err error) {
 	for decoder := yaml.NewYAMLOrJSONDecoder(text, 4096); ; {
 		var object unstructured.Unstructured
 		switch err := decoder.Decode(&object.Object); {
 		case errors.Is(err, io.EOF):
 			return objects, nil
 		case err != nil:
-			return nil, fmt.Errorf("%s: %w", relative(file), err)
+			return nil, err
 		case len(object.Object) > 0:
 			objects = append(objects, object)
 		}

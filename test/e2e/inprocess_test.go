@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -15,13 +16,13 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/policy-apiserver/app"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
-	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 )
 
 // startServerWithoutControllers runs a second server in this process, on an
-// etcd of its own and the host at that address. It returns a client that is the
-// named user; what that user may do, the host says.
-func startServerWithoutControllers(t *testing.T, hostAddress, username string) policyclient.Interface {
+// etcd of its own and the host at that address, with those flags besides. It
+// returns the configuration of a client that is the named user; what that user may
+// do, the host says.
+func startServerWithoutControllers(t *testing.T, hostAddress, username string, args ...string) *rest.Config {
 	t.Helper()
 	member, err := etcd.Start(t.Context(), etcd.Config{Dir: t.TempDir(), QuotaBytes: 64 << 20})
 	must(t, err)
@@ -30,6 +31,11 @@ func startServerWithoutControllers(t *testing.T, hostAddress, username string) p
 	must(t, err)
 
 	options := app.NewOptions()
+	flags := pflag.NewFlagSet("policy-apiserver", pflag.ContinueOnError)
+	for _, set := range options.Flags().FlagSets {
+		flags.AddFlagSet(set)
+	}
+	must(t, flags.Parse(args))
 	options.Recommended.CoreAPI.CoreAPIKubeconfigPath = writeKubeconfig(t, hostAddress)
 	options.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
 	options.Recommended.SecureServing.Listener = listener
@@ -63,9 +69,7 @@ func startServerWithoutControllers(t *testing.T, hostAddress, username string) p
 		return ready(t, server.LoopbackClientConfig)
 	})
 	client.BearerToken = username
-	clientset, err := policyclient.NewForConfig(client)
-	must(t, err)
-	return clientset
+	return client
 }
 
 func ready(t *testing.T, config *rest.Config) error {

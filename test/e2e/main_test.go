@@ -69,6 +69,10 @@ func run(m *testing.M) int {
 // startHost starts a host with the PediaCluster CRD, and the server with those
 // flags besides.
 func startHost(ctx context.Context, flags ...string) (*host, error) {
+	return startHostWith(ctx, devcluster.ServerOptions{Args: flags})
+}
+
+func startHostWith(ctx context.Context, options devcluster.ServerOptions) (*host, error) {
 	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
 	if err != nil {
 		return nil, err
@@ -78,7 +82,7 @@ func startHost(ctx context.Context, flags ...string) (*host, error) {
 		return nil, err
 	}
 	h := &host{Cluster: cluster, dir: dir}
-	if err := h.prepare(ctx, flags); err != nil {
+	if err := h.prepare(ctx, options); err != nil {
 		return nil, errors.Join(err, h.stop(false))
 	}
 	return h, nil
@@ -95,7 +99,7 @@ func (h *host) stop(passed bool) error {
 	return os.RemoveAll(h.dir)
 }
 
-func (h *host) prepare(ctx context.Context, flags []string) (err error) {
+func (h *host) prepare(ctx context.Context, options devcluster.ServerOptions) (err error) {
 	if h.objects, err = dynamic.NewForConfig(h.Config()); err != nil {
 		return err
 	}
@@ -108,6 +112,7 @@ func (h *host) prepare(ctx context.Context, flags []string) (err error) {
 	if err := h.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io"); err != nil {
 		return err
 	}
-	h.server, err = h.StartServer(ctx, devcluster.ServerOptions{Manifests: artifacts + "/deploy", Args: flags})
+	options.Manifests = artifacts + "/deploy/base"
+	h.server, err = h.StartServer(ctx, options)
 	return err
 }

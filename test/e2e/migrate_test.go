@@ -53,7 +53,9 @@ type formerHost struct {
 	stopped chan struct{}
 }
 
-func newFormerHost(t *testing.T) *formerHost {
+// newFormerHost installs the server beside the CRDs, with an APIService or, if it
+// is to register itself, without. Neither must disturb the CRDs.
+func newFormerHost(t *testing.T, options devcluster.ServerOptions) *formerHost {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
 	must(t, err)
@@ -74,7 +76,8 @@ func newFormerHost(t *testing.T) *formerHost {
 	h.kubectl(t, "apply", "--server-side", "-f", artifacts+"/crds", "-f", "testdata/former-crds.yaml")
 	must(t, h.WaitForTypes(t.Context(), "pediaclusters.cluster.clusterpedia.io",
 		"clusterimportpolicies.policy.clusterpedia.io", "pediaclusterlifecycles.policy.clusterpedia.io"))
-	h.server, err = h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: withoutAPIService(t)})
+	options.Manifests = artifacts + "/deploy/base"
+	h.server, err = h.StartServer(t.Context(), options)
 	must(t, err)
 
 	f := &formerHost{platform: h.newPlatform(t, "former"), client: client, uids: map[string]types.UID{}, stopped: make(chan struct{})}
@@ -84,15 +87,6 @@ func newFormerHost(t *testing.T) *formerHost {
 	f.clusters = uidsOf(t, h)
 	f.record = h.recordPediaClusters(t)
 	return f
-}
-
-// withoutAPIService returns a folder with all manifests of the server but that one.
-func withoutAPIService(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	must(t, os.CopyFS(dir, os.DirFS(artifacts+"/deploy")))
-	must(t, os.Remove(filepath.Join(dir, "apiservice.yaml")))
-	return dir
 }
 
 // importAsBefore makes what Clusterpedia's controllers would have: a policy with
@@ -365,17 +359,15 @@ func (f *formerHost) checkMigrated(t *testing.T) {
 	}
 }
 
-// flags are those of the migration on a host where the port is not 443 and the
-// certificate not of the server's own making.
-func (f *formerHost) flags(t *testing.T) (caFile, port string) {
+// port is that of the server's Service, which is not 443 here.
+func (f *formerHost) port(t *testing.T) string {
 	t.Helper()
-	port = f.kubectl(t, "get", "service", devcluster.ServiceName, "-n", devcluster.Namespace, "-o", "jsonpath={.spec.ports[0].port}")
-	return filepath.Join(f.dir, "pki", "extension-ca.crt"), port
+	return f.kubectl(t, "get", "service", devcluster.ServiceName, "-n", devcluster.Namespace, "-o", "jsonpath={.spec.ports[0].port}")
 }
 
 func TestMigrationFromTheCRDs(t *testing.T) {
-	f := newFormerHost(t)
-	caFile, port := f.flags(t)
+	f := newFormerHost(t, devcluster.ServerOptions{})
+	caFile, port := filepath.Join(f.dir, "pki", "extension-ca.crt"), f.port(t)
 	backup := filepath.Join(t.TempDir(), "backup.yaml")
 	flags := []string{"migrate", "--ca-file", caFile, "--service-port", port, "--backup", backup, "--timeout", "2m"}
 	scale := "kubectl scale --namespace clusterpedia-system deployment/clusterpedia-controller-manager --replicas=0"
@@ -424,16 +416,13 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 }
 
 func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
-	f := newFormerHost(t)
-	caFile, port := f.flags(t)
-	caBundle, err := os.ReadFile(caFile)
-	must(t, err)
+	f := newFormerHost(t, devcluster.ServerOptions{SelfRegister: true})
 	config := migrate.Config{
 		Kubernetes: f.client, Objects: f.objects, Namespace: devcluster.Namespace, Service: devcluster.ServiceName,
-		CABundle: caBundle, Backup: filepath.Join(t.TempDir(), "backup.yaml"), StopControllerManager: true,
+		Backup: filepath.Join(t.TempDir(), "backup.yaml"), StopControllerManager: true,
 		Timeout: 2 * time.Minute, Out: t.Output(),
 	}
-	_, err = fmt.Sscan(port, &config.Port)
+	_, err := fmt.Sscan(f.port(t), &config.Port)
 	must(t, err)
 
 	// Nobody is answered, and nothing is imported, before the switch.
@@ -492,11 +481,13 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 func (f *formerHost) checkTooEarly(t *testing.T, config migrate.Config) {
 	t.Helper()
 	const apiService = "v1alpha1.policy.clusterpedia.io"
+	certificate, err := f.client.CoreV1().Secrets(devcluster.Namespace).Get(t.Context(), "policy-apiserver-serving-cert", metav1.GetOptions{})
+	must(t, err)
 	f.kubectl(t, "patch", "apiservice", apiService, "--type=json", "-p", fmt.Sprintf(
 		`[{"op":"remove","path":"/metadata/labels/kube-aggregator.kubernetes.io~1automanaged"},
 		{"op":"add","path":"/spec/service","value":{"namespace":%q,"name":%q,"port":%d}},
 		{"op":"add","path":"/spec/caBundle","value":%q}]`,
-		config.Namespace, config.Service, config.Port, base64.StdEncoding.EncodeToString(config.CABundle)))
+		config.Namespace, config.Service, config.Port, base64.StdEncoding.EncodeToString(certificate.Data["ca.crt"])))
 	eventually(t, "the server says that the host is to be migrated", func() error {
 		_, err := f.policy.PolicyV1alpha1().ClusterImportPolicies().List(t.Context(), metav1.ListOptions{})
 		if err == nil {
@@ -504,7 +495,7 @@ func (f *formerHost) checkTooEarly(t *testing.T, config migrate.Config) {
 		}
 		return mentions(err.Error(), "the host has the CRD", "kubectl clusterimport migrate")
 	})
-	err := migrate.New(config).Run(t.Context())
+	err = migrate.New(config).Run(t.Context())
 	if err == nil {
 		t.Fatal("what was not exported is migrated")
 	}

@@ -425,6 +425,13 @@ func (h *host) installClusterAPI(t *testing.T) {
 		t.Fatal("the README does not name the module of Cluster API")
 	}
 	module, _, _ = strings.Cut(module, "\n")
+	h.kubectl(t, "apply", "--server-side", "-f", moduleDir(t, module)+"/config/crd/bases/cluster.x-k8s.io_clusters.yaml")
+	must(t, h.WaitForTypes(t.Context(), "clusters.cluster.x-k8s.io"))
+}
+
+// moduleDir is the folder of a Go module, which is downloaded if need be.
+func moduleDir(t *testing.T, module string) string {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
 	cmd.Dir = t.TempDir() // no module: neither go.mod nor go.sum hears of it
 	out, err := cmd.Output()
@@ -433,8 +440,7 @@ func (h *host) installClusterAPI(t *testing.T) {
 	}
 	var downloaded struct{ Dir string }
 	must(t, json.Unmarshal(out, &downloaded))
-	h.kubectl(t, "apply", "--server-side", "-f", downloaded.Dir+"/config/crd/bases/cluster.x-k8s.io_clusters.yaml")
-	must(t, h.WaitForTypes(t.Context(), "clusters.cluster.x-k8s.io"))
+	return downloaded.Dir
 }
 
 // serve begins or ends to serve a version of Cluster API's type.

@@ -329,9 +329,10 @@ func TestRenderWritesNothing(t *testing.T) {
 
 	record := newRecorder(t, p.Config())
 	p.kubectl(t, "create", "clusterrolebinding", "jane", "--clusterrole=cluster-admin", "--user=jane")
-	client := startServerWithoutControllers(t, record.URL, "jane")
+	client, err := policyclient.NewForConfig(startServerWithoutControllers(t, record.URL, "jane"))
+	must(t, err)
 	policy := &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: p.name}, Spec: *p.spec(t)}
-	_, err := client.PolicyV1alpha1().ClusterImportPolicies().Create(t.Context(), policy, metav1.CreateOptions{})
+	_, err = client.PolicyV1alpha1().ClusterImportPolicies().Create(t.Context(), policy, metav1.CreateOptions{})
 	must(t, err)
 	for _, spec := range []policyv1alpha1.RenderReviewSpec{
 		{}, {Source: source("one")}, {Source: source("two")}, {Policy: p.spec(t), IncludeCredentials: true},

@@ -278,7 +278,7 @@ func TestRule12ASecondReplicaWithAnEtcdOfItsOwnIsRefused(t *testing.T) {
 func (h *host) restartServer(t *testing.T, flags ...string) {
 	t.Helper()
 	must(t, h.server.Stop(t.Context()))
-	server, err := h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: artifacts + "/deploy", Args: flags})
+	server, err := h.StartServer(t.Context(), devcluster.ServerOptions{Manifests: artifacts + "/deploy/base", Args: flags})
 	must(t, err)
 	h.server = server
 }

@@ -273,11 +273,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 func TestObjectsLieWhereTheyBelongInEtcd(t *testing.T) {
 	createPolicy(t, newPolicy("stored"))
 	createLifecycle(t, newLifecycle("stored", "mcp", "a"))
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{shared.endpoint}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Close() }()
+	client := etcdClient(t)
 	for key, kind := range map[string]string{
 		"/registry/policy.clusterpedia.io/clusterimportpolicies/stored":  "ClusterImportPolicy",
 		"/registry/policy.clusterpedia.io/pediaclusterlifecycles/stored": "PediaClusterLifecycle",
@@ -295,4 +291,33 @@ func TestObjectsLieWhereTheyBelongInEtcd(t *testing.T) {
 			t.Errorf("%s holds a %v", key, stored)
 		}
 	}
+}
+
+func TestWhatIsWrittenToEtcdIsServedUnchecked(t *testing.T) {
+	createPolicy(t, newPolicy("forged"))
+	client := etcdClient(t)
+	const key = "/registry/policy.clusterpedia.io/clusterimportpolicies/forged"
+	response, err := client.Get(t.Context(), key)
+	if err != nil || len(response.Kvs) != 1 {
+		t.Fatalf("%v, %v", response, err)
+	}
+	// No author could have this accepted.
+	forged := strings.ReplaceAll(string(response.Kvs[0].Value), "mcp-{{ .source.metadata.name }}", "{{ nonsense }}")
+	if _, err := client.Put(t.Context(), key, forged); err != nil {
+		t.Fatal(err)
+	}
+	served, err := asUser(t).ClusterImportPolicies().Get(t.Context(), "forged", metav1.GetOptions{})
+	if err != nil || served.Spec.NameTemplate != "{{ nonsense }}" {
+		t.Errorf("served %q, %v", served.Spec.NameTemplate, err)
+	}
+}
+
+func etcdClient(t *testing.T) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{shared.endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }

@@ -69,18 +69,29 @@ func start(dir string, controllers func(context.Context, *rest.Config)) (_ *serv
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			member.Stop()
-		}
-	}()
+	s, end, err := serve(controllers, func(o *app.Options) {
+		o.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
+	})
+	if err != nil {
+		member.Stop()
+		return nil, nil, err
+	}
+	s.endpoint = member.Endpoint
+	return s, func() error {
+		defer member.Stop()
+		return end()
+	}, nil
+}
+
+// serve runs a server on the storage that storage sets until stop is called.
+func serve(controllers func(context.Context, *rest.Config), storage func(*app.Options)) (_ *server, stop func() error, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
 
 	options := app.NewOptions()
-	options.Recommended.Etcd.StorageConfig.Transport.ServerList = []string{member.Endpoint}
+	storage(options)
 	options.Recommended.SecureServing.Listener = listener
 	options.Recommended.Authentication = nil
 	options.Recommended.Authorization = nil
@@ -107,12 +118,11 @@ func start(dir string, controllers func(context.Context, *rest.Config)) (_ *serv
 	prepared := generic.PrepareRun()
 	go func() { ended <- prepared.RunWithContext(ctx) }()
 	stop = func() error {
-		defer member.Stop()
 		cancel()
 		return <-ended
 	}
 
-	s := &server{loopback: generic.LoopbackClientConfig, endpoint: member.Endpoint}
+	s := &server{loopback: generic.LoopbackClientConfig}
 	if err := s.ready(ctx); err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}

@@ -33,8 +33,8 @@ func newMigrateCommand(f *factory) *cobra.Command {
 			Move from the CRDs of a Clusterpedia installation to the policy-apiserver. Policies and lifecycles
 			keep their UIDs, and no PediaCluster is deleted or changed on the way.
 
-			Install the policy-apiserver first, without its APIService. Then look at what --dry-run says. A
-			migration that was broken off goes on when the same command is run again.
+			Install the policy-apiserver first: it does not register itself while the CRDs are there. Then look
+			at what --dry-run says. A migration that was broken off goes on when the same command is run again.
 
 			--namespace is the namespace of the policy-apiserver, clusterpedia-system unless it is given.
 

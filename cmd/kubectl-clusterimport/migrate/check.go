@@ -124,7 +124,7 @@ func (m *Migration) checkManagers(ctx context.Context, found *problems) error {
 func (m *Migration) checkServer(ctx context.Context, found *problems) error {
 	_, err := m.Kubernetes.CoreV1().Services(m.Namespace).Get(ctx, m.Service, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		found.block("there is no Service %s/%s: install the policy-apiserver first, without its APIService, or name its Service with --namespace and --service",
+		found.block("there is no Service %s/%s: install the policy-apiserver first, or name its Service with --namespace and --service",
 			m.Namespace, m.Service)
 		return nil
 	}

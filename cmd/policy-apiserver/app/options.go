@@ -27,6 +27,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/openapi"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 )
 
 const (
@@ -35,6 +36,9 @@ const (
 	defaultEmbeddedEtcdDir = "/var/lib/policy-apiserver"
 	defaultEtcdQuotaBytes  = 2 << 30
 	defaultSecurePort      = 8443
+
+	defaultSnapshotInterval = time.Hour
+	defaultSnapshotCount    = 24
 
 	defaultWatchTermination = 5 * time.Second
 )
@@ -52,6 +56,8 @@ type Options struct {
 	// host before.
 	AcceptStorage string
 	Controllers   ControllerOptions
+	Registration  RegistrationOptions
+	Authority     AuthorityOptions
 	Logs          *logsapi.LoggingConfiguration
 }
 
@@ -74,10 +80,17 @@ func NewOptions() *Options {
 	run.ShutdownWatchTerminationGracePeriod = defaultWatchTermination
 
 	return &Options{
-		ServerRun:    run,
-		Recommended:  recommended,
-		EmbeddedEtcd: etcd.Config{Dir: defaultEmbeddedEtcdDir, QuotaBytes: defaultEtcdQuotaBytes},
+		ServerRun:   run,
+		Recommended: recommended,
+		EmbeddedEtcd: etcd.Config{
+			Dir:              defaultEmbeddedEtcdDir,
+			QuotaBytes:       defaultEtcdQuotaBytes,
+			SnapshotInterval: defaultSnapshotInterval,
+			SnapshotCount:    defaultSnapshotCount,
+		},
 		Controllers:  newControllerOptions(),
+		Registration: newRegistrationOptions(),
+		Authority:    newAuthorityOptions(),
 		Logs:         logsapi.NewLoggingConfiguration(),
 	}
 }
@@ -108,13 +121,20 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	host.StringVar(&o.Recommended.CoreAPI.CoreAPIKubeconfigPath, "kubeconfig", o.Recommended.CoreAPI.CoreAPIKubeconfigPath,
 		"The kubeconfig file of the host cluster, which holds the Sources and the PediaClusters. If empty, that of the pod that this process runs in.")
 	o.Controllers.AddFlags(sets.FlagSet("controllers"))
+	o.Registration.AddFlags(sets.FlagSet("registration"))
 
 	storage := sets.FlagSet("etcd")
 	addFlagsBut(storage, o.Recommended.Etcd.AddFlags, etcdFlagsWithoutEffect)
 	storage.StringVar(&o.EmbeddedEtcd.Dir, "embedded-etcd-dir", o.EmbeddedEtcd.Dir,
 		"The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it.")
 	storage.Int64Var(&o.EmbeddedEtcd.QuotaBytes, "embedded-etcd-quota-bytes", o.EmbeddedEtcd.QuotaBytes,
-		"The size up to which the database of the embedded etcd may grow.")
+		"The size up to which the database of the embedded etcd may grow. A full one is read, and refuses writes until there is room.")
+	storage.DurationVar(&o.EmbeddedEtcd.SnapshotInterval, "embedded-etcd-snapshot-interval", o.EmbeddedEtcd.SnapshotInterval,
+		"The time between two snapshots of the embedded etcd. Zero takes none.")
+	storage.StringVar(&o.EmbeddedEtcd.SnapshotDir, "embedded-etcd-snapshot-dir", o.EmbeddedEtcd.SnapshotDir,
+		"The directory of these snapshots. If empty, the directory snapshots in --embedded-etcd-dir.")
+	storage.IntVar(&o.EmbeddedEtcd.SnapshotCount, "embedded-etcd-snapshot-count", o.EmbeddedEtcd.SnapshotCount,
+		"How many of these snapshots are kept.")
 	storage.StringVar(&o.AcceptStorage, "accept-storage", o.AcceptStorage,
 		"The id of a storage to serve though another one served the host before, as the answers of a server that refuses it say. "+
 			"No PediaCluster is deleted for it.")
@@ -122,6 +142,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))
 	o.Recommended.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.Authority.AddFlags(sets.FlagSet("authorization"))
 	o.Recommended.Audit.AddFlags(sets.FlagSet("auditing"))
 	o.Recommended.Admission.AddFlags(sets.FlagSet("admission"))
 	o.Recommended.Features.AddFlags(sets.FlagSet("features"))
@@ -168,7 +189,15 @@ func (o *Options) Validate() error {
 	if o.EmbeddedEtcd.QuotaBytes <= 0 {
 		errs = append(errs, errors.New("--embedded-etcd-quota-bytes must be greater than 0"))
 	}
+	if o.EmbeddedEtcd.SnapshotInterval < 0 {
+		errs = append(errs, errors.New("--embedded-etcd-snapshot-interval must not be negative"))
+	}
+	if o.EmbeddedEtcd.SnapshotCount < 1 {
+		errs = append(errs, errors.New("--embedded-etcd-snapshot-count must be greater than 0: with --embedded-etcd-snapshot-interval=0 there are none"))
+	}
 	errs = append(errs, o.Controllers.Validate()...)
+	errs = append(errs, o.Registration.Validate(o.Recommended.SecureServing.SecureServingOptions)...)
+	errs = append(errs, o.Authority.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 
@@ -196,17 +225,23 @@ func (o *Options) hostConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// Config turns the options into the configuration of the server. The host has
-// to answer, and the port is listened on from here.
-func (o *Options) Config() (*apiserver.Config, error) {
-	// First, so that a port in use is told before clients of etcd are running:
-	// what is listened on already is left to the server as it is.
+// listen listens on the port and reads the certificate. What is listened on
+// already is left to the server as it is.
+func (o *Options) listen() error {
 	var listening *genericapiserver.SecureServingInfo
 	if err := o.Recommended.SecureServing.SecureServingOptions.ApplyTo(&listening); err != nil {
-		return nil, err
+		return fmt.Errorf("--secure-port, --tls-cert-file and --tls-private-key-file: %w", err)
 	}
-	if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
-		return nil, fmt.Errorf("making a self-signed certificate: %w", err)
+	return nil
+}
+
+// Config turns the options into the configuration of the server. The host has
+// to answer.
+func (o *Options) Config() (*apiserver.Config, error) {
+	if o.Recommended.SecureServing.ServerCert.GeneratedCert == nil { // that of the registration
+		if err := o.Recommended.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.IPv4(127, 0, 0, 1)}); err != nil {
+			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
+		}
 	}
 
 	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
@@ -224,5 +259,8 @@ func (o *Options) Config() (*apiserver.Config, error) {
 		return nil, err
 	}
 
-	return &apiserver.Config{GenericConfig: config}, nil
+	return &apiserver.Config{
+		GenericConfig: config,
+		ExtraConfig:   apiserver.ExtraConfig{AuthorCheck: author.Mode(o.Authority.AuthorCheck)},
+	}, nil
 }

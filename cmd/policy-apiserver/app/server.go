@@ -30,22 +30,25 @@ func NewCommand() *cobra.Command {
 		Use: "policy-apiserver",
 		Long: `The policy-apiserver serves policy.clusterpedia.io to the aggregator of a host
 cluster. Its controllers turn the clusters of multi-cloud platforms, as
-ClusterImportPolicies select them, into PediaClusters.`,
-		Args:    cobra.NoArgs,
-		Version: buildVersion(),
+ClusterImportPolicies select them, into PediaClusters.
+
+"policy-apiserver snapshot" saves and restores the etcd that it embeds.`,
+		Args:         noArgs,
+		Version:      buildVersion(),
+		SilenceUsage: true, // an error would scroll away above it
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			// Feature gates count from here on, and the log is among them.
 			if err := o.ServerRun.ComponentGlobalsRegistry.Set(); err != nil {
-				return err
+				return withHint(err)
 			}
-			return logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate)
+			return withHint(logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate))
 		},
 		RunE: func(command *cobra.Command, _ []string) error {
 			if err := o.Complete(); err != nil {
-				return err
+				return withHint(err)
 			}
 			if err := o.Validate(); err != nil {
-				return err
+				return withHint(err)
 			}
 			return Run(command.Context(), o)
 		},
@@ -59,14 +62,41 @@ ClusterImportPolicies select them, into PediaClusters.`,
 	}
 	columns, _, _ := term.GetSize(int(os.Stdout.Fd())) // zero does not wrap
 	cliflag.SetUsageAndHelpFunc(command, flags, columns)
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withHint(err) })
+	command.AddCommand(newSnapshotCommand())
 	return command
+}
+
+func noArgs(command *cobra.Command, args []string) error {
+	return withHint(cobra.NoArgs(command, args))
+}
+
+// withHint says where to read on about an error of the start.
+func withHint(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; see policy-apiserver --help", err)
 }
 
 // Run serves until ctx ends. The embedded etcd, if there is one, starts first
 // and stops last, so that nothing that was answered is lost.
-func Run(ctx context.Context, o *Options) error {
+func Run(ctx context.Context, o *Options) (err error) {
+	serving := false
+	defer func() {
+		if !serving {
+			err = withHint(err)
+		}
+	}()
 	host, err := o.hostConfig()
 	if err != nil {
+		return err
+	}
+	// What is wrong with the command line is told before anything runs.
+	if err := o.checkFiles(ctx); err != nil {
+		return err
+	}
+	if err := o.listen(); err != nil {
 		return err
 	}
 
@@ -85,13 +115,22 @@ func Run(ctx context.Context, o *Options) error {
 				die(fmt.Errorf("the embedded etcd died: %w", err))
 			}
 		}()
+	} else if err := awaitEtcd(ctx, o.Recommended.Etcd.StorageConfig.Transport); err != nil {
+		return interrupted(ctx, err)
 	}
 
 	if err := awaitHost(ctx, host, o); err != nil {
 		return interrupted(ctx, err)
 	}
+	register, err := o.Registration.prepare(ctx, host, o.Recommended.SecureServing.SecureServingOptions)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
 	config, err := o.Config()
 	if err != nil {
+		return err
+	}
+	if err := register(config); err != nil {
 		return err
 	}
 	config.ExtraConfig.Host = o.Controllers.limited(config.GenericConfig.ClientConfig)
@@ -110,6 +149,7 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	klog.FromContext(ctx).Info("Serving", "version", buildVersion(), "address", config.GenericConfig.SecureServing.Listener.Addr(), "host", host.Host)
+	serving = true
 	if err := server.PrepareRun().RunWithContext(ctx); err != nil {
 		return err
 	}

@@ -8,12 +8,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/authentication/user"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 )
 
@@ -22,7 +21,7 @@ var errSpecIsOurs = errors.New("it is written by the controllers of this server:
 
 // AuthorizeCreate refuses a new lifecycle from anybody but this server.
 func AuthorizeCreate(ctx context.Context, obj runtime.Object) error {
-	if byThisServer(ctx) {
+	if caller.IsThisServer(ctx) {
 		return nil
 	}
 	name := ""
@@ -46,15 +45,8 @@ func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Obje
 // RecordRemoval returns a validation of a deletion that, after validate, notes
 // on the lifecycle if this server deletes it.
 func RecordRemoval(ctx context.Context, validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
-	if !byThisServer(ctx) {
+	if !caller.IsThisServer(ctx) {
 		return validate
 	}
 	return deletion.Annotate(validate, policyv1alpha1.RemovedAnnotation)
-}
-
-// byThisServer reports whether the request came through the loopback client,
-// which the controllers use.
-func byThisServer(ctx context.Context) bool {
-	requester, ok := genericapirequest.UserFrom(ctx)
-	return ok && requester.GetName() == user.APIServerUser
 }

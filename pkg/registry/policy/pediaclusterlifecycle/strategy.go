@@ -17,6 +17,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 )
 
@@ -68,7 +69,7 @@ func (Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
 	updated.Status = stored.Status
 	deletion.KeepFinalizer(&updated.ObjectMeta, &stored.ObjectMeta)
-	if !byThisServer(ctx) {
+	if !caller.IsThisServer(ctx) {
 		keepController(updated, stored)
 		keepRemoved(updated, stored)
 	}

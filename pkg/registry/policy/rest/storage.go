@@ -14,6 +14,7 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 	policystorage "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy/storage"
 	lifecyclestorage "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle/storage"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
@@ -24,6 +25,8 @@ import (
 type Host struct {
 	review.Host
 	Authorizer authorizer.UnconditionalAuthorizer
+	// AuthorCheck is what becomes of policies whose authors lack permissions there.
+	AuthorCheck author.Mode
 }
 
 // Storage is the API group with its endpoints, ready to be installed, and what
@@ -36,7 +39,7 @@ type Storage struct {
 
 // NewStorage returns the storage that optsGetter describes. No request lives
 // longer than requestTimeout. Without a host, which may be nil, nothing is
-// rendered.
+// rendered, and authors are not checked.
 func NewStorage(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGetter generic.RESTOptionsGetter,
 	requestTimeout time.Duration, host *Host) (*Storage, error) {
 	policies, err := policystorage.NewStorage(scheme, optsGetter, requestTimeout)
@@ -62,6 +65,7 @@ func NewStorage(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGett
 	if host != nil {
 		reviewer := review.New(host.Host, host.Authorizer, lifecycles.PediaClusterLifecycle)
 		policies.ClusterImportPolicy.Warnings = reviewer.Warnings
+		policies.ClusterImportPolicy.Authors = author.New(host.Authorizer, host.AuthorCheck)
 		endpoints["clusterimportpolicies/render"] = policystorage.NewRenderREST(scheme, policies.ClusterImportPolicy, reviewer)
 		endpoints["pediaclusterlifecycles/render"] = lifecyclestorage.NewRenderREST(
 			lifecycles.PediaClusterLifecycle, policies.ClusterImportPolicy, reviewer)

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/claim"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
@@ -81,6 +82,8 @@ type REST struct {
 	Imports func(ctx context.Context, policy string) (int, error)
 	// Warnings are what only the host can tell about a spec; nil has none.
 	Warnings func(context.Context, *policy.ClusterImportPolicySpec) []string
+	// Authors checks who writes policies; nil lets everybody.
+	Authors *author.Checker
 }
 
 var (

@@ -7,14 +7,13 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/authentication/user"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/dryrun"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 )
 
 // Create makes a policy, and warns of what will probably go wrong with it. The
@@ -22,7 +21,7 @@ import (
 func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation rest.ValidateObjectFunc,
 	options *metav1.CreateOptions) (runtime.Object, error) {
 	claimant := claimant{claims: r.claims, dryRun: dryrun.IsDryRun(options.DryRun)}
-	created, err := r.Store.Create(ctx, obj, claimant.beforeCreate(createValidation), options)
+	created, err := r.Store.Create(ctx, obj, claimant.beforeCreate(r.authoredCreate(createValidation)), options)
 	claimant.conclude(ctx, err)
 	if err == nil {
 		r.warn(ctx, created)
@@ -41,7 +40,8 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 	}
 	claimant := claimant{claims: r.claims, dryRun: dryrun.IsDryRun(options.DryRun)}
 	updated, created, err := r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, remember),
-		claimant.beforeCreate(createValidation), claimant.beforeUpdate(updateValidation), forceAllowCreate, options)
+		claimant.beforeCreate(r.authoredCreate(createValidation)), claimant.beforeUpdate(r.authoredUpdate(updateValidation)),
+		forceAllowCreate, options)
 	claimant.conclude(ctx, err)
 	if err == nil && !apiequality.Semantic.DeepEqual(before, updated.(*policy.ClusterImportPolicy).Spec) {
 		r.warn(ctx, updated)
@@ -79,7 +79,7 @@ func (r *REST) warnOfDeletion(validate rest.ValidateObjectFunc) rest.ValidateObj
 
 // warn tells a person, not this server itself.
 func (r *REST) warn(ctx context.Context, obj runtime.Object) {
-	if caller, ok := genericapirequest.UserFrom(ctx); r.Warnings == nil || !ok || caller.GetName() == user.APIServerUser {
+	if r.Warnings == nil || caller.IsThisServer(ctx) {
 		return
 	}
 	for _, text := range r.Warnings(ctx, &obj.(*policy.ClusterImportPolicy).Spec) {
