@@ -33,9 +33,10 @@ import (
 
 const (
 	// RecordName is the name of the ConfigMap by which the host remembers what
-	// storage served it, and RecordKey the key of the storage's id.
+	// storage served it.
 	RecordName = "policy-apiserver-storage"
-	RecordKey  = "storage-id"
+	// RecordKey is the key of the storage's id in it.
+	RecordKey = "storage-id"
 
 	fieldManager = "policy-apiserver"
 
