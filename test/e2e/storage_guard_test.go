@@ -156,6 +156,7 @@ func TestRule12AnEmptyStorageIsNotServed(t *testing.T) {
 	p.setToken(t, clusterName(0), "a new token")
 	p.waitForToken(t, clusterName(0), "a new token")
 	p.setToken(t, clusterName(0), clusterToken(0))
+	p.waitForToken(t, clusterName(0), clusterToken(0))
 	checkImports(t, p, clusters)
 	allKept(t, h, before)
 }
