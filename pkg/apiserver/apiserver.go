@@ -78,7 +78,7 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 	server.RegisterDestroyFunc(storage.Identity.Destroy)
 	controllers := c.extra.Controllers
 	if c.extra.StorageGuard != nil {
-		if controllers, err = c.extra.StorageGuard.watchOver(server, storage.Identity, controllers); err != nil {
+		if controllers, err = c.extra.StorageGuard.watchOver(server, storage, controllers); err != nil {
 			return nil, err
 		}
 	}

@@ -3,20 +3,27 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/migration"
+	policyrest "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/rest"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/storageguard"
 )
 
@@ -63,6 +70,11 @@ func (s *StorageGuard) refuseRequests(config *genericapiserver.RecommendedConfig
 				return
 			}
 			defer release()
+			if info.Verb == "watch" && !s.reached(req) {
+				responsewriters.ErrorNegotiated(apierrors.NewResourceExpired("the resourceVersion is one that this storage has not reached: list anew"),
+					Codecs, policy.SchemeGroupVersion, w, req)
+				return
+			}
 			handler.ServeHTTP(w, req.WithContext(ctx))
 		}), c)
 	}
@@ -83,11 +95,47 @@ func unavailable(reason error) error {
 	return err
 }
 
+// reached is false for a watch from a resourceVersion that is not of this storage,
+// as those have who watched the CRDs before or the storage before its restore. They
+// would be told nothing until it is reached.
+func (s *StorageGuard) reached(req *http.Request) bool {
+	revision, err := strconv.ParseUint(req.URL.Query().Get("resourceVersion"), 10, 64)
+	if err != nil || revision == 0 {
+		return true // any will do, or it is refused by others
+	}
+	reached, err := s.guard.Load().Reached(req.Context(), revision)
+	return reached || err != nil
+}
+
+// takeOver takes over what the CRDs of the host held.
+func (s *StorageGuard) takeOver(importer *policyrest.Importer) (func(context.Context, types.UID) error, error) {
+	takeover := migration.Takeover{Namespace: s.Namespace, Import: importer.Import}
+	var err error
+	if takeover.Kubernetes, err = kubernetes.NewForConfig(s.Host); err != nil {
+		return nil, fmt.Errorf("a client for what the CRDs held: %w", err)
+	}
+	if takeover.Objects, err = dynamic.NewForConfig(s.Host); err != nil {
+		return nil, fmt.Errorf("a client for who serves the group: %w", err)
+	}
+	return func(ctx context.Context, id types.UID) error {
+		err := takeover.Run(ctx, id)
+		if waiting := (*migration.Waiting)(nil); errors.As(err, &waiting) {
+			return storageguard.Refuse(err)
+		}
+		return err
+	}, nil
+}
+
 // watchOver runs the guard with the server, and returns controllers, which may be
 // nil, that wait for it.
-func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, storage storageguard.Storage,
+func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, storage *policyrest.Storage,
 	controllers func(context.Context, *rest.Config)) (func(context.Context, *rest.Config), error) {
-	guard, err := storageguard.New(s.Config, storage)
+	config := s.Config
+	var err error
+	if config.TakeOver, err = s.takeOver(storage.Importer); err != nil {
+		return nil, err
+	}
+	guard, err := storageguard.New(config, storage.Identity)
 	if err != nil {
 		return nil, err
 	}

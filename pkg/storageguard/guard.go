@@ -78,6 +78,9 @@ type Config struct {
 	// this replica from others that have one.
 	Embedded bool
 	Identity string
+	// TakeOver puts into a storage of that id, which was never served, what belongs
+	// there. Until it returns nil the storage is not judged. Nil has nothing to do.
+	TakeOver func(ctx context.Context, id types.UID) error
 }
 
 // Guard knows whether storage may be served. Use New.
@@ -254,6 +257,9 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 	if err := g.rivals.check(ctx); err != nil {
 		return "", err
 	}
+	if err := g.takeOver(ctx); err != nil {
+		return "", err
+	}
 	f, record, err := g.gather(ctx)
 	if err != nil {
 		return "", err
@@ -290,6 +296,24 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 	klog.FromContext(ctx).Info("The storage is the right one", "storage", f.storage, "lifecycles", len(f.lifecycles), "pediaClusters", len(f.pediaClusters),
 		"servedBefore", f.recorded == f.storage)
 	return f.host, nil
+}
+
+func (g *Guard) takeOver(ctx context.Context) error {
+	if g.config.TakeOver == nil {
+		return nil
+	}
+	id, boundTo, _, err := g.storage.Get(ctx)
+	if err != nil || boundTo != "" {
+		return err
+	}
+	return g.config.TakeOver(ctx, id)
+}
+
+// Reached reports whether the storage has come to that revision. One that it has
+// not reached is of another storage, or of this one before it was restored.
+func (g *Guard) Reached(ctx context.Context, revision uint64) (bool, error) {
+	_, _, reached, err := g.storage.Find(ctx)
+	return revision <= reached, err
 }
 
 // lost says that the storage is no longer the one that this process began with.

@@ -39,6 +39,9 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.message }
 
+// Refuse returns a lasting *Refusal with the text of the reason.
+func Refuse(reason error) error { return refuse("%s", reason.Error()) }
+
 // judge returns a *Refusal unless the storage may be served.
 func judge(f facts) error {
 	dangling, backed := f.dangling(), 0

@@ -24,10 +24,15 @@ const pluginTestdata = "../../cmd/kubectl-clusterimport/testdata/mcp"
 // returns what it prints.
 func plugin(t *testing.T, code int, args ...string) (stdout, stderr string) {
 	t.Helper()
+	return shared.plugin(t, code, args...)
+}
+
+func (h *host) plugin(t *testing.T, code int, args ...string) (stdout, stderr string) {
+	t.Helper()
 	bin, err := filepath.Abs(binDir)
 	must(t, err)
 	var out, errOut bytes.Buffer
-	cmd := shared.KubectlCommand(t.Context(), append([]string{"clusterimport"}, args...)...)
+	cmd := h.KubectlCommand(t.Context(), append([]string{"clusterimport"}, args...)...)
 	cmd.Env = append(cmd.Env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err = cmd.Run()

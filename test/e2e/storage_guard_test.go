@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -155,6 +156,7 @@ func TestRule12AnEmptyStorageIsNotServed(t *testing.T) {
 	p.setToken(t, clusterName(0), "a new token")
 	p.waitForToken(t, clusterName(0), "a new token")
 	p.setToken(t, clusterName(0), clusterToken(0))
+	p.waitForToken(t, clusterName(0), clusterToken(0))
 	checkImports(t, p, clusters)
 	allKept(t, h, before)
 }
@@ -253,6 +255,24 @@ func TestRule12ASnapshotHasGapsAndNothingIsDeleted(t *testing.T) {
 	p.waitForToken(t, clusterName(1), clusterToken(1))
 	checkImports(t, p, after)
 	allKept(t, h, kept)
+}
+
+func TestRule12AWatchOfAnotherStorageBeginsAnew(t *testing.T) {
+	watch := func(resourceVersion string) error {
+		watcher, err := shared.policy.PolicyV1alpha1().PediaClusterLifecycles().Watch(t.Context(), metav1.ListOptions{ResourceVersion: resourceVersion})
+		if err == nil {
+			watcher.Stop()
+		}
+		return err
+	}
+	if err := watch("9000000000000"); !apierrors.IsResourceExpired(err) {
+		t.Errorf("a watch from a revision that storage has not reached is answered: %v", err)
+	}
+	list, err := shared.policy.PolicyV1alpha1().PediaClusterLifecycles().List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	for _, resourceVersion := range []string{"", "0", list.ResourceVersion} {
+		must(t, watch(resourceVersion))
+	}
 }
 
 func TestRule12ASecondReplicaWithAnEtcdOfItsOwnIsRefused(t *testing.T) {

@@ -75,6 +75,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		newDiffCommand(f),
 		newTestCommand(f),
 		newExplainCommand(f),
+		newMigrateCommand(f),
 		newVersionCommand(f),
 	)
 	return root

@@ -34,6 +34,7 @@ type Host struct {
 type Storage struct {
 	Group    *genericapiserver.APIGroupInfo
 	Identity *Identity
+	Importer *Importer
 }
 
 // NewStorage returns the storage that optsGetter describes. No request lives
@@ -72,5 +73,6 @@ func NewStorage(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGett
 
 	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
 	group.VersionedResourcesStorageMap[policyv1alpha1.SchemeGroupVersion.Version] = endpoints
-	return &Storage{Group: &group, Identity: identity}, nil
+	importer := newImporter(codecs, policies.ClusterImportPolicy.Store, lifecycles.PediaClusterLifecycle.Store)
+	return &Storage{Group: &group, Identity: identity, Importer: importer}, nil
 }

@@ -1,0 +1,289 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/manifest"
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/migration"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// problem is what stands in the way of a migration, or what to know before it.
+type problem struct {
+	text   string
+	blocks bool
+}
+
+type problems []problem
+
+func (p *problems) block(format string, args ...any) {
+	*p = append(*p, problem{fmt.Sprintf(format, args...), true})
+}
+
+func (p *problems) note(format string, args ...any) {
+	*p = append(*p, problem{fmt.Sprintf(format, args...), false})
+}
+
+func (p problems) blocking() problems {
+	return slices.DeleteFunc(slices.Clone(p), func(p problem) bool { return !p.blocks })
+}
+
+func (p problems) String() string {
+	if len(p) == 0 {
+		return "No problem was found.\n"
+	}
+	var text strings.Builder
+	for _, problem := range p {
+		sign := "note:    "
+		if problem.blocks {
+			sign = "problem: "
+		}
+		fmt.Fprintf(&text, "%s%s\n", sign, strings.ReplaceAll(problem.text, "\n", "\n         "))
+	}
+	return text.String()
+}
+
+// backCommand has the host lead the APIService back to its CRDs. To delete it
+// would do so too, but leave a moment in which the garbage collector is told that
+// there are no lifecycles.
+var backCommand = "kubectl label apiservice " + migration.APIServiceName + " " + automanaged + "=true"
+
+// check finds out what would keep a migration from coming to its end.
+func (m *Migration) check(ctx context.Context, s *state) (found problems, err error) {
+	if s.switched {
+		if s.record == nil && s.defined() {
+			found.block("the APIService %s leads to a service already, but what the CRDs hold was not exported. Have the host serve them again, "+
+				"and do not apply ours before the migration: %s", migration.APIServiceName, backCommand)
+		}
+		return found, nil
+	}
+	if len(s.definitions) != len(resources) {
+		found.block("this host has only one of the CRDs %s", strings.Join(resources, " and "))
+		return found, nil
+	}
+	if err := m.checkManagers(ctx, &found); err != nil {
+		return nil, err
+	}
+	if err := m.checkServer(ctx, &found); err != nil {
+		return nil, err
+	}
+	objects, err := m.listAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.checkDeletions(objects, &found)
+	if err := m.checkOwners(ctx, objects, &found); err != nil {
+		return nil, err
+	}
+	m.checkCanaries(ctx, &found)
+	checkPolicies(ctx, objects, &found)
+	return found, nil
+}
+
+func (m *Migration) checkManagers(ctx context.Context, found *problems) error {
+	managers, err := m.managers(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range managers {
+		err := m.runs(ctx, &managers[i])
+		switch {
+		case err == nil:
+		case m.StopControllerManager:
+			found.note("Clusterpedia's controller-manager is stopped first: %v", err)
+		default:
+			found.block("Clusterpedia's controller-manager would work on the same policies: %v (or run this with --stop-controller-manager)", err)
+		}
+	}
+	leases, err := m.leases(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range leases {
+		found.note("%s holds the Lease %s/%s: the migration begins when it is not renewed any more",
+			holderOf(&leases[i]), leases[i].Namespace, leases[i].Name)
+	}
+	return nil
+}
+
+func (m *Migration) checkServer(ctx context.Context, found *problems) error {
+	_, err := m.Kubernetes.CoreV1().Services(m.Namespace).Get(ctx, m.Service, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		found.block("there is no Service %s/%s: install the policy-apiserver first, or name its Service with --namespace and --service",
+			m.Namespace, m.Service)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for the policy-apiserver: %w", err)
+	}
+	_, err = m.caBundle(ctx)
+	if noAuthority := (*noAuthorityError)(nil); errors.As(err, &noAuthority) {
+		found.block("%v", err)
+		return nil
+	}
+	return err
+}
+
+func (m *Migration) checkDeletions(objects []unstructured.Unstructured, found *problems) {
+	for i := range objects {
+		if objects[i].GetDeletionTimestamp() != nil && !isCanary(&objects[i]) {
+			found.block("%s is being deleted and has the finalizers %s: let Clusterpedia's controller-manager end the deletion first",
+				describe(&objects[i]), strings.Join(objects[i].GetFinalizers(), ", "))
+		}
+	}
+}
+
+// checkOwners finds PediaClusters whose lifecycle is gone, for which the server
+// would refuse its storage.
+func (m *Migration) checkOwners(ctx context.Context, objects []unstructured.Unstructured, found *problems) error {
+	known := sets.New[types.UID]()
+	for i := range objects {
+		known.Insert(objects[i].GetUID())
+	}
+	items, err := list(ctx, m.Objects.Resource(render.PediaClusterGVR))
+	if err != nil {
+		return fmt.Errorf("listing PediaClusters: %w", err)
+	}
+	for _, pediaCluster := range items {
+		for _, owner := range pediaCluster.GetOwnerReferences() {
+			gv, err := schema.ParseGroupVersion(owner.APIVersion)
+			if err == nil && gv.Group == policyv1alpha1.GroupName && !known.Has(owner.UID) {
+				found.block("PediaCluster %q is owned by %s %q with the UID %s, which does not exist: remove that owner reference, or wait until the "+
+					"garbage collector has removed the PediaCluster", pediaCluster.GetName(), owner.Kind, owner.Name, owner.UID)
+			}
+		}
+	}
+	return nil
+}
+
+// checkCanaries asks whether the CRDs would take the objects of plantCanaries.
+func (m *Migration) checkCanaries(ctx context.Context, found *problems) {
+	for _, resource := range resources {
+		_, err := m.resource(resource).Create(ctx, canary(resource, canaryName), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			found.block("%s takes no object that the migration needs for a while: %v", migration.DefinitionName(resource), err)
+		}
+	}
+}
+
+// checkPolicies says which policies this server would refuse if they were new.
+func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, found *problems) {
+	bySource := map[string][]string{}
+	unselective := sets.New[string]()
+	for i := range objects {
+		if objects[i].GetKind() != "ClusterImportPolicy" || isCanary(&objects[i]) {
+			continue
+		}
+		name := objects[i].GetName()
+		for _, text := range refusals(ctx, &objects[i]) {
+			found.note("policy %q is taken over and keeps its lifecycles, but does nothing until it is corrected: %s", name, text)
+		}
+		group, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "group")
+		resource, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "resource")
+		selector, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "selectorTemplate")
+		source := schema.GroupResource{Group: group, Resource: resource}.String()
+		bySource[source] = append(bySource[source], name)
+		if selector == "" {
+			unselective.Insert(source)
+		}
+	}
+	for _, source := range sets.List(unselective) {
+		if names := bySource[source]; len(names) > 1 {
+			found.note("the policies %s import %s, not all of them with a selectorTemplate: a Source stays with the one that has imported it",
+				strings.Join(names, ", "), source)
+		}
+	}
+}
+
+// refusals are why the server would not take the policy as a new one.
+func refusals(ctx context.Context, policy *unstructured.Unstructured) (texts []string) {
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": policy.GetAPIVersion(), "kind": policy.GetKind(),
+		"metadata": map[string]any{"name": policy.GetName()}, "spec": policy.Object["spec"],
+	})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	parsed, err := manifest.Parse(policy.GetName(), text)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, object := range parsed {
+		_, refused, _ := offline.Check(ctx, object)
+		for _, finding := range refused {
+			texts = append(texts, strings.TrimPrefix(finding.Field+": "+finding.Message, ": "))
+		}
+	}
+	return texts
+}
+
+// access is a right that the migration needs.
+type access struct {
+	group, resource, subresource, namespace, name string
+	verbs                                         []string
+}
+
+func (m *Migration) accesses() []access {
+	needed := []access{
+		{resource: "configmaps", namespace: m.Namespace, verbs: []string{"get", "create", "delete"}},
+		{resource: "secrets", namespace: m.Namespace, verbs: []string{"get", "list", "create", "delete"}},
+		{group: "apiregistration.k8s.io", resource: "apiservices", name: migration.APIServiceName, verbs: []string{"get", "update"}},
+	}
+	for _, resource := range resources {
+		needed = append(needed,
+			access{group: policyv1alpha1.GroupName, resource: resource, verbs: []string{"get", "list", "create", "patch", "delete"}},
+			access{group: migration.Definitions.Group, resource: migration.Definitions.Resource, name: migration.DefinitionName(resource),
+				verbs: []string{"get", "update", "delete"}})
+	}
+	needed = append(needed,
+		access{resource: "services", namespace: m.Namespace, name: m.Service, verbs: []string{"get"}},
+		access{resource: "pods", verbs: []string{"list"}},
+		access{group: "apps", resource: "deployments", verbs: []string{"get", "list"}},
+		access{group: "coordination.k8s.io", resource: "leases", verbs: []string{"get", "list"}},
+		access{group: render.PediaClusterGVR.Group, resource: render.PediaClusterGVR.Resource, verbs: []string{"list"}})
+	if m.StopControllerManager {
+		needed = append(needed, access{group: "apps", resource: "deployments", subresource: "scale", verbs: []string{"patch"}})
+	}
+	return needed
+}
+
+// checkAccess asks the host for every right that the migration needs.
+func (m *Migration) checkAccess(ctx context.Context) (found problems, err error) {
+	for _, needed := range m.accesses() {
+		for _, verb := range needed.verbs {
+			review, err := m.Kubernetes.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Group: needed.group, Resource: needed.resource, Subresource: needed.subresource,
+					Namespace: needed.namespace, Name: needed.name, Verb: verb,
+				}},
+			}, metav1.CreateOptions{})
+			if err != nil {
+				return nil, fmt.Errorf("asking what you may do: %w", err)
+			}
+			if !review.Status.Allowed {
+				resource := schema.GroupResource{Group: needed.group, Resource: strings.TrimSuffix(needed.resource+"/"+needed.subresource, "/")}
+				place := "in all namespaces"
+				if needed.namespace != "" {
+					place = "in the namespace " + needed.namespace
+				}
+				found.block("you may not %s %s %s %s", verb, resource, needed.name, place)
+			}
+		}
+	}
+	return found, nil
+}
