@@ -14,9 +14,10 @@ import (
 
 const (
 	// RecordName is the name of the ConfigMap by which the host remembers what
-	// storage serves it, and RecordKey the key of the storage's id.
+	// storage serves it.
 	RecordName = "policy-apiserver-storage"
-	RecordKey  = "storage-id"
+	// RecordKey is the key of the storage's id in it.
+	RecordKey = "storage-id"
 	// formerKey has the ids of storages that were replaced, separated by commas.
 	formerKey = "former-storage-ids"
 	// handoverKey is there while the storage waits to take the place of another.
