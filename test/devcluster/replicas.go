@@ -47,7 +47,7 @@ func (c *Cluster) StartReplica(ctx context.Context, storage *Storage, options Re
 			fmt.Sprintf("--secure-port=%d", port),
 			"--tls-cert-file=" + c.pki(policyServer+"-serving.crt"),
 			"--tls-private-key-file=" + c.pki(policyServer+"-serving.key"),
-			"--etcd-servers=" + strings.Join(storage.endpoints, ","),
+			storage.Flag(),
 		}, options.Args...),
 	}}
 	replica.command.ready = func(ctx context.Context) error { return get(ctx, replica.config(), "/readyz") }
@@ -142,6 +142,9 @@ func (c *Cluster) StartStorage(ctx context.Context, members int) (*Storage, erro
 	}
 	return storage, nil
 }
+
+// Flag has a server use this storage.
+func (s *Storage) Flag() string { return "--etcd-servers=" + strings.Join(s.endpoints, ",") }
 
 // Start starts a member on the data it left. It serves once a majority does.
 func (s *Storage) Start(ctx context.Context, member int) error {

@@ -298,6 +298,53 @@ func TestRule12ASecondReplicaWithAnEtcdOfItsOwnIsRefused(t *testing.T) {
 	waitUntilServed(t, h)
 }
 
+func TestRule12TheFormerStorageIsNoLongerServedWhenAnotherIsAccepted(t *testing.T) {
+	const clusters = 10
+	h := ownHost(t)
+	storage, err := h.StartStorage(t.Context(), 1)
+	must(t, err)
+	h.restartServer(t, storage.Flag(), "--etcd-prefix=/former")
+	waitUntilServed(t, h)
+	p, before := importedClusters(t, h, "rolled", clusters)
+
+	// As in a rolling update, the next replica comes while the former one works.
+	next := func(flags ...string) *devcluster.Replica {
+		replica, err := h.StartReplica(t.Context(), storage, devcluster.ReplicaOptions{Name: "next", Args: append(flags, "--etcd-prefix=/next")})
+		must(t, err)
+		return replica
+	}
+	refused := next()
+	var id string
+	eventually(t, "the next replica names its storage", func() error {
+		log, err := os.ReadFile(refused.LogFile())
+		if found := acceptance.FindSubmatch(log); found != nil {
+			id = string(found[1])
+			return nil
+		}
+		return errors.Join(err, errors.New("it does not"))
+	})
+	if !h.server.Running() {
+		t.Fatal("a storage that is refused ends the one that is served")
+	}
+	accepted := next("--accept-storage=" + id)
+	if h.server.Running() {
+		t.Error("the former storage is still served when the next one is")
+	}
+	for _, cluster := range listPediaClusters(t, h) {
+		if owners := cluster.GetOwnerReferences(); len(owners) > 0 {
+			t.Errorf("%s has owners that are lost: %v", cluster.GetName(), owners)
+		}
+	}
+	must(t, accepted.Stop(t.Context()))
+
+	h.restartServer(t, storage.Flag(), "--etcd-prefix=/next")
+	waitUntilServed(t, h)
+	allKept(t, h, before)
+	p.apply(t, p.manifests.policy.Object)
+	checkImports(t, p, clusters)
+	allKept(t, h, before)
+}
+
 // restartServer starts the server anew with other flags.
 func (h *host) restartServer(t *testing.T, flags ...string) {
 	t.Helper()
