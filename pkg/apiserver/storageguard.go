@@ -39,18 +39,34 @@ type StorageGuard struct {
 	guard atomic.Pointer[storageguard.Guard]
 }
 
-// settling is how long a replica that has just started is not ready because it is
-// not known yet whether it may serve: those that do should not be stopped for it
-// meanwhile. Longer than that, discovery is worth more.
-const settling = 30 * time.Second
+// A replica that may not serve yet is not ready, so that those that do are not
+// stopped for it, but not for long: discovery is worth more than that.
+const (
+	// settling is how long it may not be known whether the replica may serve.
+	settling = 30 * time.Second
+	// stalling is how long one of several replicas may be refused: a Deployment
+	// has given up its rollout by then.
+	stalling = 15 * time.Minute
+)
+
+// admissionPeriod is how often controllers ask whether they may work.
+const admissionPeriod = 200 * time.Millisecond
 
 // refuseRequests answers 503 to requests for resources while the guard is closed,
 // after the caller was authorized: the reason is not for everybody.
 func (s *StorageGuard) refuseRequests(config *genericapiserver.RecommendedConfig) {
 	began := time.Now()
 	config.AddReadyzChecks(healthz.NamedCheck("storage-guard", func(*http.Request) error {
-		guard := s.guard.Load()
-		if guard != nil && guard.Settled() || time.Since(began) > settling {
+		guard, age := s.guard.Load(), time.Since(began)
+		switch {
+		case guard == nil:
+		case guard.Opened(), age > stalling:
+			return nil
+		case guard.Refused():
+			if s.Embedded {
+				return nil
+			}
+		case age > settling:
 			return nil
 		}
 		return errors.New("it is not known yet whether the storage is the right one")
@@ -104,7 +120,7 @@ func (s *StorageGuard) reached(req *http.Request) bool {
 		return true // any will do, or it is refused by others
 	}
 	reached, err := s.guard.Load().Reached(req.Context(), revision)
-	return reached || err != nil
+	return reached && err == nil
 }
 
 // takeOver takes over what the CRDs of the host held.
@@ -127,7 +143,7 @@ func (s *StorageGuard) takeOver(importer *policyrest.Importer) (func(context.Con
 }
 
 // watchOver runs the guard with the server, and returns controllers, which may be
-// nil, that wait for it.
+// nil, that work while it lets them.
 func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, storage *policyrest.Storage,
 	controllers func(context.Context, *rest.Config)) (func(context.Context, *rest.Config), error) {
 	config := s.Config
@@ -156,10 +172,17 @@ func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, stor
 		return nil, err
 	}
 	return func(ctx context.Context, loopback *rest.Config) {
-		select {
-		case <-guard.Open():
-			controllers(ctx, loopback)
-		case <-ctx.Done():
+		for ctx.Err() == nil {
+			// What they write to the host is as dangerous as what is answered here.
+			serving, release, err := guard.Admit(ctx)
+			if err == nil {
+				controllers(serving, loopback)
+				release()
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(admissionPeriod):
+			}
 		}
 	}, err
 }

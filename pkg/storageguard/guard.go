@@ -35,7 +35,7 @@ const (
 
 	// confirmPeriod is how often storage in use is confirmed to be the right one,
 	// and confirmTimeout how long that may take.
-	confirmPeriod  = 3 * time.Second
+	confirmPeriod  = 2 * time.Second
 	confirmTimeout = 3 * time.Second
 	// confidence is how long a confirmation counts: without another one, nobody is
 	// answered.
@@ -68,8 +68,7 @@ type Storage interface {
 type Config struct {
 	// Host leads to the host cluster.
 	Host *rest.Config
-	// Namespace holds the host's record of the storage, and the Lease of an
-	// embedded etcd.
+	// Namespace holds the Lease of an embedded etcd.
 	Namespace string
 	// Accept is the id of a storage that the operator wants to be served, whatever
 	// served the host before. Empty accepts none.
@@ -91,6 +90,7 @@ type Guard struct {
 	metadata   metadata.Interface
 	rivals     rivals
 
+	// open is closed when storage is first found to be the right one.
 	open chan struct{}
 
 	mu sync.Mutex
@@ -98,6 +98,8 @@ type Guard struct {
 	reason error
 	// confirmed is when storage was last found to be the right one.
 	confirmed time.Time
+	// expiry blocks when a confirmation is used up.
+	expiry *time.Timer
 	// serving ends when those who are being answered should no longer be.
 	serving context.Context
 	cut     context.CancelFunc
@@ -109,7 +111,8 @@ type Guard struct {
 		id       types.UID
 		revision uint64
 	}
-	// handover is since when this storage waits to take the place of another.
+	// handover is since when this storage waits to take the place of another, as
+	// the record says; zero when it does not.
 	handover time.Time
 }
 
@@ -150,23 +153,31 @@ func (g *Guard) Admit(ctx context.Context) (context.Context, func(), error) {
 func (g *Guard) Blocked() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.reason == nil && time.Since(g.confirmed) > confidence {
-		return errUnconfirmed // also when this process has slept
+	if g.reason == nil && g.usedUp() {
+		return errUnconfirmed
 	}
 	return g.reason
 }
 
-// Open is closed when storage is first found to be the right one.
-func (g *Guard) Open() <-chan struct{} { return g.open }
+// usedUp tells by either clock: the monotonic one may rest while the machine
+// sleeps, and the other one may be set back.
+func (g *Guard) usedUp() bool {
+	now := time.Now()
+	return max(now.Sub(g.confirmed), now.Round(0).Sub(g.confirmed.Round(0))) > confidence
+}
 
-// Settled reports whether storage was found to be the right one, or is refused
-// until somebody does something about it.
-func (g *Guard) Settled() bool {
+// Opened reports whether storage was ever found to be the right one.
+func (g *Guard) Opened() bool {
 	select {
 	case <-g.open:
 		return true
 	default:
+		return false
 	}
+}
+
+// Refused reports whether storage is refused until somebody does something about it.
+func (g *Guard) Refused() bool {
 	refused := (*Refusal)(nil)
 	return errors.As(g.Blocked(), &refused) && refused.Lasting
 }
@@ -191,6 +202,19 @@ func (g *Guard) confirm(since time.Time) {
 		g.serving, g.cut = context.WithCancel(context.Background())
 	}
 	g.reason, g.confirmed = nil, since
+	if g.expiry == nil {
+		g.expiry = time.AfterFunc(confidence, g.expire)
+	}
+	g.expiry.Reset(confidence + time.Millisecond - time.Since(since))
+}
+
+// expire ends what is being answered when the last confirmation is used up: storage
+// may come back as another one, and those who watch must not be told of the
+// difference.
+func (g *Guard) expire() {
+	if errors.Is(g.Blocked(), errUnconfirmed) {
+		g.block(errUnconfirmed)
+	}
 }
 
 // Run looks at storage and host until they belong together, lets requests pass,
@@ -275,7 +299,9 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 			return "", err
 		}
 	}
-	if takesOver(record) {
+	if !takesOver(record) {
+		g.handover = time.Time{}
+	} else {
 		if g.handover.IsZero() {
 			g.handover = time.Now()
 		}
@@ -347,18 +373,13 @@ func (g *Guard) watch(ctx context.Context, host types.UID) error {
 		case <-time.After(confirmPeriod):
 		}
 		began := time.Now()
-		err := g.checkStorage(ctx, host)
-		if err != nil && g.Blocked() != nil {
-			// It may come back as another one: those who watch must not be told of
-			// the difference.
-			g.block(errUnconfirmed)
-		}
-		if err == nil {
-			err = g.checkRecord(ctx)
-		}
+		ofRecord := make(chan error, 1)
+		go func() { ofRecord <- g.checkRecord(ctx) }()
+		// One that cannot be read must not hide what the other one says.
+		err := errors.Join(g.checkStorage(ctx, host), <-ofRecord)
 		switch changed := (*lost)(nil); {
 		case errors.As(err, &changed):
-			return err
+			return changed
 		case err == nil:
 			g.confirm(began)
 		case ctx.Err() == nil:

@@ -20,6 +20,9 @@ type facts struct {
 	// host is the UID of the host's namespace kube-system, and recorded the id of
 	// the storage that last served it, as far as the host remembers.
 	host, recorded types.UID
+	// kind says whether the storage is embedded or external, and recordedKind what
+	// the host remembers.
+	kind, recordedKind string
 	// pediaClusters are those on the host that an import was made for.
 	pediaClusters []metav1.PartialObjectMetadata
 	// lifecycles are the UIDs of those in storage, listed after the PediaClusters.
@@ -51,7 +54,7 @@ func judge(f facts) error {
 		}
 	}
 	switch {
-	case f.recorded != f.storage && f.replaced:
+	case f.recorded != f.storage && f.replaced && len(f.pediaClusters) > 0:
 		return refuse("the storage %s served this host before, and was replaced by %s: bring that back, or restore it from a snapshot, with all replicas stopped. "+
 			"--accept-storage does not count for it; to go back all the same, take its id out of %s in the ConfigMap %s", f.storage, f.recorded, formerKey, RecordName)
 	case f.accepted:
@@ -59,6 +62,9 @@ func judge(f facts) error {
 	case f.boundTo != "" && f.boundTo != f.host:
 		return refuse("the storage %s belongs to another host cluster: two hosts must not share one (give each its --etcd-prefix). %s",
 			f.storage, f.acceptance())
+	case f.recorded == f.storage && f.kind == "embedded" && f.recordedKind == "external" && len(f.pediaClusters) > 0:
+		return refuse("this host is served from an external etcd with the storage %s, and this is an embedded one with a copy of it, which may be old: "+
+			"start the server with --etcd-servers. %s", f.storage, f.acceptance())
 	case f.recorded == f.storage, len(f.pediaClusters) == 0:
 		return nil
 	case f.recorded != "":

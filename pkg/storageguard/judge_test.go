@@ -46,9 +46,13 @@ func TestOnlyTheRightStorageIsServed(t *testing.T) {
 		"that of another host, recorded":        {facts{storage: "s", boundTo: "g", host: "h", recorded: "s"}, "belongs to another host"},
 		"another one, accepted":                 {facts: facts{storage: "new", host: "h", recorded: "old", pediaClusters: list(pediaCluster("a")), accepted: true}},
 		"that of another host, accepted":        {facts: facts{storage: "s", boundTo: "g", host: "h", accepted: true}},
-		"one that was replaced once":            {facts{storage: "s", boundTo: "h", host: "h", recorded: "new", replaced: true}, "was replaced by new"},
-		"one that was replaced, accepted":       {facts{storage: "s", boundTo: "h", host: "h", recorded: "new", replaced: true, accepted: true}, "does not count for it"},
-		"one that came back":                    {facts: facts{storage: "s", boundTo: "h", host: "h", recorded: "s", replaced: true}},
+		"one that was replaced once":            {facts{storage: "s", boundTo: "h", host: "h", recorded: "new", replaced: true, pediaClusters: list(pediaCluster("a"))}, "was replaced by new"},
+		"one that was replaced, accepted":       {facts{storage: "s", boundTo: "h", host: "h", recorded: "new", replaced: true, accepted: true, pediaClusters: list(pediaCluster("a"))}, "does not count for it"},
+		"an old copy within the server": {facts{storage: "s", boundTo: "h", host: "h", recorded: "s", kind: "embedded", recordedKind: "external",
+			pediaClusters: list(pediaCluster("a")), lifecycles: stored}, "which may be old"},
+		"a copy outside of the server": {facts: facts{storage: "s", boundTo: "h", host: "h", recorded: "s", kind: "external", recordedKind: "embedded",
+			pediaClusters: list(pediaCluster("a")), lifecycles: stored}},
+		"one that came back": {facts: facts{storage: "s", boundTo: "h", host: "h", recorded: "s", replaced: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := judge(test.facts)

@@ -39,7 +39,10 @@ func (g *Guard) gather(ctx context.Context) (f *facts, record *corev1.ConfigMap,
 	if record, err = g.readRecord(ctx); err != nil {
 		return nil, nil, err
 	}
-	f.recorded = recorded(record)
+	f.recorded, f.kind = recorded(record), g.config.kind()
+	if record != nil {
+		f.recordedKind = record.Data[kindKey]
+	}
 	var revision uint64
 	if f.storage, f.boundTo, revision, err = g.storage.Get(ctx); err != nil {
 		return nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,13 +14,17 @@ import (
 )
 
 const (
-	// RecordName is the name of the ConfigMap by which the host remembers what
-	// storage serves it.
+	// RecordName is the name of the ConfigMap in kube-system by which the host
+	// remembers what storage serves it: there is one, whatever namespace servers are
+	// in.
 	RecordName = "policy-apiserver-storage"
 	// RecordKey is the key of the storage's id in it.
 	RecordKey = "storage-id"
 	// formerKey has the ids of storages that were replaced, separated by commas.
 	formerKey = "former-storage-ids"
+	// kindKey says whether the storage is embedded or external: a copy of one within
+	// the other has the same id.
+	kindKey = "storage-kind"
 	// handoverKey is there while the storage waits to take the place of another.
 	handoverKey = "handover"
 
@@ -28,7 +33,7 @@ const (
 
 // readRecord returns what the host remembers, nil when nothing.
 func (g *Guard) readRecord(ctx context.Context) (*corev1.ConfigMap, error) {
-	record, err := g.kubernetes.CoreV1().ConfigMaps(g.config.Namespace).Get(ctx, RecordName, metav1.GetOptions{})
+	record, err := g.kubernetes.CoreV1().ConfigMaps(metav1.NamespaceSystem).Get(ctx, RecordName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -54,26 +59,38 @@ func former(record *corev1.ConfigMap) []string {
 
 func takesOver(record *corev1.ConfigMap) bool { return record.Data[handoverKey] != "" }
 
+// kind is what the record says of this storage.
+func (c *Config) kind() string {
+	if c.Embedded {
+		return "embedded"
+	}
+	return "external"
+}
+
 // record has the host remember the storage, and returns what it remembers then. A
-// storage that takes the place of another, or comes from another host, has that
-// remembered too, until nobody is served from there any more.
+// storage that may have another one beside it is remembered to take its place,
+// until nobody is served from there any more.
 func (g *Guard) record(ctx context.Context, f *facts, record *corev1.ConfigMap) (*corev1.ConfigMap, error) {
 	replaces, moves := f.recorded != "" && f.recorded != f.storage, f.boundTo != "" && f.boundTo != f.host
-	if f.recorded == f.storage && !moves {
+	copied := f.recorded == f.storage && f.recordedKind != "" && f.recordedKind != f.kind
+	unknown := f.recorded == "" && f.accepted && len(f.pediaClusters) > 0
+	if f.recorded == f.storage && f.recordedKind == f.kind && !moves {
 		return record, nil
 	}
-	changed := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: RecordName, Namespace: g.config.Namespace}}
+	changed := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: RecordName, Namespace: metav1.NamespaceSystem}}
 	if record != nil {
 		changed = record.DeepCopy()
 	}
 	if changed.Data == nil {
 		changed.Data = map[string]string{}
 	}
-	changed.Data[RecordKey] = string(f.storage)
-	if replaces || moves {
+	changed.Data[RecordKey], changed.Data[kindKey] = string(f.storage), f.kind
+	if replaces || moves || copied || unknown {
 		changed.Data[handoverKey] = "true"
+		g.handover = time.Now()
 	}
-	if ids := former(record); replaces && !slices.Contains(ids, string(f.recorded)) {
+	// What has made no PediaCluster is no loss, and may come back.
+	if ids := former(record); replaces && len(f.pediaClusters) > 0 && !slices.Contains(ids, string(f.recorded)) {
 		changed.Data[formerKey] = strings.Join(append(ids, string(f.recorded)), ",")
 	}
 	return g.writeRecord(ctx, changed)
@@ -92,7 +109,7 @@ func (g *Guard) endHandover(ctx context.Context, record *corev1.ConfigMap) error
 // writeRecord creates the record, or updates it unless it has changed since it was
 // read.
 func (g *Guard) writeRecord(ctx context.Context, record *corev1.ConfigMap) (written *corev1.ConfigMap, err error) {
-	client := g.kubernetes.CoreV1().ConfigMaps(g.config.Namespace)
+	client := g.kubernetes.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	if record.ResourceVersion == "" {
 		written, err = client.Create(ctx, record, metav1.CreateOptions{FieldManager: fieldManager})
 	} else {
@@ -115,12 +132,15 @@ func (g *Guard) checkRecord(ctx context.Context) error {
 	}
 	switch recorded(record) {
 	case g.seen.id:
+		if kind := record.Data[kindKey]; kind != g.config.kind() {
+			return &lost{fmt.Sprintf("the host is served from an %s etcd with a copy of the storage %s now", kind, g.seen.id)}
+		}
 		return nil
 	case "":
-		_, err := g.record(ctx, &facts{storage: g.seen.id}, record)
+		_, err := g.record(ctx, &facts{storage: g.seen.id, kind: g.config.kind()}, record)
 		return err
 	default:
 		return &lost{fmt.Sprintf("the host is served from the storage %s now, and no longer from %s, as its ConfigMap %s/%s says",
-			recorded(record), g.seen.id, g.config.Namespace, RecordName)}
+			recorded(record), g.seen.id, metav1.NamespaceSystem, RecordName)}
 	}
 }

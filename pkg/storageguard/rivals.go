@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
@@ -79,7 +80,7 @@ func (r *rivals) hold(ctx context.Context) {
 	for ctx.Err() == nil {
 		id, _, _, err := r.storage.Get(ctx)
 		if err == nil {
-			err = r.electOnce(ctx, string(id)+"_"+r.config.Identity, func() { once.Do(func() { close(r.alone) }) })
+			err = r.electOnce(ctx, r.identity(id), func() { once.Do(func() { close(r.alone) }) })
 		}
 		if err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "Holding the Lease of the embedded etcd")
@@ -89,6 +90,11 @@ func (r *rivals) hold(ctx context.Context) {
 		case <-time.After(shortDelay):
 		}
 	}
+}
+
+// identity is the name in which a storage of this replica holds the Lease.
+func (r *rivals) identity(storage types.UID) string {
+	return string(storage) + "_" + r.config.Identity
 }
 
 func (r *rivals) electOnce(ctx context.Context, identity string, held func()) error {
@@ -131,10 +137,16 @@ func (r *rivals) check(ctx context.Context) error {
 	if renewed := ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}); holder != r.observed.holder || !renewed.Equal(&r.observed.renewed) {
 		r.observed.holder, r.observed.renewed, r.observed.since = holder, renewed, time.Now()
 	}
-	switch {
-	case holder == "" && r.config.Embedded:
-		return fmt.Errorf("the Lease %s/%s is not held yet", r.config.Namespace, LeaseName)
-	case holder == "", !r.config.Embedded && time.Since(r.observed.since) > leaseDuration:
+	if r.config.Embedded {
+		id, _, _, err := r.storage.Get(ctx)
+		if err != nil {
+			return err
+		}
+		if holder == "" || holder == r.identity(id) { // left by this replica, when it was killed
+			return fmt.Errorf("the Lease %s/%s is not held yet", r.config.Namespace, LeaseName)
+		}
+	}
+	if !r.config.Embedded && (holder == "" || time.Since(r.observed.since) > leaseDuration) {
 		return nil
 	}
 	return &Refusal{Lasting: true, message: fmt.Sprintf("another replica with an embedded etcd of its own holds the Lease %s/%s (%s): an embedded etcd serves one replica; "+

@@ -52,7 +52,7 @@ func TestTheServerCanBeTakenOutWithoutLosingAPediaCluster(t *testing.T) {
 func TestRule12AServerWhoseHostIsServedFromAnotherStorageEnds(t *testing.T) {
 	h := ownHost(t)
 	_, before := importedClusters(t, h, "replaced", 3)
-	h.patch(t, h.objects.Resource(configMaps).Namespace(devcluster.Namespace), "policy-apiserver-storage",
+	h.patch(t, h.objects.Resource(configMaps).Namespace(metav1.NamespaceSystem), "policy-apiserver-storage",
 		`{"data":{"storage-id":"11111111-2222-3333-4444-555555555555"}}`)
 	eventually(t, "the server ends", func() error {
 		if h.server.Running() {

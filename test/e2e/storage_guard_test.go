@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -218,7 +219,7 @@ func TestRule12AnAcceptedStorageTakesUpWhatIsThere(t *testing.T) {
 // storageID is the id of the storage that the host remembers.
 func (h *host) storageID(t *testing.T) string {
 	t.Helper()
-	record, err := h.objects.Resource(configMaps).Namespace(devcluster.Namespace).Get(t.Context(), "policy-apiserver-storage", metav1.GetOptions{})
+	record, err := h.objects.Resource(configMaps).Namespace(metav1.NamespaceSystem).Get(t.Context(), "policy-apiserver-storage", metav1.GetOptions{})
 	must(t, err)
 	return text(record, "data", "storage-id")
 }
@@ -303,30 +304,35 @@ func TestRule12TheFormerStorageIsNoLongerServedWhenAnotherIsAccepted(t *testing.
 	h := ownHost(t)
 	storage, err := h.StartStorage(t.Context(), 1)
 	must(t, err)
+	t.Cleanup(func() { _ = h.server.Stop(context.Background()) }) // before its etcd
 	h.restartServer(t, storage.Flag(), "--etcd-prefix=/former")
 	waitUntilServed(t, h)
 	p, before := importedClusters(t, h, "rolled", clusters)
 
-	// As in a rolling update, the next replica comes while the former one works.
-	next := func(flags ...string) *devcluster.Replica {
-		replica, err := h.StartReplica(t.Context(), storage, devcluster.ReplicaOptions{Name: "next", Args: append(flags, "--etcd-prefix=/next")})
-		must(t, err)
-		return replica
-	}
-	refused := next()
+	// As in a rolling update, the next replica comes while the former one works. One
+	// that is refused does not become ready.
+	refused, known := context.WithCancel(t.Context())
 	var id string
-	eventually(t, "the next replica names its storage", func() error {
-		log, err := os.ReadFile(refused.LogFile())
-		if found := acceptance.FindSubmatch(log); found != nil {
-			id = string(found[1])
-			return nil
+	go func() {
+		defer known()
+		for ; id == "" && t.Context().Err() == nil; time.Sleep(50 * time.Millisecond) {
+			log, _ := os.ReadFile(h.LogFile("next"))
+			if found := acceptance.FindSubmatch(log); found != nil {
+				id = string(found[1])
+			}
 		}
-		return errors.Join(err, errors.New("it does not"))
-	})
+	}()
+	options := devcluster.ReplicaOptions{Name: "next", Args: []string{"--etcd-prefix=/next"}}
+	if _, err := h.StartReplica(refused, storage, options); err == nil {
+		t.Error("a replica is ready whose storage is refused")
+	}
+	<-refused.Done()
 	if !h.server.Running() {
 		t.Fatal("a storage that is refused ends the one that is served")
 	}
-	accepted := next("--accept-storage=" + id)
+	options.Args = append(options.Args, "--accept-storage="+id)
+	accepted, err := h.StartReplica(t.Context(), storage, options)
+	must(t, err)
 	if h.server.Running() {
 		t.Error("the former storage is still served when the next one is")
 	}
