@@ -187,7 +187,8 @@ func ReadRecord(ctx context.Context, client kubernetes.Interface, namespace stri
 	if err != nil {
 		return nil, fmt.Errorf("reading the record of the export: %w", err)
 	}
-	if _, complete := configMap.Data[sumKey]; !complete && configMap.Data[replacesKey] != "" {
+	_, complete := configMap.Data[sumKey]
+	if _, begun := configMap.Data[replacesKey]; begun && !complete {
 		return nil, nil // Write has not come to its end
 	}
 	record := &Record{
