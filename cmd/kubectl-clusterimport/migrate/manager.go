@@ -124,7 +124,7 @@ func (m *Migration) stillStopped(ctx context.Context) error {
 	}
 	for i := range managers {
 		if err := m.runs(ctx, &managers[i]); err != nil {
-			return fmt.Errorf("Clusterpedia's controller-manager works on the same policies again: %w", err)
+			return fmt.Errorf("a controller-manager of Clusterpedia works on the same policies again: %w", err)
 		}
 	}
 	return m.awaitLeases(ctx)
