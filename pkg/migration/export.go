@@ -117,14 +117,23 @@ func Write(ctx context.Context, client kubernetes.Interface, namespace string, o
 	if len(chunks) > maxSecrets {
 		return nil, fmt.Errorf("the export takes %d Secrets, and the server may read %d", len(chunks), maxSecrets)
 	}
-	earlier, err := ReadRecord(ctx, client, namespace)
-	if err != nil {
-		return nil, err
+	records := client.CoreV1().ConfigMaps(namespace)
+	configMap, err := records.Get(ctx, RecordName, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("reading the record of the export: %w", err)
 	}
-	if earlier != nil {
-		record.Replaces = cmp.Or(earlier.ImportedBy, earlier.Replaces)
+	exists := err == nil
+	if exists {
+		// Until the new one is complete, the record says no more than what it replaces.
+		record.Replaces = types.UID(cmp.Or(configMap.Data[importedByKey], configMap.Data[replacesKey]))
+		configMap.Data = map[string]string{replacesKey: string(record.Replaces)}
+		if configMap, err = records.Update(ctx, configMap, metav1.UpdateOptions{}); err != nil {
+			return nil, fmt.Errorf("voiding the record of the earlier export: %w", err)
+		}
+	} else {
+		configMap = &corev1.ConfigMap{ObjectMeta: meta(namespace, RecordName)}
 	}
-	if err := Remove(ctx, client, namespace); err != nil {
+	if err := removeSecrets(ctx, client, namespace); err != nil {
 		return nil, err
 	}
 	for i, chunk := range chunks {
@@ -133,11 +142,16 @@ func Write(ctx context.Context, client kubernetes.Interface, namespace string, o
 			return nil, fmt.Errorf("writing the export: %w", err)
 		}
 	}
-	configMap := &corev1.ConfigMap{ObjectMeta: meta(namespace, RecordName), Data: map[string]string{
+	configMap.Data = map[string]string{
 		objectsKey: strconv.Itoa(record.Objects), secretsKey: strconv.Itoa(record.Secrets), sumKey: record.SHA256,
 		replacesKey: string(record.Replaces),
-	}}
-	if _, err := client.CoreV1().ConfigMaps(namespace).Create(ctx, configMap, metav1.CreateOptions{}); err != nil {
+	}
+	if exists {
+		_, err = records.Update(ctx, configMap, metav1.UpdateOptions{})
+	} else {
+		_, err = records.Create(ctx, configMap, metav1.CreateOptions{})
+	}
+	if err != nil {
 		return nil, fmt.Errorf("writing the record of the export: %w", err)
 	}
 	return record, nil
@@ -173,6 +187,10 @@ func ReadRecord(ctx context.Context, client kubernetes.Interface, namespace stri
 	if err != nil {
 		return nil, fmt.Errorf("reading the record of the export: %w", err)
 	}
+	_, complete := configMap.Data[sumKey]
+	if _, begun := configMap.Data[replacesKey]; begun && !complete {
+		return nil, nil // Write has not come to its end
+	}
 	record := &Record{
 		SHA256: configMap.Data[sumKey], ImportedBy: types.UID(configMap.Data[importedByKey]), Replaces: types.UID(configMap.Data[replacesKey]),
 	}
@@ -202,12 +220,34 @@ func markImported(ctx context.Context, client kubernetes.Interface, namespace st
 	return nil
 }
 
+// Unconfirm has the server take the export over again, as the storage that has it
+// may be lost. What that holds of it is replaced. The host must not be switched.
+func Unconfirm(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	configMap, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, RecordName, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("reading the record of the export: %w", err)
+	}
+	if configMap.Data[importedByKey] == "" {
+		return nil
+	}
+	configMap.Data[replacesKey] = configMap.Data[importedByKey]
+	delete(configMap.Data, importedByKey)
+	if _, err := client.CoreV1().ConfigMaps(namespace).Update(ctx, configMap, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("having the export taken over again: %w", err)
+	}
+	return nil
+}
+
 // Remove removes the export from the host, its record first.
 func Remove(ctx context.Context, client kubernetes.Interface, namespace string) error {
 	err := client.CoreV1().ConfigMaps(namespace).Delete(ctx, RecordName, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("removing the record of the export: %w", err)
 	}
+	return removeSecrets(ctx, client, namespace)
+}
+
+func removeSecrets(ctx context.Context, client kubernetes.Interface, namespace string) error {
 	selector := metav1.ListOptions{LabelSelector: Label + "=" + exportValue}
 	secrets, err := client.CoreV1().Secrets(namespace).List(ctx, selector)
 	if err != nil {

@@ -6,10 +6,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 const namespace = "system"
@@ -132,5 +135,66 @@ func TestAnotherExportTakesThePlaceOfTheFirst(t *testing.T) {
 	}
 	if _, record, err := Read(t.Context(), client, namespace); record != nil || err != nil {
 		t.Error("it is still there: ", record, err)
+	}
+}
+
+func TestABrokenOffExportDoesNotForgetWhatItReplaces(t *testing.T) {
+	for _, storage := range []types.UID{"", "storage"} {
+		testBrokenOff(t, storage)
+	}
+}
+
+func testBrokenOff(t *testing.T, storage types.UID) {
+	t.Helper()
+	client := fake.NewClientset()
+	first, err := Write(t.Context(), client, namespace, objects(1, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := markImported(t.Context(), client, namespace, first, storage); err != nil {
+		t.Fatal(err)
+	}
+	broken := true
+	client.PrependReactor("create", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return broken, nil, apierrors.NewInternalError(fmt.Errorf("broken off"))
+	})
+	for range 2 {
+		if _, err := Write(t.Context(), client, namespace, objects(2, 10)); err == nil {
+			t.Fatal("it was not broken off")
+		}
+		if _, record, err := Read(t.Context(), client, namespace); record != nil || err != nil {
+			t.Errorf("half of an export counts as one: %+v, %v", record, err)
+		}
+	}
+	if err := markImported(t.Context(), client, namespace, first, storage); err == nil {
+		t.Error("the first export counts as taken over though it is gone")
+	}
+	broken = false
+	if _, err := Write(t.Context(), client, namespace, objects(2, 10)); err != nil {
+		t.Fatal(err)
+	}
+	got, record, err := Read(t.Context(), client, namespace)
+	if err != nil || len(got) != 2 || record.Replaces != storage || record.ImportedBy != "" {
+		t.Errorf("read %d objects, %+v, %v", len(got), record, err)
+	}
+}
+
+func TestAnExportIsTakenOverAgain(t *testing.T) {
+	client := fake.NewClientset()
+	first, err := Write(t.Context(), client, namespace, objects(1, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := markImported(t.Context(), client, namespace, first, "storage"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second changes nothing
+		if err := Unconfirm(t.Context(), client, namespace); err != nil {
+			t.Fatal(err)
+		}
+		got, record, err := Read(t.Context(), client, namespace)
+		if err != nil || len(got) != 1 || record.Replaces != "storage" || record.ImportedBy != "" {
+			t.Errorf("read %d objects, %+v, %v", len(got), record, err)
+		}
 	}
 }

@@ -25,6 +25,10 @@ var (
 	Definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
 
+// NotMigrated is part of what a server tells that has never served the group and
+// finds CRDs of it.
+const NotMigrated = "move what it holds here with `kubectl clusterimport migrate`"
+
 // Waiting is why a storage is not served until the migration has come further.
 type Waiting struct{ message string }
 
@@ -60,8 +64,7 @@ func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
 	case err != nil:
 		return err
 	case record == nil && definition != "":
-		return &Waiting{fmt.Sprintf("the host has the CRD %s of a Clusterpedia installation: move what it holds here with `kubectl clusterimport migrate`",
-			definition)}
+		return &Waiting{fmt.Sprintf("the host has the CRD %s of a Clusterpedia installation: %s", definition, NotMigrated)}
 	case record == nil:
 		return nil
 	case record.ImportedBy != storage && record.ImportedBy != "" && switched:
@@ -86,15 +89,27 @@ func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
 // Switched reports whether the APIService leads to a service, and no longer to the
 // CRDs of the host.
 func Switched(ctx context.Context, client dynamic.Interface) (bool, error) {
+	service, err := ServedBy(ctx, client)
+	return service != nil, err
+}
+
+// ServedBy returns the service to which the APIService leads, nil when it leads to
+// none.
+func ServedBy(ctx context.Context, client dynamic.Interface) (*types.NamespacedName, error) {
 	found, err := client.Resource(APIServices).Get(ctx, APIServiceName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading who serves %s: %w", policyv1alpha1.SchemeGroupVersion, err)
+		return nil, fmt.Errorf("reading who serves %s: %w", policyv1alpha1.SchemeGroupVersion, err)
 	}
 	service, _, _ := unstructured.NestedMap(found.Object, "spec", "service")
-	return service != nil, nil
+	if service == nil {
+		return nil, nil
+	}
+	namespace, _ := service["namespace"].(string)
+	name, _ := service["name"].(string)
+	return &types.NamespacedName{Namespace: namespace, Name: name}, nil
 }
 
 // defined returns the name of a CRD of the group that is there, or nothing.

@@ -223,23 +223,21 @@ func (r *Registrar) checkServed(ctx context.Context, current *unstructured.Unstr
 		name, _, _ := unstructured.NestedString(current.Object, "spec", "service", "name")
 		switch {
 		case namespace == r.config.Service.Namespace && name == r.config.Service.Name:
-			return nil // it is ours already, whatever CRDs there are besides
+			// It is ours already, whatever CRDs there are besides.
+			if installed, err := r.installed(ctx); err == nil {
+				r.warn(ctx, installed)
+			}
+			return nil
 		case name != "":
 			return refuse("the APIService %s leads to the Service %s/%s and not to %s: delete the APIService if that server is no longer wanted, "+
 				"or give its Service with --service-namespace and --service-name", apiServiceName, namespace, name, r.config.Service)
 		}
 	}
 
-	var installed []string
-	for _, name := range definitions {
-		_, err := r.objects.Resource(customResourceDefinitions).Get(ctx, name, metav1.GetOptions{})
-		if err == nil {
-			installed = append(installed, name)
-		} else if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("reading the CustomResourceDefinition %s: %w", name, err)
-		}
-	}
+	installed, err := r.installed(ctx)
 	switch {
+	case err != nil:
+		return err
 	case len(installed) > 0:
 		return refuse("the host serves %s from its CustomResourceDefinitions %s: move what they hold with `kubectl clusterimport migrate`, "+
 			"or, if they hold nothing, run `kubectl delete crd %[3]s`",
@@ -249,6 +247,33 @@ func (r *Registrar) checkServed(ctx context.Context, current *unstructured.Unstr
 			"delete the APIService if it does not go by itself", apiServiceName, autoManagedLabel, current.GetLabels()[autoManagedLabel])
 	}
 	return nil
+}
+
+// installed returns the definitions that the host has.
+func (r *Registrar) installed(ctx context.Context) (names []string, err error) {
+	for _, name := range definitions {
+		_, err := r.objects.Resource(customResourceDefinitions).Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			names = append(names, name)
+		} else if !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("reading the CustomResourceDefinition %s: %w", name, err)
+		}
+	}
+	return names, nil
+}
+
+// warn logs, when they have changed, which definitions are there beside an
+// APIService that is ours.
+func (r *Registrar) warn(ctx context.Context, installed []string) {
+	if slices.Equal(installed, r.warned) {
+		return
+	}
+	r.warned = installed
+	if len(installed) > 0 {
+		klog.FromContext(ctx).Error(nil, "The host has CustomResourceDefinitions of the group that this server is registered for: do not delete the APIService "+
+			"while they exist, or the host serves the group from them, and its garbage collector deletes PediaClusters",
+			"definitions", installed, "apiService", apiServiceName)
+	}
 }
 
 // keepService makes the Service or puts it right if it is ours.

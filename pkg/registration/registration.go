@@ -92,6 +92,8 @@ type Registrar struct {
 	}
 	// said is what was last logged of what stands in the way.
 	said string
+	// warned are the definitions that were last warned of.
+	warned []string
 }
 
 // New returns a registrar that has done nothing yet.

@@ -474,6 +474,53 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 		}
 	}
 	f.checkMigrated(t)
+	f.checkCRDsCameBack(t, config)
+}
+
+// checkCRDsCameBack puts the CRDs beside the server that serves, as an upgrade of
+// Clusterpedia may. The host must not be led back to them.
+func (f *formerHost) checkCRDsCameBack(t *testing.T, config migrate.Config) {
+	t.Helper()
+	f.kubectl(t, "apply", "--server-side", "-f", "testdata/former-crds.yaml")
+	config.Between, config.Timeout = nil, time.Minute
+	refused := func(told string, config migrate.Config) {
+		t.Helper()
+		err := migrate.New(config).Run(t.Context())
+		if err == nil {
+			t.Fatal("it migrates a host that was migrated")
+		}
+		contains(t, err.Error(), "nothing was changed", told)
+		if strings.Contains(err.Error(), "kubectl label") {
+			t.Errorf("it advises to have the host serve the CRDs: %v", err)
+		}
+	}
+	refused("are not in use", config)
+	elsewhere := config
+	elsewhere.Namespace = metav1.NamespaceDefault
+	refused("give --namespace clusterpedia-system --service policy-apiserver", elsewhere)
+
+	warnings := func() int {
+		log, err := os.ReadFile(f.server.LogFile())
+		must(t, err)
+		return strings.Count(string(log), "do not delete the APIService while they exist")
+	}
+	before := warnings()
+	// Any change of the APIService has the server look at it.
+	f.kubectl(t, "annotate", "apiservice", "v1alpha1.policy.clusterpedia.io", "seen=false")
+	eventually(t, "the server warns", func() error {
+		if warnings() == before {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	must(t, f.server.Stop(t.Context()))
+	refused("it is not certain that the server never served", config)
+	must(t, f.server.Start(t.Context()))
+	waitUntilServed(t, f.host)
+
+	f.kubectl(t, "delete", "-f", "testdata/former-crds.yaml")
+	f.awaitGarbageCollection(t)
+	allKept(t, f.host, f.clusters)
 }
 
 // checkTooEarly leads the APIService to the server before the migration, as all

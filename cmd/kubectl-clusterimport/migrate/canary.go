@@ -127,6 +127,9 @@ func dependentName(resource string) string { return canaryName + "-" + resource 
 // detach ends the watches of the CRDs and returns when the garbage collector
 // listens to the server.
 func (m *Migration) detach(ctx context.Context, s *state) error {
+	if err := m.stillStopped(ctx); err != nil {
+		return err
+	}
 	for _, resource := range resources {
 		if definition := s.definitions[resource]; definition != nil {
 			if err := m.unserve(ctx, definition); err != nil {
@@ -136,6 +139,9 @@ func (m *Migration) detach(ctx context.Context, s *state) error {
 	}
 	m.say("the CRDs are not served any more, which ends the watches of their objects")
 	for _, resource := range resources {
+		if err := m.checkDependent(ctx, resource); err != nil {
+			return err
+		}
 		if err := m.deleteCanary(ctx, resource); err != nil {
 			return err
 		}
@@ -170,6 +176,28 @@ func (m *Migration) unserve(ctx context.Context, definition *unstructured.Unstru
 		return fmt.Errorf("having the CRD %s serve nothing any more: %w", definition.GetName(), err)
 	}
 	return nil
+}
+
+// checkDependent is an error when the dependent of a canary that is there has gone
+// already: that it goes would prove nothing.
+func (m *Migration) checkDependent(ctx context.Context, resource string) error {
+	owner, err := m.resource(resource).Get(ctx, canaryName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil // an earlier attempt has come this far
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s %s: %w", resource, canaryName, err)
+	}
+	dependent, err := m.Kubernetes.CoreV1().ConfigMaps(m.Namespace).Get(ctx, dependentName(resource), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("reading the dependent of %s %s: %w", resource, canaryName, err)
+	}
+	if err == nil && dependent.DeletionTimestamp == nil && len(dependent.OwnerReferences) == 1 && dependent.OwnerReferences[0].UID == owner.GetUID() {
+		return nil
+	}
+	return fmt.Errorf("the ConfigMap %s/%s of %s %s is gone or belongs to another, and cannot tell whom the garbage collector listens to: restart the host's "+
+		"kube-controller-manager, which has it listen to the server, then run `kubectl delete %s %s`", m.Namespace, dependentName(resource),
+		resource, canaryName, resource, canaryName)
 }
 
 // deleteCanary deletes the canary at the server, which answers for the group.

@@ -58,19 +58,21 @@ func (p problems) String() string {
 	return text.String()
 }
 
-// backCommand has the host lead the APIService back to its CRDs. To delete it
+// storageRecord is the ConfigMap by which the host remembers what storage serves it.
+const storageRecord = "policy-apiserver-storage"
+
+// backCommand is for a server that has never served: it has the host lead the APIService back to its CRDs. To delete it
 // would do so too, but leave a moment in which the garbage collector is told that
 // there are no lifecycles.
 var backCommand = "kubectl label apiservice " + migration.APIServiceName + " " + automanaged + "=true"
 
 // check finds out what would keep a migration from coming to its end.
 func (m *Migration) check(ctx context.Context, s *state) (found problems, err error) {
-	if s.switched {
-		if s.record == nil && s.defined() {
-			found.block("the APIService %s leads to a service already, but what the CRDs hold was not exported. Have the host serve them again, "+
-				"and do not apply ours before the migration: %s", migration.APIServiceName, backCommand)
+	if s.service != nil {
+		if s.defined() {
+			err = m.checkSwitched(ctx, s, &found)
 		}
-		return found, nil
+		return found, err
 	}
 	if len(s.definitions) != len(resources) {
 		found.block("this host has only one of the CRDs %s", strings.Join(resources, " and "))
@@ -93,6 +95,81 @@ func (m *Migration) check(ctx context.Context, s *state) (found problems, err er
 	m.checkCanaries(ctx, &found)
 	checkPolicies(ctx, objects, &found)
 	return found, nil
+}
+
+// checkSwitched finds out about CRDs beside an APIService that leads to a service.
+// They are what the host was served from, if it was led there too early, or in
+// nobody's use, if they came later: the way back to them would cost the fleet then.
+func (m *Migration) checkSwitched(ctx context.Context, s *state, found *problems) error {
+	if s.service.Namespace != m.Namespace || s.service.Name != m.Service {
+		found.block("the APIService %s leads to the Service %s, and not to %s/%s: give --namespace %s --service %s, as before",
+			migration.APIServiceName, s.service, m.Namespace, m.Service, s.service.Namespace, s.service.Name)
+		return nil
+	}
+	if s.record != nil {
+		return nil
+	}
+	_, err := m.resource("pediaclusterlifecycles").List(ctx, metav1.ListOptions{Limit: 1})
+	if err == nil {
+		found.block("the policy-apiserver serves the group already, and nothing was exported here: the CRDs %s are not in use. They may have come with "+
+			"Clusterpedia. See in the host's etcd, below /registry/%s, whether they hold anything that you need, then delete these CRDs. "+
+			"Never delete or label the APIService %s while they are there: the host would serve the group from them, and its garbage collector "+
+			"would delete PediaClusters", strings.Join(s.definitionNames(), " and "), policyv1alpha1.GroupName, migration.APIServiceName)
+		return nil
+	}
+	served, unknown := m.mayHaveServed(ctx, s, err)
+	if unknown != nil {
+		return unknown
+	}
+	if served != "" {
+		found.block("the APIService %s leads to the Service %s, nothing was exported here, and it is not certain that the server never served: %s. Have the "+
+			"server answer first, and see its log: with its storage, it serves the group, and the CRDs are not in use. Until then, neither delete "+
+			"nor label the APIService, and leave the CRDs", migration.APIServiceName, s.service, served)
+		return nil
+	}
+	found.block("the APIService %s leads to a service already, but what the CRDs hold was not exported. Have the host serve them again, "+
+		"and do not apply ours before the migration: %s", migration.APIServiceName, backCommand)
+	return nil
+}
+
+// mayHaveServed is what speaks for a server that has served the group, which
+// answers with the refusal now. It is empty when nothing does.
+func (m *Migration) mayHaveServed(ctx context.Context, s *state, refusal error) (string, error) {
+	if !apierrors.IsServiceUnavailable(refusal) || !strings.Contains(refusal.Error(), migration.NotMigrated) {
+		return fmt.Sprintf("it does not say so, but %q", refusal), nil
+	}
+	for _, namespace := range sets.List(sets.New(metav1.NamespaceSystem, m.Namespace)) {
+		_, err := m.Kubernetes.CoreV1().ConfigMaps(namespace).Get(ctx, storageRecord, metav1.GetOptions{})
+		if err == nil {
+			return fmt.Sprintf("the ConfigMap %s/%s remembers a storage", namespace, storageRecord), nil
+		}
+		if !apierrors.IsNotFound(err) {
+			return "", fmt.Errorf("looking for the host's record of the storage: %w", err)
+		}
+	}
+	pediaClusters, err := list(ctx, m.Objects.Resource(render.PediaClusterGVR))
+	if err != nil {
+		return "", fmt.Errorf("listing PediaClusters: %w", err)
+	}
+	for _, pediaCluster := range pediaClusters {
+		if _, marked := pediaCluster.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]; marked {
+			return fmt.Sprintf("PediaCluster %q has its annotation %s", pediaCluster.GetName(), policyv1alpha1.CreatedForAnnotation), nil
+		}
+		// What the CRDs hold cannot be read now.
+		created, definition := pediaCluster.GetCreationTimestamp(), s.definitions["pediaclusterlifecycles"]
+		if ownedByLifecycle(&pediaCluster) && (definition == nil || created.Time.Before(definition.GetCreationTimestamp().Time)) {
+			return fmt.Sprintf("PediaCluster %q is older than the CRD %s, so the CRD lacks its owner", pediaCluster.GetName(),
+				migration.DefinitionName("pediaclusterlifecycles")), nil
+		}
+	}
+	return "", nil
+}
+
+func ownedByLifecycle(pediaCluster *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(pediaCluster.GetOwnerReferences(), func(owner metav1.OwnerReference) bool {
+		gv, err := schema.ParseGroupVersion(owner.APIVersion)
+		return err == nil && gv.Group == policyv1alpha1.GroupName
+	})
 }
 
 func (m *Migration) checkManagers(ctx context.Context, found *problems) error {
@@ -240,7 +317,8 @@ type access struct {
 
 func (m *Migration) accesses() []access {
 	needed := []access{
-		{resource: "configmaps", namespace: m.Namespace, verbs: []string{"get", "create", "delete"}},
+		{resource: "configmaps", namespace: m.Namespace, verbs: []string{"get", "create", "update", "delete"}},
+		{resource: "configmaps", namespace: metav1.NamespaceSystem, name: storageRecord, verbs: []string{"get"}},
 		{resource: "secrets", namespace: m.Namespace, verbs: []string{"get", "list", "create", "delete"}},
 		{group: "apiregistration.k8s.io", resource: "apiservices", name: migration.APIServiceName, verbs: []string{"get", "update"}},
 	}

@@ -108,6 +108,29 @@ func (m *Migration) stopManagers(ctx context.Context, _ *state) error {
 			return err
 		}
 	}
+	if err := m.awaitLeases(ctx); err != nil {
+		return err
+	}
+	m.say("%d found, none runs", len(managers))
+	return nil
+}
+
+// stillStopped is an error when a controller-manager of Clusterpedia was started
+// again since stopManagers.
+func (m *Migration) stillStopped(ctx context.Context) error {
+	managers, err := m.managers(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range managers {
+		if err := m.runs(ctx, &managers[i]); err != nil {
+			return fmt.Errorf("a controller-manager of Clusterpedia works on the same policies again: %w", err)
+		}
+	}
+	return m.awaitLeases(ctx)
+}
+
+func (m *Migration) awaitLeases(ctx context.Context) error {
 	leases, err := m.leases(ctx)
 	if err != nil {
 		return err
@@ -117,7 +140,6 @@ func (m *Migration) stopManagers(ctx context.Context, _ *state) error {
 			return err
 		}
 	}
-	m.say("%d found, none runs", len(managers))
 	return nil
 }
 
@@ -147,6 +169,9 @@ func (m *Migration) awaitSilence(ctx context.Context, lease *coordinationv1.Leas
 		lasts = time.Duration(*seconds) * time.Second
 	}
 	renewed, since := lease.Spec.RenewTime, time.Now()
+	if last, ok := m.silent[lease.UID]; ok && last.Equal(renewed) {
+		return nil
+	}
 	return m.await(ctx, "nobody renews the Lease of Clusterpedia's controller-manager", func() error {
 		now, err := m.Kubernetes.CoordinationV1().Leases(lease.Namespace).Get(ctx, lease.Name, metav1.GetOptions{})
 		if err != nil {
@@ -161,6 +186,9 @@ func (m *Migration) awaitSilence(ctx context.Context, lease *coordinationv1.Leas
 		if time.Since(since) <= lasts {
 			return fmt.Errorf("%s holds the Lease %s/%s: if it goes on renewing it, it runs outside of a Deployment: stop it there",
 				holderOf(now), now.Namespace, now.Name)
+		}
+		if renewed != nil {
+			m.silent[lease.UID] = *renewed
 		}
 		return nil
 	})

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -54,10 +55,14 @@ type Config struct {
 }
 
 // Migration is one attempt. Use New.
-type Migration struct{ Config }
+type Migration struct {
+	Config
+	// silent is when each Lease was last renewed of which nobody has gone on.
+	silent map[types.UID]metav1.MicroTime
+}
 
 // New returns an attempt that has not begun.
-func New(config Config) *Migration { return &Migration{config} }
+func New(config Config) *Migration { return &Migration{config, map[types.UID]metav1.MicroTime{}} }
 
 // step is one part of the migration.
 type step struct {
@@ -87,15 +92,26 @@ func (m *Migration) steps() []step {
 type state struct {
 	// definitions are the CRDs that are there, by resource.
 	definitions map[string]*unstructured.Unstructured
-	// switched says that requests for the group are sent to a service.
-	switched bool
+	// service is where requests for the group are sent, nil while that is nowhere
+	// but to the host itself.
+	service *types.NamespacedName
 	// record is that of the export, nil when there is none.
 	record *migration.Record
 }
 
-func (s *state) before() bool { return !s.switched }
+func (s *state) before() bool { return s.service == nil }
 
 func (s *state) defined() bool { return len(s.definitions) > 0 }
+
+// definitionNames are the names of the CRDs that are there.
+func (s *state) definitionNames() (names []string) {
+	for _, resource := range resources {
+		if s.definitions[resource] != nil {
+			names = append(names, migration.DefinitionName(resource))
+		}
+	}
+	return names
+}
 
 // served reports whether a CRD would still answer if it were asked.
 func (s *state) served() bool {
@@ -115,7 +131,7 @@ func (s *state) nothing() bool { return !s.defined() && s.record == nil }
 func (m *Migration) look(ctx context.Context) (*state, error) {
 	s := &state{definitions: map[string]*unstructured.Unstructured{}}
 	var err error
-	if s.switched, err = migration.Switched(ctx, m.Objects); err != nil {
+	if s.service, err = migration.ServedBy(ctx, m.Objects); err != nil {
 		return nil, err
 	}
 	for _, resource := range resources {
@@ -128,8 +144,19 @@ func (m *Migration) look(ctx context.Context) (*state, error) {
 		}
 		s.definitions[resource] = definition
 	}
-	s.record, err = migration.ReadRecord(ctx, m.Kubernetes, m.Namespace)
-	return s, err
+	if s.record, err = migration.ReadRecord(ctx, m.Kubernetes, m.Namespace); err != nil {
+		return nil, err
+	}
+	if s.service != nil && s.service.Namespace != m.Namespace && s.record == nil {
+		record, err := migration.ReadRecord(ctx, m.Kubernetes, s.service.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		if record != nil {
+			return nil, fmt.Errorf("the export is in the namespace %[1]s, and this looks in %s: give --namespace %[1]s", s.service.Namespace, m.Namespace)
+		}
+	}
+	return s, nil
 }
 
 // DryRun prints what Run would do and every problem it would meet, and changes
@@ -228,7 +255,8 @@ func (m *Migration) say(format string, args ...any) {
 }
 
 func (m *Migration) sayNothing() {
-	fmt.Fprintf(m.Out, "There is nothing to migrate: this host has no CRDs of %s, and no export of them.\n", policyv1alpha1.GroupName)
+	fmt.Fprintf(m.Out, "There is nothing to migrate: this host has no CRDs of %s, and no export of them in the namespace %s.\n",
+		policyv1alpha1.GroupName, m.Namespace)
 }
 
 // await waits until check returns nil. What it waits for is a clause.

@@ -43,7 +43,8 @@ func (m *Migration) export(ctx context.Context, _ *state) error {
 	}
 	if record != nil && differences(earlier, objects) == nil {
 		m.say("%d objects, exported before", record.Objects)
-		return nil
+		// The storage that took them over then may be gone.
+		return migration.Unconfirm(ctx, m.Kubernetes, m.Namespace)
 	}
 	restoreFinalizers(objects, earlier)
 	if err := m.backUp(objects); err != nil {
@@ -185,6 +186,9 @@ func (m *Migration) awaitImport(ctx context.Context, _ *state) error {
 
 // switchOver leads the group to the server's Service.
 func (m *Migration) switchOver(ctx context.Context, _ *state) error {
+	if err := m.stillStopped(ctx); err != nil {
+		return err
+	}
 	exported, _, err := migration.Read(ctx, m.Kubernetes, m.Namespace)
 	if err != nil {
 		return err
@@ -195,6 +199,9 @@ func (m *Migration) switchOver(ctx context.Context, _ *state) error {
 	}
 	if err := differences(exported, live); err != nil {
 		return fmt.Errorf("since the export, %w", err)
+	}
+	if err := withoutFinalizers(live); err != nil {
+		return err
 	}
 	caBundle, err := m.caBundle(ctx)
 	if err != nil {
@@ -218,6 +225,17 @@ func (m *Migration) switchOver(ctx context.Context, _ *state) error {
 		return fmt.Errorf("changing the APIService: %w", err)
 	}
 	m.say("APIService %s leads to the Service %s/%s", migration.APIServiceName, m.Namespace, m.Service)
+	return nil
+}
+
+// withoutFinalizers is an error that names an object with finalizers.
+func withoutFinalizers(objects []unstructured.Unstructured) error {
+	for i := range objects {
+		if finalizers := objects[i].GetFinalizers(); len(finalizers) > 0 {
+			return fmt.Errorf("%s has the finalizers %s again: whoever puts them there works on the CRDs, and must not",
+				describe(&objects[i]), strings.Join(finalizers, ", "))
+		}
+	}
 	return nil
 }
 
@@ -295,6 +313,9 @@ func (m *Migration) answeredByServer() error {
 // removeDefinitions deletes the CRDs and, with them, their objects, which nobody
 // watches any more.
 func (m *Migration) removeDefinitions(ctx context.Context, s *state) error {
+	if err := m.stillStopped(ctx); err != nil {
+		return err
+	}
 	client := m.Objects.Resource(migration.Definitions)
 	for _, resource := range resources {
 		definition := s.definitions[resource]
