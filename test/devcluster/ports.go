@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports are taken from below the range that the kernel hands out to outgoing
@@ -12,15 +13,25 @@ import (
 // and its use.
 const firstPort, lastPort = 20000, 30000
 
+// chosen are the ports that this process has given to any cluster: what is to
+// listen there may not do so yet.
+var chosen = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
 // choosePort returns the preferred port when it is free, else another that is
 // free and not among those taken.
 func choosePort(preferred int, taken map[string]int) (int, error) {
+	chosen.Lock()
+	defer chosen.Unlock()
 	isTaken := map[int]bool{}
 	for _, port := range taken {
 		isTaken[port] = true
 	}
 	for candidate, tries := preferred, 0; tries < 1000; tries++ {
-		if candidate != 0 && !isTaken[candidate] && free(candidate) {
+		if candidate != 0 && !isTaken[candidate] && (candidate == preferred || !chosen.ports[candidate]) && free(candidate) {
+			chosen.ports[candidate] = true
 			return candidate, nil
 		}
 		candidate = firstPort + rand.IntN(lastPort-firstPort)
