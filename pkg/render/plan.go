@@ -97,11 +97,13 @@ func (o Owner) owns(owners []metav1.OwnerReference) bool {
 		slices.ContainsFunc(owners, func(ref metav1.OwnerReference) bool { return ref.UID == o.LifecycleUID })
 }
 
-// foreign reports whether an owner is anything but a lifecycle.
-func foreign(ref metav1.OwnerReference) bool {
+// IsLifecycle reports whether an owner is a lifecycle, of whatever version.
+func IsLifecycle(ref metav1.OwnerReference) bool {
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
-	return err != nil || gv.Group != policyv1alpha1.GroupName || ref.Kind != "PediaClusterLifecycle"
+	return err == nil && gv.Group == policyv1alpha1.GroupName && ref.Kind == "PediaClusterLifecycle"
 }
+
+func foreign(ref metav1.OwnerReference) bool { return !IsLifecycle(ref) }
 
 // Plan says what to do about the PediaCluster: current is the live one, nil
 // when there is none. When the name of the import has changed, replaces is the
@@ -230,7 +232,7 @@ func (c *Conversion) update(owner Owner, current *unstructured.Unstructured, own
 // reason to delete. It reports whether they are so already.
 func (o Owner) adopt(current *unstructured.Unstructured) (owners []metav1.OwnerReference, already bool) {
 	before := current.GetOwnerReferences()
-	owners = slices.DeleteFunc(slices.Clone(before), func(ref metav1.OwnerReference) bool { return !foreign(ref) })
+	owners = slices.DeleteFunc(slices.Clone(before), IsLifecycle)
 	owners = append(owners, o.reference(current.GetName()))
 	return owners, len(owners) == len(before) && o.owns(before)
 }
@@ -241,7 +243,7 @@ func (o Owner) adopt(current *unstructured.Unstructured) (owners []metav1.OwnerR
 func Release(current *unstructured.Unstructured, keepMark bool) map[string]any {
 	metadata := map[string]any{}
 	owners := current.GetOwnerReferences()
-	kept := slices.DeleteFunc(slices.Clone(owners), func(ref metav1.OwnerReference) bool { return !foreign(ref) })
+	kept := slices.DeleteFunc(slices.Clone(owners), IsLifecycle)
 	if len(kept) < len(owners) {
 		metadata["ownerReferences"] = kept
 	}

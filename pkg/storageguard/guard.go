@@ -138,14 +138,13 @@ var errUnconfirmed = errors.New("the storage could not be confirmed to be the ri
 // be served, and what releases it. The error is why they cannot be served now: a
 // *Refusal has a text for the caller.
 func (g *Guard) Admit(ctx context.Context) (context.Context, func(), error) {
-	if err := g.Blocked(); err != nil {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.blocked(); err != nil {
 		return nil, nil, err
 	}
-	g.mu.Lock()
-	serving := g.serving
-	g.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(serving, cancel)
+	stop := context.AfterFunc(g.serving, cancel)
 	return ctx, func() { stop(); cancel() }, nil
 }
 
@@ -153,6 +152,10 @@ func (g *Guard) Admit(ctx context.Context) (context.Context, func(), error) {
 func (g *Guard) Blocked() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.blocked()
+}
+
+func (g *Guard) blocked() error {
 	if g.reason == nil && g.usedUp() {
 		return errUnconfirmed
 	}
@@ -187,6 +190,10 @@ func (g *Guard) block(reason error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reason = reason
+	g.end()
+}
+
+func (g *Guard) end() {
 	if g.cut != nil {
 		g.cut()
 		g.cut = nil
@@ -212,8 +219,11 @@ func (g *Guard) confirm(since time.Time) {
 // may come back as another one, and those who watch must not be told of the
 // difference.
 func (g *Guard) expire() {
-	if errors.Is(g.Blocked(), errUnconfirmed) {
-		g.block(errUnconfirmed)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if reason := g.blocked(); reason != nil {
+		g.reason = reason
+		g.end()
 	}
 }
 
@@ -289,6 +299,7 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 		return "", err
 	}
 	if err := judge(*f); err != nil {
+		g.handover = time.Time{} // whatever is waited for then begins anew
 		return "", err
 	}
 	if record, err = g.record(ctx, f, record); err != nil {

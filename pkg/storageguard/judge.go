@@ -5,11 +5,11 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // facts are what is known of the storage and of the host, at one moment.
@@ -102,20 +102,15 @@ func (f *facts) dangling() (found []*metav1.PartialObjectMetadata) {
 }
 
 func (f *facts) stored(owner metav1.OwnerReference) bool {
-	return isLifecycle(owner) && f.lifecycles.Has(owner.UID)
+	return render.IsLifecycle(owner) && f.lifecycles.Has(owner.UID)
 }
 
 func (f *facts) lost(owner metav1.OwnerReference) bool {
-	return isLifecycle(owner) && !f.lifecycles.Has(owner.UID)
+	return render.IsLifecycle(owner) && !f.lifecycles.Has(owner.UID)
 }
 
 // isOurs reports whether a PediaCluster was made for an import.
 func isOurs(pediaCluster *metav1.PartialObjectMetadata) bool {
 	_, marked := pediaCluster.Annotations[policyv1alpha1.CreatedForAnnotation]
-	return marked || slices.ContainsFunc(pediaCluster.OwnerReferences, isLifecycle)
-}
-
-func isLifecycle(owner metav1.OwnerReference) bool {
-	gv, err := schema.ParseGroupVersion(owner.APIVersion)
-	return err == nil && gv.Group == policyv1alpha1.GroupName && owner.Kind == "PediaClusterLifecycle"
+	return marked || slices.ContainsFunc(pediaCluster.OwnerReferences, render.IsLifecycle)
 }

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 const (
@@ -22,10 +24,7 @@ const (
 	stripsAtOnce = 16
 )
 
-var (
-	pediaClusters = schema.GroupVersionResource{Group: "cluster.clusterpedia.io", Version: "v1alpha2", Resource: "pediaclusters"}
-	definitions   = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-)
+var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 // gather lists lifecycles after PediaClusters: of a PediaCluster in the first
 // list, the lifecycle is in the second, unless both have gone.
@@ -66,13 +65,13 @@ func (g *Guard) gather(ctx context.Context) (f *facts, record *corev1.ConfigMap,
 func (g *Guard) listOurs(ctx context.Context) (ours []metav1.PartialObjectMetadata, err error) {
 	options := metav1.ListOptions{Limit: pageSize}
 	for {
-		page, err := g.metadata.Resource(pediaClusters).List(ctx, options)
+		page, err := g.metadata.Resource(render.PediaClusterGVR).List(ctx, options)
 		if apierrors.IsNotFound(err) {
-			_, definitionErr := g.metadata.Resource(definitions).Get(ctx, pediaClusters.GroupResource().String(), metav1.GetOptions{})
+			_, definitionErr := g.metadata.Resource(definitions).Get(ctx, render.PediaClusterGVR.GroupResource().String(), metav1.GetOptions{})
 			if apierrors.IsNotFound(definitionErr) {
 				return nil, nil
 			}
-			err = errors.Join(fmt.Errorf("the host has the type and does not serve %s of it: %w", pediaClusters.GroupVersion(), err), definitionErr)
+			err = errors.Join(fmt.Errorf("the host has the type and does not serve %s of it: %w", render.PediaClusterGVR.GroupVersion(), err), definitionErr)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("listing the PediaClusters of the host: %w", err)
@@ -120,7 +119,7 @@ func (g *Guard) stripOne(ctx context.Context, pediaCluster *metav1.PartialObject
 	if err != nil {
 		return err
 	}
-	_, err = g.metadata.Resource(pediaClusters).Patch(ctx, pediaCluster.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	_, err = g.metadata.Resource(render.PediaClusterGVR).Patch(ctx, pediaCluster.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // another look tells
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/storage"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -55,13 +55,18 @@ func (i *Importer) Import(ctx context.Context, objects []unstructured.Unstructur
 			return err
 		}
 	}
-	errs := make([]error, len(objects))
-	workqueue.ParallelizeUntil(ctx, importsAtOnce, len(objects), func(n int) {
-		if err := i.importOne(ctx, &objects[n]); err != nil {
-			errs[n] = fmt.Errorf("%s %q: %w", objects[n].GetKind(), objects[n].GetName(), err)
-		}
-	})
-	return errors.Join(append(errs, ctx.Err())...)
+	// The first error tells: there may be as many as objects.
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(importsAtOnce)
+	for n := range objects {
+		group.Go(func() error {
+			if err := i.importOne(ctx, &objects[n]); err != nil {
+				return fmt.Errorf("%s %q: %w", objects[n].GetKind(), objects[n].GetName(), err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // settleOthers removes objects with other UIDs, or says that there is one.
