@@ -115,9 +115,11 @@ func waitUntilRefused(t *testing.T, h *host) (message, id string) {
 }
 
 // waitUntilServed waits until policies can be listed.
+// waitUntilServed has time for the Lease of a killed replica to run out and for
+// the handover after it.
 func waitUntilServed(t *testing.T, h *host) {
 	t.Helper()
-	eventually(t, "the storage is served", func() error {
+	within(t, 3*time.Minute, "the storage is served", func() error {
 		_, err := h.policy.PolicyV1alpha1().ClusterImportPolicies().List(t.Context(), metav1.ListOptions{})
 		return err
 	})
