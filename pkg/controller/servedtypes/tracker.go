@@ -81,6 +81,8 @@ type Tracker struct {
 	unknown map[string]error
 
 	crds cache.GenericLister // set by Run
+
+	confirmations confirmations
 }
 
 // resource is a type in all its versions, the preferred one first.
@@ -269,8 +271,13 @@ func (e *LostError) Error() string { return e.message }
 // not about to go. Deleting a CustomResourceDefinition deletes its objects
 // first, one by one, so the absence of an object means nothing unless its type
 // is confirmed after the object was found absent. The error is a *LostError when
-// the host says so, and another one when it cannot be known now.
+// the host says so, and another one when it cannot be known now. Calls that come
+// while the host is being asked share one question that is asked after that.
 func (t *Tracker) Confirm(ctx context.Context, resolved Type) error {
+	return t.confirmations.share(resolved, func() error { return t.confirm(ctx, resolved) })
+}
+
+func (t *Tracker) confirm(ctx context.Context, resolved Type) error {
 	gvr, name := crds, resolved.GroupResource().String()
 	if resolved.Definition == "" {
 		// A definition that was not known when the type was resolved may be going.
