@@ -121,7 +121,7 @@ func newControllers(config Config) (*controllers, error) {
 	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), records, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
 	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
-	c.policies.enqueueImport = c.imports.queue.Add
+	c.policies.enqueueImport = c.imports.enqueue
 	if config.Probe != nil {
 		c.imports.prober = probe.New(*config.Probe, c.imports.clusterAnswered)
 	}
@@ -248,7 +248,7 @@ func (c *controllers) typesChanged() { c.policies.enqueueAll() }
 func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, namespace, name string, change hostobjects.Change) {
 	switch {
 	case kind == pediaClusters:
-		c.imports.pediaClusterChanged(name)
+		c.imports.pediaClusterChanged(name, change)
 	case kind.MetadataOnly:
 		c.imports.referenceChanged(index.Object{GroupResource: kind.GroupResource(), Namespace: namespace, Name: name})
 	default:

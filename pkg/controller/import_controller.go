@@ -51,6 +51,7 @@ type importController struct {
 	brake    *brake.Brake
 	deleted  deletions
 	changes  changes
+	looks    looks
 	// prober asks imported clusters whether they answer; nil when none are asked.
 	prober *probe.Prober
 	queue  workqueue.TypedRateLimitingInterface[index.Import]
@@ -70,7 +71,7 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 	added := func(object any) {
 		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
 		c.index.Leave(importOf(lifecycle))
-		c.queue.Add(importOf(lifecycle))
+		c.queue.Add(importOf(lifecycle)) // most often an echo
 	}
 	deleted := func(object any) {
 		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
@@ -83,11 +84,11 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 		if c.prober != nil {
 			c.prober.Forget(lifecycle.Name)
 		}
-		c.queue.Add(importOf(lifecycle))
+		c.enqueue(importOf(lifecycle))
 		c.enqueueContenders(lifecycle.Name)
 		// Another policy may have been waiting for the Source.
 		for _, i := range c.policies.importsOf(lifecycle.Spec.Source) {
-			c.queue.Add(i)
+			c.enqueue(i)
 		}
 		// A policy that is being deleted goes after its last lifecycle.
 		c.policies.queue.Add(policyOf(lifecycle))
@@ -100,11 +101,17 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 				deleted(older)
 			}
 			if before.UID != now.UID || changedForImport(before, now) {
-				c.queue.Add(importOf(now))
+				c.enqueue(importOf(now))
 			}
 		},
 		DeleteFunc: deleted,
 	}
+}
+
+// enqueue has an import looked at, whatever the last look has found.
+func (c *importController) enqueue(i index.Import) {
+	c.looks.void(i)
+	c.queue.Add(i)
 }
 
 // changedForImport reports whether a lifecycle changed in more than its status,
@@ -119,6 +126,9 @@ func changedForImport(before, now *policyv1alpha1.PediaClusterLifecycle) bool {
 func (c *importController) sourceChanged(i index.Import, change hostobjects.Change) {
 	c.deleted.set(i, change == hostobjects.Deleted && len(c.lifecyclesOf(i)) > 0)
 	c.changes.put(i, time.Now())
+	if change != hostobjects.Present {
+		c.looks.void(i)
+	}
 	c.queue.Add(i)
 }
 
@@ -140,7 +150,7 @@ func (c *importController) lifecyclesOf(i index.Import) (lifecycles []*policyv1a
 // clusterAnswered has a new answer of a cluster shown.
 func (c *importController) clusterAnswered(name string) {
 	if lifecycle, err := c.records.lister.Get(name); err == nil {
-		c.queue.Add(importOf(lifecycle))
+		c.enqueue(importOf(lifecycle))
 	}
 }
 
@@ -164,9 +174,17 @@ func (c *importController) probe(name string, pediaCluster *unstructured.Unstruc
 	state.APIServer = cmp.Or(state.APIServer, result.APIServer)
 }
 
-func (c *importController) pediaClusterChanged(name string) {
-	if lifecycle, err := c.records.lister.Get(name); err == nil {
+func (c *importController) pediaClusterChanged(name string, change hostobjects.Change) {
+	lifecycle, err := c.records.lister.Get(name)
+	switch {
+	case err == nil && change == hostobjects.Present:
 		c.queue.Add(importOf(lifecycle))
+	case err == nil:
+		c.enqueue(importOf(lifecycle))
+	case change != hostobjects.Present:
+		// It may be the one that an import has just made, with a lifecycle that is
+		// not known yet.
+		c.looks.voidAll()
 	}
 	c.enqueueContenders(name)
 }
@@ -174,13 +192,13 @@ func (c *importController) pediaClusterChanged(name string) {
 func (c *importController) referenceChanged(object index.Object) {
 	for _, i := range c.index.Readers(object) {
 		c.changes.put(i, time.Now())
-		c.queue.Add(i)
+		c.enqueue(i)
 	}
 }
 
 func (c *importController) enqueueContenders(name string) {
 	for _, i := range c.index.Contenders(name) {
-		c.queue.Add(i)
+		c.enqueue(i)
 	}
 }
 
@@ -189,7 +207,7 @@ func (c *importController) enqueueContenders(name string) {
 func (c *importController) setWants(i index.Import, name string) {
 	for _, changed := range c.index.SetWants(i, name) {
 		if holder, err := c.records.lister.Get(changed); err == nil {
-			c.queue.Add(importOf(holder))
+			c.enqueue(importOf(holder))
 		} else if changed == name {
 			// It became free before this import was known to want it.
 			c.queue.AddAfter(i, retryDelay)
@@ -211,6 +229,11 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
+	if work.same() {
+		return nil
+	}
+	look := c.looks.begin(i)
+	defer func() { c.looks.end(i, look, work.found) }()
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.policies.worked(i, work.unchanged()) // the others are decided about all the same
@@ -298,6 +321,8 @@ type importWork struct {
 	changed time.Time
 	// wanted are the removals that were asked for.
 	wanted []brake.Removal
+	// found is set when nothing is left to do.
+	found *found
 }
 
 // reconcile returns what became of the import, nil when nothing is left of it.
@@ -535,6 +560,9 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	w.withdraw(causeIsKnown(current, plan), former != nil && !done.settled())
 	if done.plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
 		w.queue.AddAfter(w.Import, refusedDelay)
+	}
+	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
+		w.found = &found{lifecycle: lifecycle.UID, source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion()}
 	}
 	return result, done.err
 }
