@@ -14,7 +14,10 @@ import (
 	"runtime/debug"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
@@ -117,7 +120,7 @@ func newControllers(config Config) (*controllers, error) {
 	c.types = servedtypes.New(host.discovery, host.metadata, c.typesChanged)
 	c.objects = hostobjects.NewPool(host.dynamic, host.metadata, c)
 	records := &lifecycleStore{lister: lifecycles.Lister(), indexer: lifecycles.Informer().GetIndexer(),
-		client: own.PolicyV1alpha1().PediaClusterLifecycles()}
+		client: own.PolicyV1alpha1().PediaClusterLifecycles(), rest: own.PolicyV1alpha1().RESTClient()}
 	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), records, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
 	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
@@ -303,6 +306,46 @@ type lifecycleStore struct {
 	lister  policylisters.PediaClusterLifecycleLister
 	indexer cache.Indexer
 	client  lifecycleClient
+	rest    rest.Interface
+	// gone are the lifecycles that were let go and that the informer has not seen
+	// go yet, by UID.
+	gone sync.Map
+}
+
+// delete marks just this version of a lifecycle as deleted, and returns it as it
+// is then, nil when it is gone.
+func (s *lifecycleStore) delete(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, propagation *metav1.DeletionPropagation) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	marked := &policyv1alpha1.PediaClusterLifecycle{}
+	// The typed client does not return what is left of the object.
+	err := s.rest.Delete().Resource("pediaclusterlifecycles").Name(lifecycle.Name).
+		Body(&metav1.DeleteOptions{Preconditions: preconditions(lifecycle), PropagationPolicy: propagation}).Do(ctx).Into(marked)
+	if apierrors.IsNotFound(err) || err == nil && marked.UID == "" {
+		return nil, nil
+	}
+	return marked, err
+}
+
+// letGo takes our finalizer off a lifecycle that is marked as deleted.
+func (s *lifecycleStore) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
+	patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
+	if err != nil {
+		return err
+	}
+	s.gone.Store(lifecycle.UID, nil)
+	left, err := s.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if apierrors.IsNotFound(err) {
+		left, err = nil, nil
+	}
+	known, _ := s.lister.Get(lifecycle.Name) // it fails on none but a missing one
+	if left != nil && (err != nil || len(left.Finalizers) > 0) || known == nil || known.UID != lifecycle.UID {
+		s.gone.Delete(lifecycle.UID)
+	}
+	return err
+}
+
+// seenGone is called when the informer has seen a lifecycle go.
+func (s *lifecycleStore) seenGone(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+	s.gone.Delete(lifecycle.UID)
 }
 
 // ofSource returns the lifecycles of a Source, whatever their policy.
@@ -322,7 +365,10 @@ func (s *lifecycleStore) indexed(name, value string) []*policyv1alpha1.PediaClus
 	}
 	lifecycles := make([]*policyv1alpha1.PediaClusterLifecycle, 0, len(objects))
 	for _, object := range objects {
-		lifecycles = append(lifecycles, object.(*policyv1alpha1.PediaClusterLifecycle))
+		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
+		if _, gone := s.gone.Load(lifecycle.UID); !gone {
+			lifecycles = append(lifecycles, lifecycle)
+		}
 	}
 	return lifecycles
 }

@@ -81,6 +81,7 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 		if !ok {
 			return
 		}
+		c.records.seenGone(lifecycle)
 		if c.prober != nil {
 			c.prober.Forget(lifecycle.Name)
 		}

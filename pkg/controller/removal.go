@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
@@ -170,23 +171,22 @@ func (d *deletions) has(i index.Import) bool {
 // or leaves it to its users, then lets the lifecycle go. It is called again
 // until all is done.
 func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) error {
-	logger := klog.FromContext(ctx)
 	if lifecycle.DeletionTimestamp == nil {
-		logger.V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
-		options := metav1.DeleteOptions{Preconditions: preconditions(lifecycle)}
+		klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
+		var propagation *metav1.DeletionPropagation
 		if r.fate == released {
 			// It is written down: what is decided now must not be decided otherwise
 			// when the PediaCluster's turn comes.
-			orphan := metav1.DeletePropagationOrphan
-			options.PropagationPolicy = &orphan
+			propagation = ptr.To(metav1.DeletePropagationOrphan)
 		}
-		err := c.records.client.Delete(ctx, lifecycle.Name, options)
-		if err != nil && !apierrors.IsNotFound(err) {
+		marked, err := c.records.delete(ctx, lifecycle, propagation)
+		if err != nil {
 			return fmt.Errorf("deleting the lifecycle: %w", err)
 		}
-		// The informer brings it back with its deletion timestamp: what was
-		// decided here is decided again then, on fresh facts.
-		return nil
+		if marked == nil {
+			return nil
+		}
+		lifecycle = marked
 	}
 	if !slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer) {
 		return nil
@@ -204,12 +204,7 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 	if r.fate != deleted {
 		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
 	}
-	patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
-	if err != nil {
-		return err
-	}
-	_, err = c.records.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := c.records.letGo(ctx, lifecycle); err != nil {
 		return fmt.Errorf("letting the lifecycle go: %w", err)
 	}
 	return nil
@@ -219,21 +214,15 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 // its users, and reports whether that is done. One that was not made for this
 // import stays untouched.
 func (c *importController) removePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (gone bool, err error) {
-	object, err := c.livePediaCluster(ctx, lifecycle.Name)
-	if err != nil || object == nil {
-		return object == nil, err
+	// A deletion of what has changed since the informer saw it fails. That there
+	// is nothing to take back, only the host can say.
+	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
+	if object == nil || r.fateOf(lifecycle, object) != deleted {
+		if object, err = c.livePediaCluster(ctx, lifecycle.Name); err != nil || object == nil {
+			return object == nil, err
+		}
 	}
-	fate := r.fate
-	if hasOrphanAnnotation(&lifecycle.ObjectMeta) || isPaused(lifecycle) {
-		fate = released
-	}
-	if ownerOf(lifecycle).Ownership(object) != render.Owned {
-		fate = released // takes our owner reference away, should there be one
-	}
-	if r.asked != nil && object.GetCreationTimestamp().After(r.asked.Add(underWay)) {
-		fate = released
-	}
-	if fate != deleted {
+	if fate := r.fateOf(lifecycle, object); fate != deleted {
 		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
@@ -243,6 +232,18 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		c.policies.announcer.deleted(lifecycle, object, r.cause)
 	}
 	return len(object.GetFinalizers()) == 0, nil
+}
+
+// fateOf is what becomes of this PediaCluster.
+func (r removal) fateOf(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured) fate {
+	switch {
+	case hasOrphanAnnotation(&lifecycle.ObjectMeta), isPaused(lifecycle),
+		ownerOf(lifecycle).Ownership(object) != render.Owned, // its reference to us is taken away, should there be one
+		r.asked != nil && object.GetCreationTimestamp().After(r.asked.Add(underWay)):
+		return released
+	default:
+		return r.fate
+	}
 }
 
 // livePediaCluster reads a PediaCluster from the host: the informer may not have
