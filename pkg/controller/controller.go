@@ -124,7 +124,7 @@ func newControllers(config Config) (*controllers, error) {
 	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), records, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
 	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
-	c.policies.enqueueImport = c.imports.enqueue
+	c.policies.enqueueImport, c.policies.enqueueAmongMany = c.imports.enqueue, c.imports.enqueueAmongMany
 	if config.Probe != nil {
 		c.imports.prober = probe.New(*config.Probe, c.imports.clusterAnswered)
 	}

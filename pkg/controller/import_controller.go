@@ -55,15 +55,17 @@ type importController struct {
 	// prober asks imported clusters whether they answer; nil when none are asked.
 	prober *probe.Prober
 	queue  workqueue.TypedRateLimitingInterface[index.Import]
+	lanes  *lanes[index.Import]
 }
 
 func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
 	types *servedtypes.Tracker, objects *hostobjects.Pool, brake *brake.Brake) *importController {
+	lanes := newLanes[index.Import]()
 	return &importController{
 		policies: policies, records: records, host: host, types: types, objects: objects,
 		index: index.New(),
 		brake: brake,
-		queue: newQueue[index.Import]("imports"),
+		queue: newQueue("imports", lanes), lanes: lanes,
 	}
 }
 
@@ -112,6 +114,13 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 // enqueue has an import looked at, whatever the last look has found.
 func (c *importController) enqueue(i index.Import) {
 	c.looks.void(i)
+	c.queue.Add(i)
+}
+
+// enqueueAmongMany does so for one of many imports, which single ones overtake.
+func (c *importController) enqueueAmongMany(i index.Import) {
+	c.looks.void(i)
+	c.lanes.announce(i)
 	c.queue.Add(i)
 }
 

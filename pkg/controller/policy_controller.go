@@ -51,7 +51,8 @@ type policyController struct {
 	// announcer tells of what becomes of imports.
 	announcer *announcer
 
-	enqueueImport func(index.Import)
+	// enqueueImport has one import worked on, enqueueAmongMany one of many.
+	enqueueImport, enqueueAmongMany func(index.Import)
 	// context is the one in which informers run; set before work begins.
 	context context.Context
 
@@ -101,21 +102,13 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 	records *lifecycleStore, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
 	c := &policyController{
 		client: client, lister: lister, records: records, types: types, objects: objects, events: recorder,
-		queue:  newQueue[string]("policies"),
+		queue:  newQueue[string]("policies", nil),
 		tally:  newTally(),
 		brake:  brake.New(clock.RealClock{}),
 		states: map[string]*policyState{},
 	}
 	c.announcer = newAnnouncer(recorder, clock.RealClock{}, c.queue.AddAfter)
 	return c
-}
-
-// newQueue returns a queue whose items are tried again after 50 ms at first
-// and half a minute at last.
-func newQueue[K comparable](name string) workqueue.TypedRateLimitingInterface[K] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[K](50*time.Millisecond, 30*time.Second),
-		workqueue.TypedRateLimitingQueueConfig[K]{Name: name})
 }
 
 func (c *policyController) eventHandler() cache.ResourceEventHandler {
@@ -392,7 +385,7 @@ func (c *policyController) enqueueImports(state *policyState) {
 	}
 	c.tally.begin(state.policy.Name, imports)
 	for i := range imports {
-		c.enqueueImport(i)
+		c.enqueueAmongMany(i)
 	}
 }
 

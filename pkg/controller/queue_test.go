@@ -1,0 +1,49 @@
+package controller
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestSingleItemsOvertakeThoseThatComeInBulk(t *testing.T) {
+	lanes := newLanes[string]()
+	queue := newQueue("test", lanes)
+	defer queue.ShutDown()
+	for _, item := range []string{"a", "b", "c", "d"} {
+		lanes.announce(item)
+		queue.Add(item)
+	}
+	queue.Add("c") // waits already, among the others
+	queue.Add("x")
+	lanes.announce("x") // one of many by now, and yet the first
+	queue.Add("x")
+
+	var order []string
+	for queue.Len() > 0 {
+		item, _ := queue.Get()
+		order = append(order, item)
+		queue.Done(item)
+	}
+	if want := []string{"c", "x", "a", "b", "d"}; !slices.Equal(order, want) {
+		t.Errorf("the order is %v, want %v", order, want)
+	}
+	queue.Add("c") // and nothing is left behind of it
+	if item, _ := queue.Get(); item != "c" || queue.Len() != 0 {
+		t.Errorf("%q, and %d wait", item, queue.Len())
+	}
+}
+
+func TestAnItemThatIsAddedWhileItIsWorkedOnKeepsItsLane(t *testing.T) {
+	lanes := newLanes[string]()
+	queue := newQueue("test", lanes)
+	defer queue.ShutDown()
+	queue.Add("a")
+	item, _ := queue.Get()
+	lanes.announce("a")
+	queue.Add("a")
+	queue.Done(item)
+	queue.Add("b")
+	if item, _ := queue.Get(); item != "b" {
+		t.Errorf("%q overtook a single item", item)
+	}
+}
