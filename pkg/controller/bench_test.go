@@ -1,0 +1,308 @@
+package controller
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/yaml"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// exampleState is what is known of the policy of artifacts/examples/mcp while
+// its imports are worked on.
+func exampleState(b *testing.B) *policyState {
+	b.Helper()
+	text, err := os.ReadFile("../../artifacts/examples/mcp/policy.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	policy := &policyv1alpha1.ClusterImportPolicy{}
+	if err := yaml.UnmarshalStrict(text, policy); err != nil {
+		b.Fatal(err)
+	}
+	policy.UID, policy.Generation = "policy-uid", 3
+	return &policyState{
+		policy:     policy,
+		source:     servedtypes.Type{GroupVersionResource: schema.GroupVersionResource{Group: "cluster.mcp.io", Version: "v1alpha1", Resource: "clusters"}},
+		references: []referenceType{{Type: servedtypes.Type{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}}}},
+	}
+}
+
+// importNumber is an import of a policy with many.
+func importNumber(n int) index.Import { return importOfMCP(fmt.Sprintf("cluster-%06d", n)) }
+
+// workOf is a look at an import, and the lifecycle that its policy wants for it.
+func workOf(state *policyState, n int) (*importWork, *policyv1alpha1.PediaClusterLifecycle) {
+	work := &importWork{Import: importNumber(n), state: state}
+	lifecycle := work.desiredLifecycle(fmt.Sprintf("mcp-cluster-%06d", n))
+	lifecycle.UID, lifecycle.Generation = "lifecycle-uid", 3
+	return work, lifecycle
+}
+
+// countedTally has worked on that many imports, of which some failed.
+func countedTally(imports, failures int) *tally {
+	t := newTally()
+	for n := range imports {
+		if n < failures {
+			t.set(importNumber(n), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "spec.template: 3:7: no such value"))
+		} else {
+			t.set(importNumber(n), imported)
+		}
+	}
+	return t
+}
+
+// BenchmarkTallySet records what became of one import. It must not grow with the
+// number of imports.
+func BenchmarkTallySet(b *testing.B) {
+	for _, imports := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
+			t := countedTally(imports, 0)
+			changing := make([]index.Import, 1_000)
+			for n := range changing {
+				changing[n] = importNumber(n * imports / len(changing))
+			}
+			if t.set(changing[0], waiting); t.of("mcp").counts != (policyv1alpha1.ImportCounts{
+				Selected: int32(imports), Created: int32(imports) - 1, Imported: int32(imports) - 1, Waiting: 1}) {
+				b.Fatalf("counts %+v", t.of("mcp").counts)
+			}
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				result := imported
+				if n/len(changing)%2 == 0 {
+					result = waiting
+				}
+				t.set(changing[n%len(changing)], result)
+			}
+		})
+	}
+}
+
+// BenchmarkTallyBegin is what a pass over all imports begins with.
+func BenchmarkTallyBegin(b *testing.B) {
+	for _, imports := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
+			t, all := countedTally(imports, 0), map[index.Import]struct{}{}
+			for n := range imports {
+				all[importNumber(n)] = struct{}{}
+			}
+			if t.begin("mcp", all); len(t.of("mcp").left) != imports || len(t.of("mcp").outcomes) != imports {
+				b.Fatalf("%d imports are left of %d", len(t.of("mcp").left), len(t.of("mcp").outcomes))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				t.begin("mcp", all)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*imports), "ns/import")
+		})
+	}
+}
+
+// BenchmarkPolicyStatus sums up a policy whose status says so already, as once a
+// second while its imports are worked on. It must not grow with the number of
+// imports; those that failed are listed.
+func BenchmarkPolicyStatus(b *testing.B) {
+	for _, size := range []struct{ imports, failures int }{{1_000, 0}, {100_000, 0}, {100_000, 10}, {100_000, 1_000}, {100_000, 100_000}} {
+		b.Run(fmt.Sprintf("imports=%d/failures=%d", size.imports, size.failures), func(b *testing.B) {
+			t, state := countedTally(size.imports, size.failures), exampleState(b)
+			status, ok := t.status(state, pruning{})
+			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, mostFailures) {
+				b.Fatalf("the status is %+v, %t", status, ok)
+			}
+			state.policy.Status = status
+			b.ReportAllocs()
+			for b.Loop() {
+				if status, ok := t.status(state, pruning{}); !ok || !equality.Semantic.DeepEqual(status, state.policy.Status) {
+					b.Fatalf("another status: %+v", status)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDesiredLifecycle is how each look at an import learns that its
+// lifecycle is what the policy wants.
+func BenchmarkDesiredLifecycle(b *testing.B) {
+	work, lifecycle := workOf(exampleState(b), 0)
+	if spec := lifecycle.Spec; policyOf(lifecycle) != "mcp" || spec.Source.Name != "cluster-000000" || spec.Template == "" ||
+		len(spec.References) != 1 || spec.References[0].Key != "authSecret" || spec.References[0].Version != "v1" {
+		b.Fatalf("the lifecycle is %+v", lifecycle)
+	}
+	// What storage answered shares no memory with the policy.
+	lifecycle.Spec.Template = strings.Clone(lifecycle.Spec.Template)
+	lifecycle.Spec.CreationCondition = strings.Clone(lifecycle.Spec.CreationCondition)
+	changed := lifecycle.DeepCopy()
+	changed.Spec.References[0].Version = "v2"
+	if equality.Semantic.DeepEqual(changed.Spec, work.desiredLifecycle(lifecycle.Name).Spec) {
+		b.Fatal("a change is not seen")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !equality.Semantic.DeepEqual(lifecycle.Spec, work.desiredLifecycle(lifecycle.Name).Spec) {
+			b.Fatal("the lifecycle is not what the policy wants")
+		}
+	}
+}
+
+// onRecords runs the benchmark with the lifecycles of a small and a large fleet.
+func onRecords(b *testing.B, run func(b *testing.B, c *importController, imports int)) {
+	for _, imports := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
+			state := exampleState(b)
+			indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource})
+			for n := range imports {
+				_, lifecycle := workOf(state, n)
+				if err := indexer.Add(lifecycle); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			run(b, &importController{
+				policies: &policyController{states: map[string]*policyState{"mcp": state}},
+				records:  &lifecycleStore{indexer: indexer},
+			}, imports)
+		})
+	}
+}
+
+// BenchmarkLifecyclesOfSource looks up the lifecycles of one import, as each look
+// at it begins. It must not grow with the number of imports.
+func BenchmarkLifecyclesOfSource(b *testing.B) {
+	onRecords(b, func(b *testing.B, c *importController, imports int) {
+		looked := make([]index.Import, 1_000)
+		for n := range looked {
+			looked[n] = importNumber(n * imports / len(looked))
+		}
+		for n := 0; b.Loop(); n = (n + 1) % len(looked) {
+			if found := c.lifecyclesOf(looked[n]); len(found) != 1 || importOf(found[0]) != looked[n] {
+				b.Fatalf("found %v for %v", found, looked[n])
+			}
+		}
+	})
+}
+
+// BenchmarkLifecyclesOfPolicy is a pass over a fleet: what begins with one must not
+// be done for each import.
+func BenchmarkLifecyclesOfPolicy(b *testing.B) {
+	onRecords(b, func(b *testing.B, c *importController, imports int) {
+		for b.Loop() {
+			if found := c.records.ofPolicy("mcp"); len(found) != imports {
+				b.Fatalf("found %d lifecycles of %d", len(found), imports)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*imports), "ns/import")
+	})
+}
+
+// pediaClusterOf is the PediaCluster of the lifecycle as Clusterpedia has it, with
+// a token of about 900 bytes that expires.
+func pediaClusterOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) *unstructured.Unstructured {
+	encode := base64.RawURLEncoding.EncodeToString
+	token := strings.Join([]string{encode([]byte(`{"alg":"RS256","kid":"` + strings.Repeat("k", 43) + `"}`)),
+		encode([]byte(`{"aud":["https://kubernetes.default.svc"],"exp":1935576000,"sub":"` + strings.Repeat("s", 250) + `"}`)),
+		encode([]byte(strings.Repeat("g", 256)))}, ".")
+	condition := func(name string) any {
+		return map[string]any{"type": name, "status": "True", "reason": name, "message": "cluster is " + name,
+			"lastTransitionTime": "2031-04-01T12:00:00Z"}
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"spec": map[string]any{
+			"apiserver": "https://amsterdam.example.com:6443",
+			"caData":    base64.StdEncoding.EncodeToString([]byte(strings.Repeat("a line of a certificate authority, in PEM\n", 27))),
+			"tokenData": base64.StdEncoding.EncodeToString([]byte(token)),
+			"syncResources": []any{
+				map[string]any{"group": "", "resources": []any{"pods"}},
+				map[string]any{"group": "apps", "resources": []any{"*"}},
+			},
+		},
+		"status": map[string]any{
+			"apiserver": "https://amsterdam.example.com:6443", "version": "v1.36.3",
+			"conditions": []any{condition("Validated"), condition("SynchroRunning"), condition("ClusterHealthy"), condition("Ready")},
+		},
+	}}
+	object.SetGroupVersionKind(render.PediaClusterGVK)
+	object.SetName(lifecycle.Name)
+	object.SetAnnotations(map[string]string{policyv1alpha1.CreatedForAnnotation: ownerOf(lifecycle).CreatedFor()})
+	object.SetOwnerReferences([]metav1.OwnerReference{{
+		APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "PediaClusterLifecycle", Name: lifecycle.Name, UID: lifecycle.UID}})
+	return object
+}
+
+// BenchmarkLifecycleStatus computes the status of a lifecycle and compares it with
+// what is stored, as each look at an import ends: after its PediaCluster was made,
+// with nothing to do, and after a token was rotated.
+func BenchmarkLifecycleStatus(b *testing.B) {
+	_, lifecycle := workOf(exampleState(b), 0)
+	pediaCluster := pediaClusterOf(lifecycle)
+	references := []render.Reference{{Key: "authSecret", Found: true,
+		Target: policyv1alpha1.DependentResource{Version: "v1", Resource: "secrets", Namespace: "mcp-system", Name: "amsterdam-auth"}}}
+	created := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionCreate, Reason: policyv1alpha1.ReasonCreated}}
+	rotated := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionUpdate, Reason: policyv1alpha1.ReasonCreated, Changed: []string{"spec.tokenData"}}}
+	nothing := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionNone, Reason: policyv1alpha1.ReasonCreated}}
+
+	known := lifecycle.DeepCopy()
+	known.Status = lifecycleStatus(lifecycle, references, created)
+	longAgo := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	known.Status.Credentials.ChangedTime = &longAgo
+	for i := range known.Status.Conditions {
+		known.Status.Conditions[i].LastTransitionTime = longAgo
+	}
+	if status := known.Status; status.Phase != policyv1alpha1.LifecycleImported || !isCreated(status) || len(status.References) != 1 ||
+		status.Cluster.Ready != "True" || status.Credentials.ExpirationTime.Unix() != 1935576000 || len(status.Conditions) != 3 {
+		b.Fatalf("the status is %+v", status)
+	}
+
+	for _, test := range []struct {
+		plan      string
+		lifecycle *policyv1alpha1.PediaClusterLifecycle
+		done      execution
+		same      bool
+	}{
+		{"create", lifecycle, created, false},
+		{"nothing", known, nothing, true},
+		{"rotate", known, rotated, false},
+	} {
+		b.Run("plan="+test.plan, func(b *testing.B) {
+			status := lifecycleStatus(test.lifecycle, references, test.done)
+			if status.Phase != policyv1alpha1.LifecycleImported || status.Credentials.ChangedTime.Equal(&longAgo) != test.same {
+				b.Fatalf("the status is %+v", status)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				status := lifecycleStatus(test.lifecycle, references, test.done)
+				if equality.Semantic.DeepEqual(test.lifecycle.Status, status) != test.same {
+					b.Fatalf("the status %+v becomes %+v", test.lifecycle.Status, status)
+				}
+			}
+		})
+	}
+	b.Run("comparison", func(b *testing.B) {
+		status := lifecycleStatus(known, references, nothing)
+		later := *status.DeepCopy()
+		later.Conditions = slices.Clone(later.Conditions)
+		later.Conditions[len(later.Conditions)-1].Message = "another message"
+		if equality.Semantic.DeepEqual(known.Status, later) {
+			b.Fatal("a change is not seen")
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if !equality.Semantic.DeepEqual(known.Status, status) {
+				b.Fatal("the same status differs")
+			}
+		}
+	})
+}

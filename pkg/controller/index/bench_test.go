@@ -1,0 +1,168 @@
+package index
+
+import (
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Each benchmark goes round the same number of imports, however many there are:
+// what it measures must not grow with the number of imports.
+const probed = 1_000
+
+func importNumber(n int) Import { return Import{Policy: "mcp", Name: fmt.Sprintf("cluster-%06d", n)} }
+
+func secretNumber(n int) Object {
+	return Object{GroupResource: schema.GroupResource{Resource: "secrets"}, Namespace: "mcp-system", Name: fmt.Sprintf("cluster-%06d-auth", n)}
+}
+
+func sourceNumber(n int) Object {
+	return Object{GroupResource: schema.GroupResource{Group: "cluster.mcp.io", Resource: "clusters"}, Name: fmt.Sprintf("cluster-%06d", n)}
+}
+
+// fleet are imports of which each reads a Secret of its own and would have a
+// name that another holds, and those among them that are looked at.
+type fleet struct {
+	*Index
+	imports          []Import
+	secrets, sources []Object
+	names            []string
+}
+
+func newFleet(imports int) *fleet {
+	f := &fleet{Index: New()}
+	for n := range imports {
+		name := fmt.Sprintf("mcp-%06d", n)
+		f.SetReads(importNumber(n), []Object{secretNumber(n)})
+		f.SetWants(importNumber(n), name)
+		if n%(imports/probed) == 0 {
+			f.imports = append(f.imports, importNumber(n))
+			f.secrets, f.sources = append(f.secrets, secretNumber(n)), append(f.sources, sourceNumber(n))
+			f.names = append(f.names, name)
+		}
+	}
+	return f
+}
+
+// onFleets runs the benchmark with a small and a large fleet. prepare returns
+// what is measured, for the import of that number; it reports whether the
+// result was right.
+func onFleets(b *testing.B, prepare func(*fleet) func(n int) bool) {
+	for _, imports := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) { measure(b, prepare(newFleet(imports))) })
+	}
+}
+
+func measure(b *testing.B, work func(n int) bool) {
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n = (n + 1) % probed {
+		if !work(n) {
+			b.Fatalf("a wrong result for import %d", n)
+		}
+	}
+}
+
+// BenchmarkReaders is what the event of a Secret costs.
+func BenchmarkReaders(b *testing.B) {
+	onFleets(b, func(f *fleet) func(int) bool {
+		return func(n int) bool {
+			readers := f.Readers(f.secrets[n])
+			return len(readers) == 1 && readers[0] == f.imports[n]
+		}
+	})
+}
+
+// BenchmarkContenders is what each look at an import asks for.
+func BenchmarkContenders(b *testing.B) {
+	onFleets(b, func(f *fleet) func(int) bool {
+		return func(n int) bool {
+			contenders := f.Contenders(f.names[n])
+			return len(contenders) == 1 && contenders[0] == f.imports[n]
+		}
+	})
+}
+
+// BenchmarkAddRead announces a read that is known already, as nearly all are.
+func BenchmarkAddRead(b *testing.B) {
+	onFleets(b, func(f *fleet) func(int) bool {
+		return func(n int) bool {
+			f.AddRead(f.imports[n], f.secrets[n])
+			return len(f.reads[f.imports[n]]) == 1
+		}
+	})
+}
+
+// BenchmarkSetReads has an import read another object, and the former one again.
+func BenchmarkSetReads(b *testing.B) {
+	onFleets(b, func(f *fleet) func(int) bool {
+		moved := secretNumber(1_000_000)
+		return func(n int) bool {
+			f.SetReads(f.imports[n], []Object{moved})
+			f.SetReads(f.imports[n], f.secrets[n:n+1])
+			return len(f.readers[moved]) == 0 && len(f.readers[f.secrets[n]]) == 1
+		}
+	})
+}
+
+// BenchmarkTake has an import take its Source and leave it again. Others have
+// taken theirs and not left yet: few while the server works, and all those whose
+// lifecycle could not be written while its storage does not answer.
+func BenchmarkTake(b *testing.B) {
+	take := func(f *fleet) func(int) bool {
+		return func(n int) bool {
+			_, ok := f.Take(f.sources[n], f.imports[n])
+			_, taken := f.takers[f.sources[n]]
+			f.Leave(f.imports[n])
+			_, left := f.takers[f.sources[n]]
+			return ok && taken && !left
+		}
+	}
+	b.Run("taken=0", func(b *testing.B) { onFleets(b, take) })
+	for _, others := range []int{16, 1_000, 100_000} {
+		b.Run(fmt.Sprintf("taken=%d/imports=1000", others), func(b *testing.B) {
+			f := newFleet(probed)
+			for n := range others {
+				f.Take(sourceNumber(1_000_000+n), importNumber(1_000_000+n))
+			}
+			measure(b, take(f))
+		})
+	}
+}
+
+// BenchmarkUnreserve gives the name free that is kept for an import, while names
+// are kept for others: for nearly a whole fleet when it is released at once.
+func BenchmarkUnreserve(b *testing.B) {
+	for _, others := range []int{0, 1_000, 100_000} {
+		b.Run(fmt.Sprintf("reserved=%d", others), func(b *testing.B) {
+			f := newFleet(probed)
+			for n := range others {
+				f.Reserve(fmt.Sprintf("other-%06d", n), importNumber(1_000_000+n))
+			}
+			measure(b, func(n int) bool {
+				f.Reserve(f.names[n], f.imports[n])
+				freed := f.Unreserve(f.imports[n])
+				return len(freed) == 1 && freed[0] == f.names[n] && len(f.reserved) == others
+			})
+		})
+	}
+}
+
+// BenchmarkSharedRead has an import begin to read an object that many others
+// read, as clusters with one certificate authority do, and end it.
+func BenchmarkSharedRead(b *testing.B) {
+	for _, readers := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			x, shared, newcomer := New(), secretNumber(0), importNumber(1_000_000)
+			for n := range readers {
+				x.AddRead(importNumber(n), shared)
+			}
+			measure(b, func(int) bool {
+				x.AddRead(newcomer, shared)
+				began := len(x.readers[shared]) == readers+1
+				x.SetReads(newcomer, nil)
+				return began && len(x.readers[shared]) == readers
+			})
+		})
+	}
+}
