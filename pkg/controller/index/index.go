@@ -8,7 +8,6 @@
 package index
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -36,7 +35,9 @@ type Index struct {
 	wants      map[Import]string
 	contenders map[string][]Import
 	reserved   map[string]Import
+	keeps      map[Import][]string
 	takers     map[Object]Import
+	takes      map[Import]Object
 }
 
 // New returns an empty index.
@@ -47,7 +48,9 @@ func New() *Index {
 		wants:      map[Import]string{},
 		contenders: map[string][]Import{},
 		reserved:   map[string]Import{},
+		keeps:      map[Import][]string{},
 		takers:     map[Object]Import{},
+		takes:      map[Import]Object{},
 	}
 }
 
@@ -120,7 +123,12 @@ func (x *Index) Contenders(name string) []Import {
 func (x *Index) Reserve(name string, i Import) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if keeper, ok := x.reserved[name]; ok {
+		kept := slices.DeleteFunc(x.keeps[keeper], func(other string) bool { return other == name })
+		set(x.keeps, keeper, kept, len(kept) == 0)
+	}
 	x.reserved[name] = i
+	x.keeps[i] = append(x.keeps[i], name)
 }
 
 // ReservedFor returns the import that the name is kept for.
@@ -135,16 +143,15 @@ func (x *Index) ReservedFor(name string) (Import, bool) {
 func (x *Index) Unreserve(i Import) (names []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for name, keeper := range x.reserved {
-		if keeper == i {
-			delete(x.reserved, name)
-			names = append(names, name)
-		}
+	names = x.keeps[i]
+	delete(x.keeps, i)
+	for _, name := range names {
+		delete(x.reserved, name)
 	}
 	return names
 }
 
-// Take says that an import is about to make a lifecycle for the Source. It
+// Take says that an import is about to make a lifecycle for its Source. It
 // reports whether it may: of two policies only one can be about to.
 func (x *Index) Take(source Object, i Import) (taker Import, ok bool) {
 	x.mu.Lock()
@@ -153,7 +160,10 @@ func (x *Index) Take(source Object, i Import) (taker Import, ok bool) {
 	if taken && taker != i {
 		return taker, false
 	}
-	x.takers[source] = i
+	if before, ok := x.takes[i]; ok { // of a former policy of the same name
+		delete(x.takers, before)
+	}
+	x.takers[source], x.takes[i] = i, source
 	return i, true
 }
 
@@ -161,7 +171,10 @@ func (x *Index) Take(source Object, i Import) (taker Import, ok bool) {
 func (x *Index) Leave(i Import) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	maps.DeleteFunc(x.takers, func(_ Object, taker Import) bool { return taker == i }) // they are few
+	if source, taken := x.takes[i]; taken {
+		delete(x.takers, source)
+		delete(x.takes, i)
+	}
 }
 
 // Most sets have one member: slices are smaller than maps and fast enough for
