@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -220,22 +221,20 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 	return status, true
 }
 
-func (p *policyTally) firstFailures() []policyv1alpha1.SourceFailure {
-	if len(p.failures) == 0 {
-		return nil
-	}
-	failures := make([]policyv1alpha1.SourceFailure, 0, len(p.failures))
+// firstFailures are the first few, by namespace and name of the Source.
+func (p *policyTally) firstFailures() (first []policyv1alpha1.SourceFailure) {
 	for i, failure := range p.failures {
-		failures = append(failures, policyv1alpha1.SourceFailure{
-			Namespace: i.Namespace, Name: i.Name, Reason: failure.reason, Message: failure.message})
-	}
-	slices.SortFunc(failures, func(a, b policyv1alpha1.SourceFailure) int {
-		if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
-			return c
+		at, _ := slices.BinarySearchFunc(first, i, func(f policyv1alpha1.SourceFailure, i index.Import) int {
+			return cmp.Or(strings.Compare(f.Namespace, i.Namespace), strings.Compare(f.Name, i.Name))
+		})
+		if at == mostFailures {
+			continue
 		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	return failures[:min(len(failures), mostFailures)]
+		first = slices.Insert(first, at, policyv1alpha1.SourceFailure{
+			Namespace: i.Namespace, Name: i.Name, Reason: failure.reason, Message: failure.message})
+		first = first[:min(len(first), mostFailures)]
+	}
+	return first
 }
 
 func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Condition {
