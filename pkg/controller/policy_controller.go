@@ -32,8 +32,8 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// statusDelay is how long a policy's status may lag behind its imports: in bulk
-// work one write sums up many.
+// statusDelay is how long the figures in a policy's status may lag behind its
+// imports: in bulk work one write sums up many.
 const statusDelay = time.Second
 
 // policyController compiles policies, watches the types they name, and sums up
@@ -55,6 +55,9 @@ type policyController struct {
 	enqueueImport, enqueueAmongMany func(index.Import)
 	// context is the one in which informers run; set before work begins.
 	context context.Context
+
+	// written is when the status of a policy was last written.
+	written map[string]time.Time
 
 	mu     sync.RWMutex
 	states map[string]*policyState
@@ -102,10 +105,11 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 	records *lifecycleStore, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
 	c := &policyController{
 		client: client, lister: lister, records: records, types: types, objects: objects, events: recorder,
-		queue:  newQueue[string]("policies", nil),
-		tally:  newTally(),
-		brake:  brake.New(clock.RealClock{}),
-		states: map[string]*policyState{},
+		queue:   newQueue[string]("policies", nil),
+		tally:   newTally(),
+		brake:   brake.New(clock.RealClock{}),
+		written: map[string]time.Time{},
+		states:  map[string]*policyState{},
 	}
 	c.announcer = newAnnouncer(recorder, clock.RealClock{}, c.queue.AddAfter)
 	return c
@@ -225,6 +229,7 @@ func (c *policyController) forget(name string) {
 		c.enqueueImport(importOf(lifecycle))
 	}
 	c.tally.forget(name)
+	delete(c.written, name)
 	forgetSeries(name)
 	c.brake.Forget(name)
 }
@@ -424,14 +429,20 @@ func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
 }
 
 // updateStatus writes the status of a policy if it has changed, and reports
-// whether it is what is stored now.
+// whether it is what is stored now. What has changed in nothing but figures is
+// not written more often than every statusDelay.
 func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning) (stored bool, err error) {
 	status, ok := c.tally.status(state, prune)
 	if !ok {
 		return false, nil
 	}
-	if equality.Semantic.DeepEqual(status, state.policy.Status) {
+	before := state.policy.Status
+	if equality.Semantic.DeepEqual(status, before) {
 		return true, nil
+	}
+	if rest := statusDelay - time.Since(c.written[state.policy.Name]); rest > 0 && sameButFigures(before, status) {
+		c.queue.AddAfter(state.policy.Name, rest)
+		return false, nil
 	}
 	policy := state.policy.DeepCopy()
 	policy.Status = status
@@ -441,5 +452,21 @@ func (c *policyController) updateStatus(ctx context.Context, state *policyState,
 		klog.FromContext(ctx).V(4).Info("The policy changed while its status was written", "policy", klog.KObj(policy))
 		return false, nil
 	}
+	c.written[policy.Name] = time.Now()
 	return err == nil, err
+}
+
+// sameButFigures reports whether two statuses differ in nothing but counts,
+// failures and messages.
+func sameButFigures(a, b policyv1alpha1.ClusterImportPolicyStatus) bool {
+	a.Counts, a.Failures = b.Counts, b.Failures
+	without := func(conditions []metav1.Condition) (reasons []metav1.Condition) {
+		for _, condition := range conditions {
+			condition.Message = ""
+			reasons = append(reasons, condition)
+		}
+		return reasons
+	}
+	a.Conditions, b.Conditions = without(a.Conditions), without(b.Conditions)
+	return equality.Semantic.DeepEqual(a, b)
 }
