@@ -428,7 +428,7 @@ func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, er
 	}
 	source, err := w.host.Resource(w.state.source.GroupVersionResource).Namespace(w.Namespace).Get(ctx, w.Name, metav1.GetOptions{})
 	if err == nil {
-		// Its labels are not selected, or it is new. Should it go, nobody sees that.
+		// It is not selected, or it is new. What was seen going was another one.
 		w.deleted.set(w.Import, false)
 		return source, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -253,7 +254,7 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 	}
 	state.source = resolved
 	state.sources = hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition,
-		LabelSelector: state.selector.String()}
+		LabelSelector: state.selector.String(), Selector: source.SelectorTemplate}
 
 	for _, ref := range policy.Spec.References {
 		resolved, err := c.types.Resolve(schema.GroupResource{Group: ref.Group, Resource: ref.Resource}, ref.Versions)
@@ -352,9 +353,13 @@ func (s *policyState) sourceResource(i index.Import) policyv1alpha1.DependentRes
 // subscribe watches what the policy needs now, and gives back what it does not
 // need any more.
 func (c *policyController) subscribe(state, before *policyState) {
-	kinds := state.kinds()
+	kinds, compiled := state.kinds(), state.compiled
+	wanted := func(source *unstructured.Unstructured) bool {
+		selected, err := compiled.Selects(source)
+		return selected || err != nil // its import tells of the error
+	}
 	for _, kind := range kinds {
-		c.objects.Subscribe(c.context, kind, state.policy.Name)
+		c.objects.Subscribe(c.context, kind, state.policy.Name, wanted)
 	}
 	if before == nil {
 		return

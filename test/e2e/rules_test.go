@@ -399,6 +399,31 @@ func TestRule9ADeselectedSourceLosesItsPediaCluster(t *testing.T) {
 	p.waitUntilGone(t, "two")
 }
 
+func TestRule9ASourceThatWasNotSelectedIsImportedOnceItIs(t *testing.T) {
+	p := shared.newPlatform(t, "chosen")
+	set(t, p.manifests.policy, `{{ eq .source.metadata.labels.import "yes" }}`, "spec", "source", "selectorTemplate")
+	p.installType(t)
+	p.apply(t, p.manifests.policy.Object)
+	label := func(name, value string) {
+		p.patch(t, p.objects.Resource(p.resource), name, `{"metadata":{"labels":{"import":"`+value+`"}}}`)
+	}
+	for _, name := range []string{"one", "two"} {
+		must(t, p.createCluster(t.Context(), name, "secret", true))
+	}
+	label("one", "yes")
+	p.waitForToken(t, "one", "secret")
+	label("one", "no")
+	p.waitUntilGone(t, "one")
+	label("one", "yes")
+	p.waitForToken(t, "one", "secret")
+
+	p.edit(t, `{"spec":{"source":{"selectorTemplate":"{{ eq .source.metadata.name \"two\" }}"}}}`)
+	p.waitForToken(t, "two", "secret")
+	p.waitUntilGone(t, "one")
+	p.edit(t, `{"spec":{"source":{"selectorTemplate":null}}}`)
+	p.waitForToken(t, "one", "secret")
+}
+
 func TestRule9TheDeletionConditionDeletesWhileItHolds(t *testing.T) {
 	p := shared.newPlatform(t, "condemned")
 	set(t, p.manifests.policy, `{{ eq (get .source.metadata.labels "retired") "yes" }}`, "spec", "deletionCondition")

@@ -32,6 +32,9 @@ type Kind struct {
 	Definition types.UID
 	// LabelSelector is applied by the host; empty selects all.
 	LabelSelector string
+	// Selector tells one function that is given to Subscribe from another: which
+	// objects are held depends on it. Without one, all are.
+	Selector string
 	// MetadataOnly holds names and versions, not objects: what is read of few
 	// objects of a type with many is better fetched when it is needed.
 	MetadataOnly bool
@@ -84,8 +87,10 @@ func NewPool(dynamicClient dynamic.Interface, metadataClient metadata.Interface,
 }
 
 // Subscribe makes sure that the kind is watched for the subscriber, until the
-// context ends or the subscriber gives it back.
-func (p *Pool) Subscribe(ctx context.Context, kind Kind, subscriber string) {
+// context ends or the subscriber gives it back. Of a kind with a Selector, objects
+// are held for which wanted is true. It depends on nothing but the object and
+// the kind.
+func (p *Pool) Subscribe(ctx context.Context, kind Kind, subscriber string, wanted func(*unstructured.Unstructured) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	held, ok := p.informers[kind]
@@ -98,7 +103,10 @@ func (p *Pool) Subscribe(ctx context.Context, kind Kind, subscriber string) {
 	ctx, cancel := context.WithCancel(ctx)
 	held = &informer{SharedIndexInformer: p.newInformer(kind), cancel: cancel, subscribers: []string{subscriber}}
 	p.informers[kind] = held
-	p.start(ctx, kind, held)
+	if kind.Selector == "" {
+		wanted = everything
+	}
+	p.start(ctx, kind, held, wanted)
 }
 
 // Unsubscribe gives the kind back.
@@ -135,7 +143,7 @@ func (p *Pool) Status(kind Kind) (synced bool, failure error) {
 }
 
 // Object returns a full object as the informer holds it; it must not be
-// changed. Nil when there is none.
+// changed. Nil when there is none, or none that is held.
 func (p *Pool) Object(kind Kind, namespace, name string) *unstructured.Unstructured {
 	object, _ := p.get(kind, namespace, name).(*unstructured.Unstructured)
 	return object
@@ -190,10 +198,10 @@ func (p *Pool) newInformer(kind Kind) cache.SharedIndexInformer {
 		metav1.NamespaceAll, 0, cache.Indexers{}, selected).Informer()
 }
 
-func (p *Pool) start(ctx context.Context, kind Kind, held *informer) {
+func (p *Pool) start(ctx context.Context, kind Kind, held *informer, wanted func(*unstructured.Unstructured) bool) {
 	logger := klog.FromContext(ctx).WithValues("resource", kind.GroupResource(), "version", kind.Version)
 	// None of these fails on an informer that has not started.
-	utilruntime.Must(held.SetTransform(strip(kind.MetadataOnly)))
+	utilruntime.Must(held.SetTransform(hold(wanted)))
 	utilruntime.Must(held.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
 		p.mu.Lock()
 		held.failure = err
@@ -244,22 +252,27 @@ func (p *Pool) subscribers(held *informer) []string {
 	return held.subscribers
 }
 
-// strip drops what no template reads before an object is kept.
-func strip(metadataOnly bool) cache.TransformFunc {
+// hold returns what an informer holds of an object. It is asked again about what
+// it has returned, since a list that is streamed is transformed twice.
+func hold(wanted func(*unstructured.Unstructured) bool) cache.TransformFunc {
 	return func(object any) (any, error) {
-		accessor, err := meta.Accessor(object)
-		if err != nil {
-			return object, nil // a tombstone: stripped when it was kept
-		}
-		accessor.SetManagedFields(nil)
-		if metadataOnly {
-			accessor.SetLabels(nil)
-			accessor.SetAnnotations(nil)
-			accessor.SetOwnerReferences(nil)
-			accessor.SetFinalizers(nil)
+		switch object := object.(type) {
+		case *metav1.PartialObjectMetadata:
+			return nameAndVersion(object), nil
+		case *unstructured.Unstructured:
+			object.SetManagedFields(nil) // no template reads them
+			if !wanted(object) {
+				return nameAndVersion(object), nil
+			}
 		}
 		return object, nil
 	}
+}
+
+func everything(*unstructured.Unstructured) bool { return true }
+
+func nameAndVersion(object metav1.Object) *metav1.ObjectMeta {
+	return &metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName(), ResourceVersion: object.GetResourceVersion()}
 }
 
 func resourceVersion(object any) string {
