@@ -6,6 +6,7 @@
 package hostobjects
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -142,10 +143,15 @@ func (p *Pool) Status(kind Kind) (synced bool, failure error) {
 	return false, held.failure
 }
 
-// Object returns a full object as the informer holds it; it must not be
-// changed. Nil when there is none, or none that is held.
+// Object returns a full object. Nil when there is none, or none that is held
+// whole.
 func (p *Pool) Object(kind Kind, namespace, name string) *unstructured.Unstructured {
-	object, _ := p.get(kind, namespace, name).(*unstructured.Unstructured)
+	held, _ := p.get(kind, namespace, name).(*entry)
+	if held == nil || held.whole == nil {
+		return nil
+	}
+	object := &unstructured.Unstructured{}
+	utilruntime.Must(object.UnmarshalJSON(held.whole)) // it was encoded here
 	return object
 }
 
@@ -252,18 +258,29 @@ func (p *Pool) subscribers(held *informer) []string {
 	return held.subscribers
 }
 
-// hold returns what an informer holds of an object. It is asked again about what
-// it has returned, since a list that is streamed is transformed twice.
+// entry is what an informer holds of an object: its name and version, and if that
+// is wanted the whole object, as JSON: a tree of maps takes more than twice the memory.
+type entry struct {
+	metav1.ObjectMeta
+	whole []byte
+}
+
+// hold makes an entry of an object. It is given entries too, since a list that is
+// streamed is transformed twice.
 func hold(wanted func(*unstructured.Unstructured) bool) cache.TransformFunc {
 	return func(object any) (any, error) {
 		switch object := object.(type) {
 		case *metav1.PartialObjectMetadata:
-			return nameAndVersion(object), nil
+			return newEntry(object), nil
 		case *unstructured.Unstructured:
 			object.SetManagedFields(nil) // no template reads them
+			held := newEntry(object)
 			if !wanted(object) {
-				return nameAndVersion(object), nil
+				return held, nil
 			}
+			whole, err := object.MarshalJSON()
+			held.whole = bytes.Clone(whole) // without the room to grow
+			return held, err
 		}
 		return object, nil
 	}
@@ -271,8 +288,9 @@ func hold(wanted func(*unstructured.Unstructured) bool) cache.TransformFunc {
 
 func everything(*unstructured.Unstructured) bool { return true }
 
-func nameAndVersion(object metav1.Object) *metav1.ObjectMeta {
-	return &metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName(), ResourceVersion: object.GetResourceVersion()}
+func newEntry(object metav1.Object) *entry {
+	return &entry{ObjectMeta: metav1.ObjectMeta{
+		Namespace: object.GetNamespace(), Name: object.GetName(), ResourceVersion: object.GetResourceVersion()}}
 }
 
 func resourceVersion(object any) string {

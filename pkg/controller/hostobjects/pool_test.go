@@ -19,8 +19,13 @@ func TestOnlyWhatIsWantedIsHeldWhole(t *testing.T) {
 		}
 		return o
 	}
-	stub := func(name string) *metav1.ObjectMeta {
-		return &metav1.ObjectMeta{Namespace: "default", Name: name, ResourceVersion: "7"}
+	stub := func(name string) *entry {
+		return &entry{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, ResourceVersion: "7"}}
+	}
+	whole := func(name string) *entry {
+		held := stub(name)
+		held.whole = []byte(`{"kind":"Secret","metadata":{"name":"` + name + `","namespace":"default","resourceVersion":"7","uid":"u"}}` + "\n")
+		return held
 	}
 	tombstone := cache.DeletedFinalStateUnknown{Key: "default/other", Obj: stub("other")}
 	tests := []struct {
@@ -28,8 +33,8 @@ func TestOnlyWhatIsWantedIsHeldWhole(t *testing.T) {
 		object any
 		want   any
 	}{
-		{"a wanted object", object("wanted", nil), object("wanted", nil)},
-		{"without its managed fields", object("wanted", map[string]any{"managedFields": []any{map[string]any{"manager": "a"}}}), object("wanted", nil)},
+		{"a wanted object", object("wanted", nil), whole("wanted")},
+		{"without its managed fields", object("wanted", map[string]any{"managedFields": []any{map[string]any{"manager": "a"}}}), whole("wanted")},
 		{"the name of another", object("other", nil), stub("other")},
 		{"the name of metadata", &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "default", Name: "other", ResourceVersion: "7", UID: "u", Labels: map[string]string{"a": "b"}}}, stub("other")},
@@ -42,14 +47,14 @@ func TestOnlyWhatIsWantedIsHeldWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, once); diff != "" {
+			if diff := cmp.Diff(test.want, once, cmp.AllowUnexported(entry{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			twice, err := transform(once)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, twice); diff != "" {
+			if diff := cmp.Diff(test.want, twice, cmp.AllowUnexported(entry{})); diff != "" {
 				t.Errorf("-want +got of what is held already:\n%s", diff)
 			}
 		})
