@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -114,6 +115,10 @@ func newControllers(config Config) (*controllers, error) {
 	policies := c.informers.Policy().V1alpha1().ClusterImportPolicies()
 	lifecycles := c.informers.Policy().V1alpha1().PediaClusterLifecycles()
 	if err := lifecycles.Informer().AddIndexers(cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource}); err != nil {
+		return nil, err
+	}
+
+	if err := lifecycles.Informer().SetTransform(lean()); err != nil {
 		return nil, err
 	}
 
@@ -269,6 +274,31 @@ func (c *controllers) StateChanged(kind hostobjects.Kind, policies []string) {
 	}
 	for _, policy := range policies {
 		c.policies.queue.Add(policy)
+	}
+}
+
+// lean drops what the controllers do not read of a lifecycle, and has those of one
+// policy share the templates that each of them repeats. The server keeps managed
+// fields that a write leaves out.
+func lean() cache.TransformFunc {
+	shared := map[string]policyv1alpha1.PediaClusterLifecycleSpec{} // by policy
+	var mu sync.Mutex
+	return func(object any) (any, error) {
+		lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle)
+		if !ok {
+			return object, nil // a tombstone
+		}
+		lifecycle.ManagedFields = nil
+		mu.Lock()
+		defer mu.Unlock()
+		spec := shared[policyOf(lifecycle)]
+		spec.Source = lifecycle.Spec.Source
+		if !equality.Semantic.DeepEqual(spec, lifecycle.Spec) {
+			shared[policyOf(lifecycle)] = lifecycle.Spec
+			return lifecycle, nil
+		}
+		lifecycle.Spec = spec
+		return lifecycle, nil
 	}
 }
 
