@@ -57,7 +57,8 @@ const (
 // Handler is told of changes. Its methods are called one after the other for
 // each Kind and must return at once.
 type Handler interface {
-	// ObjectChanged is called when an object appeared, changed or disappeared.
+	// ObjectChanged is called when an object appeared, changed or disappeared after
+	// the objects that exist have become known.
 	ObjectChanged(kind Kind, subscribers []string, namespace, name string, change Change)
 	// StateChanged is called when the objects that exist have become known, and
 	// when the host did not let them be listed.
@@ -223,8 +224,12 @@ func (p *Pool) start(ctx context.Context, kind Kind, held *informer, wanted func
 		}
 		p.handler.ObjectChanged(kind, p.subscribers(held), name.Namespace, name.Name, change)
 	}
-	_, err := held.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { changed(object, Present) },
+	_, err := held.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(object any, initial bool) {
+			if !initial { // StateChanged tells of all the others at once
+				changed(object, Present)
+			}
+		},
 		UpdateFunc: func(before, now any) {
 			if resourceVersion(before) != resourceVersion(now) {
 				changed(now, Present)
