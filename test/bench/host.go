@@ -132,7 +132,7 @@ func (h *host) versions(ctx context.Context) (map[string]string, error) {
 	}
 	return map[string]string{
 		"kube-apiserver": kubernetes.GitVersion,
-		"go":             kubernetes.GoVersion,
+		"go":             strings.TrimPrefix(kubernetes.GoVersion, "go"),
 		"etcd":           strings.TrimPrefix(line, "etcd Version: "),
 		serverProcess:    strings.TrimSpace(string(source)),
 	}, nil

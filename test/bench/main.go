@@ -169,7 +169,7 @@ func (b *bench) onNewHost(ctx context.Context, r *results) error {
 	if err == nil {
 		err = b.phases(ctx)
 	}
-	return errors.Join(err, h.stop(ctx, err == nil))
+	return errors.Join(err, h.stop(ctx, err == nil || ctx.Err() != nil))
 }
 
 func (b *bench) phases(ctx context.Context) error {
