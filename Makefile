@@ -65,7 +65,11 @@ fuzz: ## Run every fuzz target for a minute (FUZZTIME=5m for longer)
 	@hack/fuzz.sh
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: host-binaries build ## Measure 1,000 and 10,000 clusters on a development cluster (BENCHFLAGS="-n 200" for others)
+	@go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
 
 .PHONY: lint

@@ -50,7 +50,7 @@ type Options struct {
 	BinDir string
 	// Detached processes outlive this one, until Down is called for Dir.
 	Detached bool
-	// UnsafeNoFsync spares etcd the wait for the disk. The data is lost when
+	// UnsafeNoFsync spares etcd, and that of StartStorage, the wait for the disk. The data is lost when
 	// the machine stops, which a test does not mind.
 	UnsafeNoFsync bool
 	// APIServerArgs are added to the flags of kube-apiserver.
@@ -135,6 +135,15 @@ func (c *Cluster) Config() *rest.Config {
 		},
 		QPS: -1,
 	}
+}
+
+// PIDs returns the process id of every program that was started, by its name.
+func (c *Cluster) PIDs() map[string]int {
+	pids := map[string]int{}
+	for name, p := range c.state.Processes {
+		pids[name] = p.PID
+	}
+	return pids
 }
 
 // LogFile is the path of the log of kube-apiserver, kube-controller-manager,

@@ -38,14 +38,6 @@ func start(ctx context.Context, t *testing.T, options Options) *Cluster {
 	return cluster
 }
 
-func pids(c *Cluster) map[string]int {
-	pids := map[string]int{}
-	for name, p := range c.state.Processes {
-		pids[name] = p.PID
-	}
-	return pids
-}
-
 func TestAControlPlaneStartsRestartsAndStops(t *testing.T) {
 	ctx := testContext(t)
 	cluster := start(ctx, t, Options{Dir: t.TempDir()})
@@ -57,11 +49,11 @@ func TestAControlPlaneStartsRestartsAndStops(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	before := pids(cluster)
+	before := cluster.PIDs()
 	if err := cluster.RestartAPIServer(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if pids(cluster)[apiServer] == before[apiServer] {
+	if cluster.PIDs()[apiServer] == before[apiServer] {
 		t.Error("kube-apiserver was not restarted")
 	}
 	if _, err := client.CoreV1().Namespaces().Get(ctx, "kept", metav1.GetOptions{}); err != nil {
@@ -94,8 +86,8 @@ func TestADetachedClusterIsFoundAgainAndEndsWithDown(t *testing.T) {
 	dir := t.TempDir()
 	first := start(ctx, t, Options{Dir: dir, Detached: true})
 	second := start(ctx, t, Options{Dir: dir, Detached: true})
-	for name, pid := range pids(first) {
-		if pids(second)[name] != pid {
+	for name, pid := range first.PIDs() {
+		if second.PIDs()[name] != pid {
 			t.Errorf("%s was started a second time", name)
 		}
 	}
@@ -105,8 +97,8 @@ func TestADetachedClusterIsFoundAgainAndEndsWithDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, pid := range pids(third) {
-		if again := pid != pids(first)[name]; again != (name == etcd) {
+	for name, pid := range third.PIDs() {
+		if again := pid != first.PIDs()[name]; again != (name == etcd) {
 			t.Errorf("%s was started again: %v", name, again)
 		}
 	}

@@ -112,19 +112,22 @@ func (c *Cluster) StartStorage(ctx context.Context, members int) (*Storage, erro
 		initial = append(initial, name+"="+peers[i])
 	}
 	for i, name := range names {
+		args := []string{
+			"--name=" + name,
+			"--data-dir=" + c.path(name),
+			"--listen-client-urls=" + storage.endpoints[i],
+			"--advertise-client-urls=" + storage.endpoints[i],
+			"--listen-peer-urls=" + peers[i],
+			"--initial-advertise-peer-urls=" + peers[i],
+			"--initial-cluster=" + strings.Join(initial, ","),
+		}
+		if c.options.UnsafeNoFsync {
+			args = append(args, "--unsafe-no-fsync")
+		}
 		storage.members = append(storage.members, command{
 			name:   name,
 			binary: c.binary(etcd),
-			args: []string{
-				"--name=" + name,
-				"--data-dir=" + c.path(name),
-				"--listen-client-urls=" + storage.endpoints[i],
-				"--advertise-client-urls=" + storage.endpoints[i],
-				"--listen-peer-urls=" + peers[i],
-				"--initial-advertise-peer-urls=" + peers[i],
-				"--initial-cluster=" + strings.Join(initial, ","),
-				"--unsafe-no-fsync", // processes are killed, the machine is not
-			},
+			args:   args,
 			// Alone it has no leader, and is not healthy.
 			ready: func(context.Context) error { return nil },
 		})

@@ -43,6 +43,7 @@ type ServerOptions struct {
 type Server struct {
 	cluster *Cluster
 	command command
+	config  *rest.Config
 }
 
 // StartServer installs the manifests, starts the policy-apiserver and returns
@@ -65,7 +66,8 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 		how = []string{"--register-apiservice", fmt.Sprintf("--service-port=%d", port)}
 		tls = rest.TLSClientConfig{Insecure: true} // the aggregator verifies it
 	}
-	server := &Server{cluster: c, command: command{
+	config := &rest.Config{Host: fmt.Sprintf("https://%s:%d", loopback, port), TLSClientConfig: tls}
+	server := &Server{cluster: c, config: config, command: command{
 		name:   policyServer,
 		binary: c.binary(policyServer),
 		args: slices.Concat([]string{
@@ -75,12 +77,7 @@ func (c *Cluster) StartServer(ctx context.Context, options ServerOptions) (*Serv
 			"--embedded-etcd-dir=" + c.path(policyServer),
 			"--shutdown-delay-duration=0s", // there is no other that the Service could lead to
 		}, how, options.Args),
-		ready: func(ctx context.Context) error {
-			return get(ctx, &rest.Config{
-				Host:            fmt.Sprintf("https://%s:%d", loopback, port),
-				TLSClientConfig: tls,
-			}, "/readyz")
-		},
+		ready: func(ctx context.Context) error { return get(ctx, config, "/readyz") },
 	}}
 	return server, server.Start(ctx)
 }
@@ -98,6 +95,13 @@ func (s *Server) Start(ctx context.Context) error {
 			err, s.cluster.state.Processes[policyServer].logTail())
 	}
 	return nil
+}
+
+// Config reaches the server itself as the administrator, for its metrics and profiles.
+func (s *Server) Config() *rest.Config {
+	config := rest.CopyConfig(s.config)
+	config.CertFile, config.KeyFile = s.cluster.pki(admin+".crt"), s.cluster.pki(admin+".key")
+	return config
 }
 
 // Stop asks the server to end (SIGTERM) and waits until it has.
