@@ -103,8 +103,11 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 			if before.UID != now.UID {
 				deleted(older)
 			}
-			if before.UID != now.UID || changedForImport(before, now) {
+			switch {
+			case before.UID != now.UID || changedForImport(before, now):
 				c.enqueue(importOf(now))
+			case before.Generation != now.Generation: // its spec, which only this controller writes
+				c.queue.Add(importOf(now))
 			}
 		},
 		DeleteFunc: deleted,
@@ -124,11 +127,10 @@ func (c *importController) enqueueAmongMany(i index.Import) {
 	c.queue.Add(i)
 }
 
-// changedForImport reports whether a lifecycle changed in more than its status,
-// which is what this controller has just written.
+// changedForImport reports whether a lifecycle changed in what this controller
+// does not write.
 func changedForImport(before, now *policyv1alpha1.PediaClusterLifecycle) bool {
-	return before.Generation != now.Generation ||
-		!before.DeletionTimestamp.Equal(now.DeletionTimestamp) ||
+	return !before.DeletionTimestamp.Equal(now.DeletionTimestamp) ||
 		!maps.Equal(before.Annotations, now.Annotations)
 }
 
@@ -572,7 +574,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		w.queue.AddAfter(w.Import, refusedDelay)
 	}
 	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
-		w.found = &found{lifecycle: lifecycle.UID, source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion()}
+		w.found = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation, source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion()}
 	}
 	return result, done.err
 }

@@ -26,7 +26,8 @@ type look struct {
 
 // found is what a look found or wrote that left nothing to do.
 type found struct {
-	lifecycle types.UID
+	lifecycle  types.UID
+	generation int64
 	// source and pediaCluster are resourceVersions.
 	source, pediaCluster string
 	// seen is set when the informer had the PediaCluster in that version: what is
@@ -88,7 +89,7 @@ func (l *looks) get(i index.Import) *found {
 // same reports whether the import is as the last look left it.
 func (w *importWork) same() bool {
 	found := w.looks.get(w.Import)
-	if found == nil || w.fresh || len(w.lifecycles) != 1 || w.lifecycles[0].UID != found.lifecycle ||
+	if found == nil || w.fresh || len(w.lifecycles) != 1 || w.lifecycles[0].UID != found.lifecycle || w.lifecycles[0].Generation > found.generation ||
 		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) != found.source {
 		return false
 	}
