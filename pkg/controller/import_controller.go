@@ -73,7 +73,7 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 	added := func(object any) {
 		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
 		c.index.Leave(importOf(lifecycle))
-		c.queue.Add(importOf(lifecycle)) // most often an echo
+		c.echoed(importOf(lifecycle))
 	}
 	deleted := func(object any) {
 		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
@@ -107,24 +107,36 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 			case before.UID != now.UID || changedForImport(before, now):
 				c.enqueue(importOf(now))
 			case before.Generation != now.Generation: // its spec, which only this controller writes
-				c.queue.Add(importOf(now))
+				c.echoed(importOf(now))
 			}
 		},
 		DeleteFunc: deleted,
 	}
 }
 
+func (c *importController) add(i index.Import, in lane) {
+	c.lanes.announce(i, in)
+	c.queue.Add(i)
+}
+
 // enqueue has an import looked at, whatever the last look has found.
 func (c *importController) enqueue(i index.Import) {
 	c.looks.void(i)
-	c.queue.Add(i)
+	c.add(i, singleLane)
 }
 
 // enqueueAmongMany does so for one of many imports, which single ones overtake.
 func (c *importController) enqueueAmongMany(i index.Import) {
 	c.looks.void(i)
-	c.lanes.announce(i)
-	c.queue.Add(i)
+	c.add(i, bulkLane)
+}
+
+// echoed has an import looked at, unless the last look has left it so. While its
+// record is left to be written, that will be seen then.
+func (c *importController) echoed(i index.Import) {
+	if !c.looks.postponed(i) {
+		c.add(i, singleLane)
+	}
 }
 
 // changedForImport reports whether a lifecycle changed in what this controller
@@ -141,7 +153,7 @@ func (c *importController) sourceChanged(i index.Import, change hostobjects.Chan
 	if change != hostobjects.Present {
 		c.looks.void(i)
 	}
-	c.queue.Add(i)
+	c.add(i, singleLane)
 }
 
 // lifecyclesOf returns the lifecycles of an import: one, or two while its name
@@ -190,7 +202,7 @@ func (c *importController) pediaClusterChanged(name string, change hostobjects.C
 	lifecycle, err := c.records.lister.Get(name)
 	switch {
 	case err == nil && change == hostobjects.Present:
-		c.queue.Add(importOf(lifecycle))
+		c.echoed(importOf(lifecycle))
 	case err == nil:
 		c.enqueue(importOf(lifecycle))
 	case change != hostobjects.Present:
@@ -241,11 +253,15 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
-	if work.same() {
-		return nil
+	if found := work.same(); found != nil {
+		return c.catchUp(ctx, i, found)
 	}
 	look := c.looks.begin(i)
-	defer func() { c.looks.end(i, look, work.found) }()
+	defer func() {
+		if c.looks.end(i, look, work.found) && work.found.record != nil {
+			c.add(i, recordLane)
+		}
+	}()
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.policies.worked(i, work.unchanged()) // the others are decided about all the same
@@ -265,7 +281,9 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
 	}
-	c.policies.worked(i, result)
+	if work.found == nil || work.found.record == nil {
+		c.policies.worked(i, result)
+	}
 	return err
 }
 
@@ -470,7 +488,7 @@ func (w *importWork) stay(ctx context.Context, source *unstructured.Unstructured
 
 // importAs brings the lifecycle and the PediaCluster of that name about. The
 // import cannot have the name that its policy wants if renaming is stalled.
-func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured, renaming *stalled) (*outcome, error) {
+func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured, renaming *stalled) (result *outcome, err error) {
 	var replaced []*policyv1alpha1.PediaClusterLifecycle
 	var lifecycle *policyv1alpha1.PediaClusterLifecycle
 	for _, candidate := range w.lifecycles {
@@ -489,7 +507,12 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		// The import is made anew when this lifecycle has gone.
 		return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, w.letGo(ctx, lifecycle)
 	}
-	lifecycle, err := w.ensureLifecycle(ctx, name, lifecycle)
+	want := w.desiredLifecycle(name)
+	if lifecycle == nil {
+		lifecycle, err = w.createLifecycle(ctx, want)
+	} else {
+		w.index.Leave(w.Import)
+	}
 	if taken := (*stalled)(nil); errors.As(err, &taken) {
 		wants := ""
 		if taken.reason == policyv1alpha1.ReasonNameTaken {
@@ -533,7 +556,8 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		case brake.Undecided:
 			return w.unchanged(), nil
 		case brake.Held:
-			return newOutcome(held.phase, true, held.reason, held.message).as(lifecycle.Status), w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
+			_, err := w.keep(ctx, &record{lifecycle, want.Spec, stalledStatus(lifecycle, held)})
+			return newOutcome(held.phase, true, held.reason, held.message).as(lifecycle.Status), err
 		}
 	}
 	done := w.execute(ctx, current, plan)
@@ -552,12 +576,27 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		status = renamingStalled(status, lifecycle.Generation, renaming)
 	}
 	setNameContended(&status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
-	if err := w.writeStatus(ctx, lifecycle, status); err != nil {
+	result = outcomeOf(status)
+	kept := &record{lifecycle, want.Spec, status}
+	var left *found
+	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
+		left = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation,
+			source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion(), outcome: result}
+		if w.lanes.busy() && kept.mayWait() {
+			left.record, w.found = kept, left
+			w.withdraw(true, false)
+			return result, nil
+		}
+	}
+	updated, err := w.keep(ctx, kept)
+	if err != nil {
 		return w.unchanged(), err
+	}
+	if left != nil {
+		left.generation, w.found = updated.Generation, left
 	}
 	// A cluster is never missing from both names: the former PediaCluster goes
 	// after there is a new one, unless it is not wanted at all.
-	result := outcomeOf(status)
 	if former == nil || done.settled() {
 		for _, old := range replaced {
 			still, err := w.removeIfMay(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed, counted: true})
@@ -572,9 +611,6 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	w.withdraw(causeIsKnown(current, plan), former != nil && !done.settled())
 	if done.plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
 		w.queue.AddAfter(w.Import, refusedDelay)
-	}
-	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
-		w.found = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation, source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion()}
 	}
 	return result, done.err
 }
@@ -632,26 +668,6 @@ func reads(references []render.Reference) []index.Object {
 func objectOf(target policyv1alpha1.DependentResource) index.Object {
 	return index.Object{GroupResource: schema.GroupResource{Group: target.Group, Resource: target.Resource},
 		Namespace: target.Namespace, Name: target.Name}
-}
-
-// ensureLifecycle returns the lifecycle of that name with the spec that the
-// policy wants.
-func (w *importWork) ensureLifecycle(ctx context.Context, name string, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
-	want := w.desiredLifecycle(name)
-	if lifecycle == nil {
-		return w.createLifecycle(ctx, want)
-	}
-	w.index.Leave(w.Import)
-	if equality.Semantic.DeepEqual(lifecycle.Spec, want.Spec) {
-		return lifecycle, nil
-	}
-	changed := lifecycle.DeepCopy()
-	changed.Spec = want.Spec
-	updated, err := w.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
-	if err != nil {
-		return nil, fmt.Errorf("updating the lifecycle: %w", err)
-	}
-	return updated, nil
 }
 
 // createLifecycle creates the lifecycle. The error is a *stalled when another
@@ -793,6 +809,21 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 		}
 	}
 	return newOutcome(cause.phase, isCreated(w.lifecycles[0].Status), cause.reason, cause.message).as(w.lifecycles[0].Status), nil
+}
+
+// keep writes a record, the spec first if it is another one. It returns the
+// lifecycle with that spec.
+func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	if equality.Semantic.DeepEqual(r.lifecycle.Spec, r.spec) {
+		return r.lifecycle, c.writeStatus(ctx, r.lifecycle, r.status)
+	}
+	changed := r.lifecycle.DeepCopy()
+	changed.Spec = r.spec
+	updated, err := c.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
+	if err != nil {
+		return nil, fmt.Errorf("updating the lifecycle: %w", err)
+	}
+	return updated, c.writeStatus(ctx, updated, r.statusOf(updated.Generation))
 }
 
 func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {

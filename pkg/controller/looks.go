@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"context"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 )
 
@@ -32,7 +34,38 @@ type found struct {
 	source, pediaCluster string
 	// seen is set when the informer had the PediaCluster in that version: what is
 	// older after that is new all the same, such as the host's restored state.
-	seen bool
+	seen    bool
+	outcome *outcome
+	// record is left to be written, nil when it was.
+	record *record
+}
+
+// record is what a lifecycle should say of its import.
+type record struct {
+	// lifecycle is the one that the status was made from.
+	lifecycle *policyv1alpha1.PediaClusterLifecycle
+	spec      policyv1alpha1.PediaClusterLifecycleSpec
+	status    policyv1alpha1.PediaClusterLifecycleStatus
+}
+
+// mayWait reports whether the record may be written when nothing more urgent is
+// left to do: it says what it said before, of a cluster that was imported.
+func (r *record) mayWait() bool {
+	return r.lifecycle.Status.Phase == policyv1alpha1.LifecycleImported && r.status.Phase == r.lifecycle.Status.Phase &&
+		r.status.SourceDefinition == r.lifecycle.Status.SourceDefinition
+}
+
+// statusOf returns the status of a later generation, whose spec is what the
+// status was made from.
+func (r *record) statusOf(generation int64) policyv1alpha1.PediaClusterLifecycleStatus {
+	status := *r.status.DeepCopy()
+	status.ObservedGeneration = generation
+	for i := range status.Conditions {
+		if condition := &status.Conditions[i]; condition.ObservedGeneration == r.lifecycle.Generation {
+			condition.ObservedGeneration = generation
+		}
+	}
+	return status
 }
 
 // begin starts a look in place of the last one.
@@ -48,17 +81,35 @@ func (l *looks) begin(i index.Import) *look {
 }
 
 // end keeps what a look has found, nil for nothing, unless something happened
-// meanwhile that it may not have seen.
-func (l *looks) end(i index.Import, begun *look, found *found) {
+// meanwhile that it may not have seen. It reports whether it is kept.
+func (l *looks) end(i index.Import, begun *look, found *found) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.last[i] != begun:
+		return false
 	case found == nil:
 		delete(l.last, i)
+		return false
 	default:
 		begun.found = found
+		return true
 	}
+}
+
+// postponed reports whether the last look has left a record to be written.
+func (l *looks) postponed(i index.Import) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, ok := l.last[i]
+	return ok && last.found != nil && last.found.record != nil
+}
+
+// recorded says that the record is written.
+func (l *looks) recorded(found *found, generation int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found.record, found.generation = nil, generation
 }
 
 // void has the import looked at again, whatever the last look, or the one that
@@ -86,20 +137,39 @@ func (l *looks) get(i index.Import) *found {
 	return nil
 }
 
-// same reports whether the import is as the last look left it.
-func (w *importWork) same() bool {
+// same returns what the last look found if the import is as it left it, nil
+// otherwise.
+func (w *importWork) same() *found {
 	found := w.looks.get(w.Import)
 	if found == nil || w.fresh || len(w.lifecycles) != 1 || w.lifecycles[0].UID != found.lifecycle || w.lifecycles[0].Generation > found.generation ||
 		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) != found.source {
-		return false
+		return nil
 	}
 	pediaCluster := w.objects.ResourceVersion(pediaClusters, "", w.lifecycles[0].Name)
 	if pediaCluster == found.pediaCluster {
 		found.seen = true
-		return true
+		return found
 	}
 	// Until the informer has seen what was written there is nothing new.
-	return !found.seen && older(pediaCluster, found.pediaCluster)
+	if found.seen || !older(pediaCluster, found.pediaCluster) {
+		return nil
+	}
+	return found
+}
+
+// catchUp writes the record that the last look has left, if it has left one.
+func (c *importController) catchUp(ctx context.Context, i index.Import, found *found) error {
+	if found.record == nil {
+		return nil
+	}
+	updated, err := c.keep(ctx, found.record)
+	if err != nil {
+		c.looks.void(i)
+		return err
+	}
+	c.looks.recorded(found, updated.Generation)
+	c.policies.worked(i, found.outcome)
+	return nil
 }
 
 // older reports whether a version that an informer has, empty for none yet, is

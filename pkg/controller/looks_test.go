@@ -3,6 +3,9 @@ package controller
 import (
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 )
 
@@ -47,5 +50,47 @@ func TestAVersionThatTheInformerHasNotSeenYetIsOlder(t *testing.T) {
 		if got := older(test.version, test.known); got != test.want {
 			t.Errorf("older(%q, %q) = %v", test.version, test.known, got)
 		}
+	}
+}
+
+func TestARecordTellsOfTheGenerationThatItsSpecBecomes(t *testing.T) {
+	r := &record{
+		lifecycle: &policyv1alpha1.PediaClusterLifecycle{ObjectMeta: metav1.ObjectMeta{Generation: 2}},
+		status: policyv1alpha1.PediaClusterLifecycleStatus{ObservedGeneration: 2, Conditions: []metav1.Condition{
+			{Type: "Ready", ObservedGeneration: 2}, {Type: "Other", ObservedGeneration: 1}}},
+	}
+	status := r.statusOf(3)
+	if status.ObservedGeneration != 3 || status.Conditions[0].ObservedGeneration != 3 || status.Conditions[1].ObservedGeneration != 1 {
+		t.Errorf("%+v", status)
+	}
+	if r.status.Conditions[0].ObservedGeneration != 2 {
+		t.Error("the record itself has changed")
+	}
+}
+
+func TestOnlyARecordThatSaysNothingNewMayWait(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, now policyv1alpha1.PediaClusterLifecycleStatus
+		want        bool
+	}{
+		"an update": {
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"},
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"}, true},
+		"an import": {
+			policyv1alpha1.PediaClusterLifecycleStatus{},
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported}, false},
+		"a failure": {
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported},
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleFailed}, false},
+		"another definition of the Source": {
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"},
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "b"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &record{lifecycle: &policyv1alpha1.PediaClusterLifecycle{Status: test.before}, status: test.now}
+			if got := r.mayWait(); got != test.want {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
 	}
 }

@@ -17,64 +17,84 @@ func newQueue[K comparable](name string, order workqueue.Queue[K]) workqueue.Typ
 				workqueue.TypedQueueConfig[K]{Name: name, Queue: order})})})
 }
 
-// lanes is the order of a queue in which single items overtake those that come
-// in bulk: a rotated credential does not wait for a policy's other imports.
-type lanes[K comparable] struct {
-	mu sync.Mutex // the queue calls from under a lock of its own, announce does not
-	// announced are the items that are about to be added in bulk.
-	announced map[K]struct{}
-	single    []K
-	bulk      []K
-	// waits says in which lane an item waits: one that has changed lanes is
-	// passed over in the other.
-	waits map[K]lane
-}
-
-type lane bool
+// lane is how urgent an item is; less is more urgent.
+type lane int
 
 const (
-	singleLane lane = true
-	bulkLane   lane = false
+	// singleLane is for what happened to one import: a rotated credential does not
+	// wait for a policy's other imports.
+	singleLane lane = iota
+	// bulkLane is for imports that are enqueued together.
+	bulkLane
+	// recordLane is for imports of which only the record is left to write.
+	recordLane
+
+	lanesCount
 )
 
-func newLanes[K comparable]() *lanes[K] {
-	return &lanes[K]{announced: map[K]struct{}{}, waits: map[K]lane{}}
+// lanes is the order of a queue in which what is urgent overtakes what is not.
+type lanes[K comparable] struct {
+	mu sync.Mutex // the queue calls from under a lock of its own, announce does not
+	// announced are the lanes of items that are about to be added; the others are
+	// single.
+	announced map[K]lane
+	queues    [lanesCount][]K
+	// waits says in which lane an item waits: one that has changed lanes is passed
+	// over in the former.
+	waits map[K]lane
+	// count is how many items wait in each lane.
+	count [lanesCount]int
 }
 
-// announce says that the next addition of the item is one of many.
-func (l *lanes[K]) announce(item K) {
+func newLanes[K comparable]() *lanes[K] {
+	return &lanes[K]{announced: map[K]lane{}, waits: map[K]lane{}}
+}
+
+// announce says in which lane the next addition of the item belongs. Of several
+// the most urgent counts.
+func (l *lanes[K]) announce(item K, in lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.announced[item] = struct{}{}
+	if before, ok := l.announced[item]; !ok || in < before {
+		l.announced[item] = in
+	}
+}
+
+// busy reports whether more than records waits.
+func (l *lanes[K]) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count[singleLane]+l.count[bulkLane] > 0
 }
 
 // Push adds an item.
 func (l *lanes[K]) Push(item K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.oneOfMany(item) {
-		l.bulk = append(l.bulk, item)
-		l.waits[item] = bulkLane
-		return
-	}
-	l.single = append(l.single, item)
-	l.waits[item] = singleLane
+	l.put(item, l.take(item))
 }
 
 // Touch is called when an item that waits is added again.
 func (l *lanes[K]) Touch(item K) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if where, waits := l.waits[item]; !l.oneOfMany(item) && waits && where == bulkLane {
-		l.single = append(l.single, item)
-		l.waits[item] = singleLane
+	to := l.take(item)
+	if from, ok := l.waits[item]; ok && to < from {
+		l.count[from]--
+		l.put(item, to)
 	}
 }
 
-func (l *lanes[K]) oneOfMany(item K) bool {
-	_, ok := l.announced[item]
-	delete(l.announced, item)
-	return ok
+// take returns the lane that was announced.
+func (l *lanes[K]) take(item K) lane {
+	defer delete(l.announced, item)
+	return l.announced[item]
+}
+
+func (l *lanes[K]) put(item K, in lane) {
+	l.queues[in] = append(l.queues[in], item)
+	l.waits[item] = in
+	l.count[in]++
 }
 
 // Len is how many items wait.
@@ -84,21 +104,22 @@ func (l *lanes[K]) Len() int {
 	return len(l.waits)
 }
 
-// Pop takes the next item. There must be one.
+// Pop takes the most urgent item. There must be one.
 func (l *lanes[K]) Pop() K {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for {
-		from, queue := singleLane, &l.single
-		if len(l.single) == 0 {
-			from, queue = bulkLane, &l.bulk
+	for from := singleLane; ; {
+		if len(l.queues[from]) == 0 {
+			from++
+			continue
 		}
 		var none K
-		item := (*queue)[0]
-		(*queue)[0] = none
-		*queue = (*queue)[1:]
-		if where, waits := l.waits[item]; waits && where == from {
+		item := l.queues[from][0]
+		l.queues[from][0] = none
+		l.queues[from] = l.queues[from][1:]
+		if in, waits := l.waits[item]; waits && in == from {
 			delete(l.waits, item)
+			l.count[from]--
 			return item
 		}
 	}

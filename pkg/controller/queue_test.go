@@ -10,12 +10,12 @@ func TestSingleItemsOvertakeThoseThatComeInBulk(t *testing.T) {
 	queue := newQueue("test", lanes)
 	defer queue.ShutDown()
 	for _, item := range []string{"a", "b", "c", "d"} {
-		lanes.announce(item)
+		lanes.announce(item, bulkLane)
 		queue.Add(item)
 	}
 	queue.Add("c") // waits already, among the others
 	queue.Add("x")
-	lanes.announce("x") // one of many by now, and yet the first
+	lanes.announce("x", bulkLane) // one of many by now, and yet the first
 	queue.Add("x")
 
 	var order []string
@@ -39,11 +39,44 @@ func TestAnItemThatIsAddedWhileItIsWorkedOnKeepsItsLane(t *testing.T) {
 	defer queue.ShutDown()
 	queue.Add("a")
 	item, _ := queue.Get()
-	lanes.announce("a")
+	lanes.announce("a", bulkLane)
 	queue.Add("a")
 	queue.Done(item)
 	queue.Add("b")
 	if item, _ := queue.Get(); item != "b" {
 		t.Errorf("%q overtook a single item", item)
+	}
+}
+
+func TestARecordWaitsUntilNothingElseIsLeft(t *testing.T) {
+	lanes := newLanes[string]()
+	queue := newQueue("test", lanes)
+	defer queue.ShutDown()
+	for item, in := range map[string]lane{"record": recordLane, "bulk": bulkLane, "moved": recordLane} {
+		lanes.announce(item, in)
+		queue.Add(item)
+	}
+	queue.Add("moved") // something happened to it
+	lanes.announce("bulk", recordLane)
+	queue.Add("bulk") // stays where it is more urgent
+	for _, want := range []string{"moved", "bulk", "record"} {
+		if busy := want != "record"; lanes.busy() != busy {
+			t.Errorf("busy is %v before %q", !busy, want)
+		}
+		item, _ := queue.Get()
+		if item != want {
+			t.Errorf("%q, want %q", item, want)
+		}
+		queue.Done(item)
+	}
+}
+
+func TestOfTwoAnnouncementsTheMoreUrgentCounts(t *testing.T) {
+	lanes := newLanes[string]()
+	lanes.announce("a", singleLane)
+	lanes.announce("a", recordLane)
+	lanes.Push("a")
+	if !lanes.busy() {
+		t.Error("an event waits among the records")
 	}
 }

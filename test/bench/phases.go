@@ -241,6 +241,13 @@ func (b *bench) memory(ctx context.Context) error {
 		p.Figures["rssAnonAtOnceMiB"] = b.rssAnon()
 		err := sleep(ctx, time.Duration(memoryPauses*float64(b.options.seconds)))
 		p.Figures["rssAnonMiB"] = b.rssAnon()
+		if err != nil {
+			return err
+		}
+		now, err := b.snapshot(ctx)
+		for _, resource := range []string{lifecycles.Resource, pediaClusters.Resource} {
+			p.Figures["storedBytesPerCluster "+resource] = now.stored[resource] / float64(len(b.clusters))
+		}
 		return err
 	})
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -44,6 +46,57 @@ func TestAServerKilledInTheMiddleOfAThousandImportsEndsWithExactlyThose(t *testi
 	must(t, h.server.Stop(t.Context()))
 	must(t, h.server.Start(t.Context()))
 	checkImports(t, p, clusters)
+
+	// PediaClusters follow an edited policy first, what their lifecycles say comes
+	// after that. A new token overtakes both.
+	const template = `
+spec:
+  apiserver: "https://proxy.example.com/{{ .source.metadata.name }}"
+  tokenData: "{{ .references.authSecret.data.token }}"
+`
+	p.edit(t, fmt.Sprintf(`{"spec":{"template":%q}}`, template))
+	p.setToken(t, clusterName(clusters/2), "rotated")
+	eventually(t, "the first follow the edited policy", func() error { return follow(t, h, 100) })
+	must(t, h.server.Kill())
+	must(t, h.server.Start(t.Context()))
+	within(t, 3*time.Minute, "all follow the edited policy", func() error { return follow(t, h, clusters) })
+	p.waitForToken(t, clusterName(clusters/2), "rotated")
+	p.edit(t, `{"spec":{"creationCondition":"{{ true }}"}}`) // with nothing to do for the host
+	within(t, 3*time.Minute, "all lifecycles follow", func() error {
+		lifecycles, err := p.policy.PolicyV1alpha1().PediaClusterLifecycles().List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, lifecycle := range lifecycles.Items {
+			ready := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
+			if err := errors.Join(
+				same("template", lifecycle.Spec.Template, template),
+				same("creationCondition", lifecycle.Spec.CreationCondition, "{{ true }}"),
+				same("phase", string(lifecycle.Status.Phase), string(policyv1alpha1.LifecycleImported)),
+			); err != nil {
+				return fmt.Errorf("%s: %w", lifecycle.Name, err)
+			}
+			if generation := lifecycle.Generation; lifecycle.Status.ObservedGeneration != generation || ready.ObservedGeneration != generation {
+				return fmt.Errorf("%s tells of generation %d, want %d", lifecycle.Name, ready.ObservedGeneration, generation)
+			}
+		}
+		return nil
+	})
+}
+
+// follow fails unless so many PediaClusters have the endpoint of the edited policy.
+func follow(t *testing.T, h *host, want int) error {
+	t.Helper()
+	count := 0
+	for _, cluster := range listPediaClusters(t, h) {
+		if strings.HasPrefix(text(&cluster, "spec", "apiserver"), "https://proxy.example.com/") {
+			count++
+		}
+	}
+	if count < want {
+		return fmt.Errorf("%d of %d", count, want)
+	}
+	return nil
 }
 
 func clusterName(i int) string  { return fmt.Sprintf("c%04d", i) }

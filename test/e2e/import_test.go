@@ -150,9 +150,13 @@ spec:
 			}
 			return same("apiserver", text(after, "spec", "apiserver"), want)
 		})
-		lifecycle, err := p.lifecycle(t.Context(), name)
-		must(t, err)
-		must(t, same("the lifecycle's template", lifecycle.Spec.Template, template))
+		eventually(t, "the lifecycle of "+name+" has the new template", func() error {
+			lifecycle, err := p.lifecycle(t.Context(), name)
+			if err != nil {
+				return err
+			}
+			return same("template", lifecycle.Spec.Template, template)
+		})
 
 		expected := before[name].DeepCopy()
 		set(t, *expected, want, "spec", "apiserver")
