@@ -73,6 +73,10 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 	added := func(object any) {
 		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
 		c.index.Leave(importOf(lifecycle))
+		if c.prober != nil || len(c.index.Contenders(lifecycle.Name)) > 0 {
+			c.enqueue(importOf(lifecycle)) // for what was told of its name while it was not known
+			return
+		}
 		c.echoed(importOf(lifecycle))
 	}
 	deleted := func(object any) {
@@ -200,15 +204,18 @@ func (c *importController) probe(name string, pediaCluster *unstructured.Unstruc
 
 func (c *importController) pediaClusterChanged(name string, change hostobjects.Change) {
 	lifecycle, err := c.records.lister.Get(name)
-	switch {
-	case err == nil && change == hostobjects.Present:
-		c.echoed(importOf(lifecycle))
-	case err == nil:
-		c.enqueue(importOf(lifecycle))
-	case change != hostobjects.Present:
+	if err != nil && change != hostobjects.Present {
 		// It may be the one that an import has just made, with a lifecycle that is
-		// not known yet.
+		// not known yet, or only now.
 		c.looks.voidAll()
+		lifecycle, err = c.records.lister.Get(name)
+	}
+	switch {
+	case err != nil:
+	case change == hostobjects.Present:
+		c.echoed(importOf(lifecycle))
+	default:
+		c.enqueue(importOf(lifecycle))
 	}
 	c.enqueueContenders(name)
 }
@@ -242,6 +249,13 @@ func (c *importController) setWants(i index.Import, name string) {
 // reconcile works on one import. An error is tried again; what cannot heal by
 // itself is shown in a status instead.
 func (c *importController) reconcile(ctx context.Context, i index.Import) error {
+	look, last := c.looks.begin(i)
+	var left *found
+	defer func() {
+		if c.looks.end(i, look, left) && left.record != nil {
+			c.add(i, recordLane)
+		}
+	}()
 	changed := c.changes.take(i)
 	state := c.policies.state(i.Policy)
 	switch {
@@ -253,15 +267,13 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
-	if found := work.same(); found != nil {
-		return c.catchUp(ctx, i, found)
-	}
-	look := c.looks.begin(i)
-	defer func() {
-		if c.looks.end(i, look, work.found) && work.found.record != nil {
-			c.add(i, recordLane)
+	if work.isAs(last) {
+		err := c.catchUp(ctx, i, last)
+		if err == nil {
+			left = last
 		}
-	}()
+		return err
+	}
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.policies.worked(i, work.unchanged()) // the others are decided about all the same
@@ -269,6 +281,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		}
 	}()
 	result, err := work.reconcile(ctx)
+	left = work.found
 	if err != nil {
 		c.changes.put(i, work.changed) // until it is tried again
 	}
@@ -281,7 +294,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
 	}
-	if work.found == nil || work.found.record == nil {
+	if left == nil || left.record == nil {
 		c.policies.worked(i, result)
 	}
 	return err
@@ -582,6 +595,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
 		left = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation,
 			source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion(), outcome: result}
+		left.seen = w.objects.ResourceVersion(pediaClusters, "", name) == left.pediaCluster
 		if w.lanes.busy() && kept.mayWait() {
 			left.record, w.found = kept, left
 			w.withdraw(true, false)

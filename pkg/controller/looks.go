@@ -68,16 +68,20 @@ func (r *record) statusOf(generation int64) policyv1alpha1.PediaClusterLifecycle
 	return status
 }
 
-// begin starts a look in place of the last one.
-func (l *looks) begin(i index.Import) *look {
+// begin starts a look in place of the last one, and returns what that has found,
+// nil when it has to be looked again. It comes before anything is read.
+func (l *looks) begin(i index.Import) (begun *look, last *found) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last == nil {
 		l.last = map[index.Import]*look{}
 	}
-	begun := &look{}
+	if before, ok := l.last[i]; ok {
+		last = before.found
+	}
+	begun = &look{}
 	l.last[i] = begun
-	return begun
+	return begun, last
 }
 
 // end keeps what a look has found, nil for nothing, unless something happened
@@ -105,13 +109,6 @@ func (l *looks) postponed(i index.Import) bool {
 	return ok && last.found != nil && last.found.record != nil
 }
 
-// recorded says that the record is written.
-func (l *looks) recorded(found *found, generation int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	found.record, found.generation = nil, generation
-}
-
 // void has the import looked at again, whatever the last look, or the one that
 // is under way, finds.
 func (l *looks) void(i index.Import) {
@@ -127,48 +124,32 @@ func (l *looks) voidAll() {
 	l.last = nil
 }
 
-// get returns what the last look found, nil when it has to be looked again.
-func (l *looks) get(i index.Import) *found {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if last, ok := l.last[i]; ok {
-		return last.found
-	}
-	return nil
-}
-
-// same returns what the last look found if the import is as it left it, nil
-// otherwise.
-func (w *importWork) same() *found {
-	found := w.looks.get(w.Import)
-	if found == nil || w.fresh || len(w.lifecycles) != 1 || w.lifecycles[0].UID != found.lifecycle || w.lifecycles[0].Generation > found.generation ||
-		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) != found.source {
-		return nil
+// isAs reports whether the import is as the last look left it.
+func (w *importWork) isAs(last *found) bool {
+	if last == nil || w.fresh || len(w.lifecycles) != 1 || w.lifecycles[0].UID != last.lifecycle || w.lifecycles[0].Generation > last.generation ||
+		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) != last.source {
+		return false
 	}
 	pediaCluster := w.objects.ResourceVersion(pediaClusters, "", w.lifecycles[0].Name)
-	if pediaCluster == found.pediaCluster {
-		found.seen = true
-		return found
+	if pediaCluster == last.pediaCluster {
+		last.seen = true
+		return true
 	}
 	// Until the informer has seen what was written there is nothing new.
-	if found.seen || !older(pediaCluster, found.pediaCluster) {
-		return nil
-	}
-	return found
+	return !last.seen && older(pediaCluster, last.pediaCluster)
 }
 
 // catchUp writes the record that the last look has left, if it has left one.
-func (c *importController) catchUp(ctx context.Context, i index.Import, found *found) error {
-	if found.record == nil {
+func (c *importController) catchUp(ctx context.Context, i index.Import, last *found) error {
+	if last.record == nil {
 		return nil
 	}
-	updated, err := c.keep(ctx, found.record)
+	updated, err := c.keep(ctx, last.record)
 	if err != nil {
-		c.looks.void(i)
 		return err
 	}
-	c.looks.recorded(found, updated.Generation)
-	c.policies.worked(i, found.outcome)
+	last.record, last.generation = nil, updated.Generation
+	c.policies.worked(i, last.outcome)
 	return nil
 }
 

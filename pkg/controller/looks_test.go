@@ -22,12 +22,12 @@ func TestALookIsForgottenWhenSomethingHappened(t *testing.T) {
 		"an event that may concern":  {during: func(l *looks) { l.voidAll() }},
 		"an event, later":            {after: func(l *looks) { l.void(i) }},
 		"a look that is under way":   {after: func(l *looks) { l.begin(i) }},
-		"a look that found work":     {after: func(l *looks) { l.end(i, l.begin(i), nil) }},
-		"another look that overtook": {during: func(l *looks) { l.end(i, l.begin(i), nil) }},
+		"a look that found work":     {after: func(l *looks) { look, _ := l.begin(i); l.end(i, look, nil) }},
+		"another look that overtook": {during: func(l *looks) { look, _ := l.begin(i); l.end(i, look, nil) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &looks{}
-			look := l.begin(i)
+			look, _ := l.begin(i)
 			if test.during != nil {
 				test.during(l)
 			}
@@ -35,7 +35,7 @@ func TestALookIsForgottenWhenSomethingHappened(t *testing.T) {
 			if test.after != nil {
 				test.after(l)
 			}
-			if got := l.get(i); got != test.want {
+			if _, got := l.begin(i); got != test.want {
 				t.Errorf("the last look found %v, want %v", got, test.want)
 			}
 		})

@@ -354,9 +354,15 @@ func (s *policyState) sourceResource(i index.Import) policyv1alpha1.DependentRes
 // need any more.
 func (c *policyController) subscribe(state, before *policyState) {
 	kinds, compiled := state.kinds(), state.compiled
-	wanted := func(source *unstructured.Unstructured) bool {
+	wanted := func(source *unstructured.Unstructured) (wanted bool) {
+		// Whatever is wrong, its import tells of it.
+		defer func() {
+			if recover() != nil {
+				wanted = true
+			}
+		}()
 		selected, err := compiled.Selects(source)
-		return selected || err != nil // its import tells of the error
+		return selected || err != nil
 	}
 	for _, kind := range kinds {
 		c.objects.Subscribe(c.context, kind, state.policy.Name, wanted)

@@ -292,7 +292,7 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *p
 // deletePediaCluster deletes just this version of a PediaCluster.
 func (c *importController) deletePediaCluster(ctx context.Context, object *unstructured.Unstructured, cause string) error {
 	err := c.host.Resource(render.PediaClusterGVR).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: preconditions(object)})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err != nil && !objectNotFound(err) {
 		return fmt.Errorf("deleting the PediaCluster: %w", err)
 	}
 	klog.FromContext(ctx).V(2).Info("Deleted a PediaCluster", "pediaCluster", object.GetName(), "cause", cause)

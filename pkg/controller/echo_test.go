@@ -1,0 +1,222 @@
+package controller
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/fake"
+	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// oneImport is an import of which nothing is left to do. Its clients are fakes:
+// these tests are about moments that a real host cannot be brought to.
+type oneImport struct {
+	*importController
+	index.Import
+	host       *dynamicfake.FakeDynamicClient
+	lifecycles *hookedIndexer
+}
+
+// hookedIndexer lets something happen while it is read.
+type hookedIndexer struct {
+	cache.Indexer
+	amidst func()
+}
+
+func (h *hookedIndexer) ByIndex(name, value string) ([]any, error) {
+	objects, err := h.Indexer.ByIndex(name, value)
+	if amidst := h.amidst; amidst != nil {
+		h.amidst = nil
+		amidst()
+	}
+	return objects, err
+}
+
+type noHandler struct{}
+
+func (noHandler) ObjectChanged(hostobjects.Kind, []string, string, string, hostobjects.Change) {}
+func (noHandler) StateChanged(hostobjects.Kind, []string)                                      {}
+
+func stateOfOne(t *testing.T, generation int64, endpoint string) *policyState {
+	t.Helper()
+	policy := &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp", UID: "p", Generation: generation}}
+	policy.Spec.Source.Group, policy.Spec.Source.Resource = "cluster.mcp.io", "clusters"
+	policy.Spec.NameTemplate = "mcp-{{ .source.metadata.name }}"
+	policy.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n"
+	policy.Spec.CreationCondition = "true"
+	state := &policyState{policy: policy, pediaClusters: true,
+		source:  servedtypes.Type{GroupVersionResource: mcpClusters},
+		sources: hostobjects.Kind{GroupVersionResource: mcpClusters}}
+	if problem := state.compile(); problem != nil {
+		t.Fatal(problem)
+	}
+	return state
+}
+
+var mcpClusters = schema.GroupVersionResource{Group: "cluster.mcp.io", Version: "v1alpha1", Resource: "clusters"}
+
+func newOneImport(t *testing.T) *oneImport {
+	t.Helper()
+	state := stateOfOne(t, 1, "https://old")
+	i := index.Import{Policy: "mcp", Name: "a"}
+	source := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "cluster.mcp.io/v1alpha1", "kind": "Cluster",
+		"metadata": map[string]any{"name": "a", "resourceVersion": "5", "uid": "s"}}}
+	lifecycle := (&importWork{Import: i, state: state}).desiredLifecycle("mcp-a")
+	lifecycle.UID, lifecycle.Generation, lifecycle.ResourceVersion = "lc", 1, "1"
+	lifecycle.Finalizers = []string{policyv1alpha1.Finalizer}
+	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old"}}}
+	pediaCluster.SetGroupVersionKind(render.PediaClusterGVK)
+	pediaCluster.SetName(lifecycle.Name)
+	pediaCluster.SetUID("pc")
+	pediaCluster.SetResourceVersion("100")
+	pediaCluster.SetAnnotations(map[string]string{policyv1alpha1.CreatedForAnnotation: ownerOf(lifecycle).CreatedFor()})
+	pediaCluster.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: policyv1alpha1.SchemeGroupVersion.String(),
+		Kind: "PediaClusterLifecycle", Name: lifecycle.Name, UID: lifecycle.UID}})
+
+	host := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		mcpClusters: "ClusterList", render.PediaClusterGVR: "PediaClusterList"}, source, pediaCluster)
+	own := fake.NewClientset(lifecycle.DeepCopy()).PolicyV1alpha1()
+	lifecycles := &hookedIndexer{Indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource})}
+	if err := lifecycles.Add(lifecycle); err != nil {
+		t.Fatal(err)
+	}
+	records := &lifecycleStore{indexer: lifecycles, lister: policylisters.NewPediaClusterLifecycleLister(lifecycles), client: own.PediaClusterLifecycles()}
+	pool := hostobjects.NewPool(host, nil, noHandler{})
+	policies := newPolicyController(own.ClusterImportPolicies(), nil, records, nil, pool, events.NewFakeRecorder(100))
+	policies.states["mcp"] = state
+	one := &oneImport{newImportController(policies, records, host, nil, pool, policies.brake), i, host, lifecycles}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(pool.Wait)
+	t.Cleanup(cancel)
+	for _, kind := range []hostobjects.Kind{state.sources, pediaClusters} {
+		pool.Subscribe(ctx, kind, "mcp", nil)
+		eventually(t, func() bool { synced, _ := pool.Status(kind); return synced })
+	}
+	one.look(t)
+	return one
+}
+
+func (o *oneImport) look(t *testing.T) {
+	t.Helper()
+	if err := o.reconcile(t.Context(), o.Import); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (o *oneImport) wantEndpoint(t *testing.T, want string) {
+	t.Helper()
+	object, err := o.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, _ := unstructured.NestedString(object.Object, "spec", "apiserver"); got != want {
+		t.Errorf("the endpoint is %s, want %s", got, want)
+	}
+}
+
+func eventually(t *testing.T, check func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !check(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not within a minute")
+		}
+	}
+}
+
+func TestAnEditInTheMiddleOfALookIsNotLost(t *testing.T) {
+	one := newOneImport(t)
+	one.looks.void(one.Import)
+	edited := stateOfOne(t, 2, "https://new")
+	one.lifecycles.amidst = func() {
+		one.policies.mu.Lock()
+		one.policies.states["mcp"] = edited
+		one.policies.mu.Unlock()
+		one.enqueueAmongMany(one.Import)
+	}
+	one.look(t)
+	one.look(t) // what was enqueued
+	one.wantEndpoint(t, "https://new")
+}
+
+func TestWhatARestoredHostHasIsNoEcho(t *testing.T) {
+	one := newOneImport(t)
+	restored, err := one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
+	if err == nil {
+		restored.SetResourceVersion("80")
+		err = unstructured.SetNestedField(restored.Object, "https://ancient", "spec", "apiserver")
+	}
+	if err == nil {
+		err = one.host.Tracker().Update(render.PediaClusterGVR, restored, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return one.objects.ResourceVersion(pediaClusters, "", "mcp-a") == "80" })
+	one.pediaClusterChanged("mcp-a", hostobjects.Present)
+	one.look(t)
+	one.wantEndpoint(t, "https://old")
+}
+
+func TestWhatWasToldBeforeALifecycleIsKnownIsNotLost(t *testing.T) {
+	for name, tell := range map[string]func(*oneImport){
+		"an answer of the cluster": func(one *oneImport) {
+			one.prober = probe.New(probe.Config{}, func(string) {})
+			one.clusterAnswered("mcp-a")
+		},
+		"a contender for its name": func(one *oneImport) {
+			one.setWants(index.Import{Policy: "mcp", Name: "b"}, "mcp-a")
+		},
+		"that its PediaCluster was deleted": func(one *oneImport) {
+			one.pediaClusterChanged("mcp-a", hostobjects.Deleted)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			lifecycle := one.lifecycles.List()[0].(*policyv1alpha1.PediaClusterLifecycle)
+			if err := one.lifecycles.Delete(lifecycle); err != nil { // not seen yet
+				t.Fatal(err)
+			}
+			tell(one)
+			if err := one.lifecycles.Add(lifecycle); err != nil {
+				t.Fatal(err)
+			}
+			one.lifecycleHandler().OnAdd(lifecycle, false)
+			if _, last := one.looks.begin(one.Import); last != nil {
+				t.Error("the lifecycle's event is taken for an echo")
+			}
+		})
+	}
+}
+
+func TestAPediaClusterWhoseTypeIsNotServedIsNotTakenForDeleted(t *testing.T) {
+	one := newOneImport(t)
+	one.host.PrependReactor("delete", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "delete",
+			render.PediaClusterGVR.GroupResource(), "mcp-a", "404 page not found", 0, true)
+	})
+	lifecycle := one.lifecycles.List()[0].(*policyv1alpha1.PediaClusterLifecycle).DeepCopy()
+	lifecycle.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+	gone, err := one.removePediaCluster(t.Context(), lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted})
+	if gone || err == nil {
+		t.Errorf("gone is %v, the error %v", gone, err)
+	}
+}
