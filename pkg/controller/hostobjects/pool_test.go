@@ -20,7 +20,7 @@ func TestOnlyWhatIsWantedIsHeldWhole(t *testing.T) {
 		return o
 	}
 	stub := func(name string) *entry {
-		return &entry{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, ResourceVersion: "7"}}
+		return &entry{namespace: "default", name: name, resourceVersion: "7"}
 	}
 	whole := func(name string) *entry {
 		held := stub(name)
