@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -40,6 +39,7 @@ import (
 	policyscheme "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/scheme"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/informers/externalversions"
 	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/intern"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -277,28 +277,16 @@ func (c *controllers) StateChanged(kind hostobjects.Kind, policies []string) {
 	}
 }
 
-// lean drops what the controllers do not read of a lifecycle, and has those of one
-// policy share the templates that each of them repeats. The server keeps managed
-// fields that a write leaves out.
+// lean drops what the controllers do not read of a lifecycle, and has lifecycles
+// share what they repeat. The server keeps managed fields that a write leaves out.
 func lean() cache.TransformFunc {
-	shared := map[string]policyv1alpha1.PediaClusterLifecycleSpec{} // by policy
-	var mu sync.Mutex
+	pool := &intern.Pool{}
 	return func(object any) (any, error) {
-		lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle)
-		if !ok {
-			return object, nil // a tombstone
+		if lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle); ok { // no tombstone
+			lifecycle.ManagedFields = nil
+			pool.Share(lifecycle)
 		}
-		lifecycle.ManagedFields = nil
-		mu.Lock()
-		defer mu.Unlock()
-		spec := shared[policyOf(lifecycle)]
-		spec.Source = lifecycle.Spec.Source
-		if !equality.Semantic.DeepEqual(spec, lifecycle.Spec) {
-			shared[policyOf(lifecycle)] = lifecycle.Spec
-			return lifecycle, nil
-		}
-		lifecycle.Spec = spec
-		return lifecycle, nil
+		return object, nil
 	}
 }
 

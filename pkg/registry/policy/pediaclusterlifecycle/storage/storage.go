@@ -43,7 +43,7 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter)
 		TableConvertor: tableConvertor{},
 	}
 	options := &generic.StoreOptions{
-		RESTOptions: optsGetter,
+		RESTOptions: sharing{optsGetter},
 		AttrFunc:    pediaclusterlifecycle.GetAttrs,
 		Indexers:    pediaclusterlifecycle.Indexers(),
 	}
