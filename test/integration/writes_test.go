@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -124,6 +125,32 @@ func TestSpecAndStatusAreWrittenApart(t *testing.T) {
 	broken.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "Perhaps", Reason: "R", LastTransitionTime: metav1.Now()}}
 	if _, err := policies.UpdateStatus(ctx, broken, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "status.conditions[0].status") {
 		t.Errorf("a status that is none: %v", err)
+	}
+}
+
+// Every row of a table carries the managed fields: naming each field that the
+// server writes would more than double what kubectl has to read.
+func TestTheServerOwnsTheFieldsOfALifecycleAsAWhole(t *testing.T) {
+	created := createLifecycle(t, newLifecycle("owned", "owned", "a"))
+	created.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "True", Reason: "R", LastTransitionTime: metav1.Now()}}
+	updated, err := asServer(t).PediaClusterLifecycles().UpdateStatus(t.Context(), created, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := map[string]bool{}
+	for _, entry := range updated.ManagedFields {
+		fields := map[string]json.RawMessage{}
+		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range []string{"f:spec", "f:status"} {
+			if text, ok := fields[field]; ok {
+				owned[field+string(text)] = true
+			}
+		}
+	}
+	if want := map[string]bool{"f:spec{}": true, "f:status{}": true}; !maps.Equal(owned, want) {
+		t.Errorf("owned are %v, want %v", owned, want)
 	}
 }
 

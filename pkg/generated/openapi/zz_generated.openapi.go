@@ -695,6 +695,11 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceC
 						},
 					},
 					"spec": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-map-type": "atomic",
+							},
+						},
 						SchemaProps: spec.SchemaProps{
 							Description: "spec is what is imported and how. Written by the server.",
 							Default:     map[string]interface{}{},
@@ -702,6 +707,11 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceC
 						},
 					},
 					"status": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-map-type": "atomic",
+							},
+						},
 						SchemaProps: spec.SchemaProps{
 							Description: "status is what became of it. Written by the server.",
 							Default:     map[string]interface{}{},

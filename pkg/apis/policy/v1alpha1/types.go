@@ -326,10 +326,12 @@ type PediaClusterLifecycle struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec is what is imported and how. Written by the server.
+	// +structType=atomic
 	Spec PediaClusterLifecycleSpec `json:"spec"`
 
 	// status is what became of it. Written by the server.
 	// +optional
+	// +structType=atomic
 	Status PediaClusterLifecycleStatus `json:"status,omitempty"`
 }
 
