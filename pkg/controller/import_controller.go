@@ -294,9 +294,11 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
 	}
-	if left == nil || left.record == nil {
-		c.policies.worked(i, result)
+	if left != nil && left.record != nil {
+		c.policies.tally.expect(i, result)
+		return err
 	}
+	c.policies.worked(i, result)
 	return err
 }
 

@@ -116,6 +116,13 @@ func (t *tally) begin(policy string, imports map[index.Import]struct{}) {
 	p.complete = p.complete || len(imports) == 0
 }
 
+// expect records what becomes of an import that is left to be worked on.
+func (t *tally) expect(i index.Import, result *outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of(i.Policy).set(i, result)
+}
+
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new.
 func (t *tally) set(i index.Import, result *outcome) *failure {

@@ -320,6 +320,16 @@ func withoutSystemFields(object *unstructured.Unstructured) map[string]any {
 	return object.Object
 }
 
+// bytesOf is how many bytes the objects of a resource are as JSON, which is how
+// etcd holds them.
+func (f *fleet) bytesOf(ctx context.Context, resource schema.GroupVersionResource) (bytes int, err error) {
+	listed := f.list(ctx, resource, func(object *unstructured.Unstructured) {
+		text, failed := object.MarshalJSON()
+		bytes, err = bytes+len(text), errors.Join(err, failed)
+	})
+	return bytes, errors.Join(err, listed)
+}
+
 func (f *fleet) list(ctx context.Context, resource schema.GroupVersionResource, each func(*unstructured.Unstructured)) error {
 	options := metav1.ListOptions{Limit: pageSize}
 	for {

@@ -25,9 +25,6 @@ const clockTicks = 100
 type snapshot struct {
 	requests  map[string]int // at kube-apiserver, without the benchmark's own
 	ownWrites map[string]int // of the server to its storage
-	// stored is how many bytes the objects of a resource take in etcd, as the
-	// server that serves it estimates.
-	stored    map[string]float64
 	processes map[string]processState
 }
 
@@ -77,14 +74,13 @@ func (h *host) snapshot(ctx context.Context) (s snapshot, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.requests, s.stored = hostRequests(text), storedBytes(text)
+	s.requests = hostRequests(text)
 	h.own.subtractFrom(s.requests)
 	if h.server != nil && h.server.Running() {
 		if text, err = fetch(ctx, h.direct, h.server.Config().Host+"/metrics"); err != nil {
 			return s, err
 		}
 		s.ownWrites = storageWrites(text)
-		maps.Copy(s.stored, storedBytes(text))
 	}
 	s.processes, err = h.processes()
 	return s, err
@@ -139,15 +135,6 @@ func storageWrites(text []byte) map[string]int {
 		}
 	}
 	return writes
-}
-
-// storedBytes reads how large the stored objects of each resource are in all.
-func storedBytes(text []byte) map[string]float64 {
-	stored := map[string]float64{}
-	for labels, value := range series(text, "apiserver_resource_size_estimate_bytes") {
-		stored[labels["resource"]] = value
-	}
-	return stored
 }
 
 // series yields labels and value of every series of a metric in the text format

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -244,9 +245,12 @@ func (b *bench) memory(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		now, err := b.snapshot(ctx)
-		for _, resource := range []string{lifecycles.Resource, pediaClusters.Resource} {
-			p.Figures["storedBytesPerCluster "+resource] = now.stored[resource] / float64(len(b.clusters))
+		for _, resource := range []schema.GroupVersionResource{lifecycles, pediaClusters} {
+			bytes, err := b.bytesOf(ctx, resource)
+			if err != nil {
+				return err
+			}
+			p.Figures["bytesPerCluster "+resource.Resource] = float64(bytes) / float64(len(b.clusters))
 		}
 		return err
 	})
