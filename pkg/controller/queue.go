@@ -32,6 +32,10 @@ const (
 	lanesCount
 )
 
+// fairShare is how many items are taken until the least urgent one has its turn:
+// nothing waits for ever.
+const fairShare = 16
+
 // lanes is the order of a queue in which what is urgent overtakes what is not.
 type lanes[K comparable] struct {
 	mu sync.Mutex // the queue calls from under a lock of its own, announce does not
@@ -44,6 +48,7 @@ type lanes[K comparable] struct {
 	waits map[K]lane
 	// count is how many items wait in each lane.
 	count [lanesCount]int
+	taken uint
 }
 
 func newLanes[K comparable]() *lanes[K] {
@@ -104,15 +109,13 @@ func (l *lanes[K]) Len() int {
 	return len(l.waits)
 }
 
-// Pop takes the most urgent item. There must be one.
+// Pop takes the most urgent item, most of the time. There must be one.
 func (l *lanes[K]) Pop() K {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for from := singleLane; ; {
-		if len(l.queues[from]) == 0 {
-			from++
-			continue
-		}
+	l.taken++
+	from := l.next(l.taken%fairShare == 0)
+	for {
 		var none K
 		item := l.queues[from][0]
 		l.queues[from][0] = none
@@ -123,4 +126,18 @@ func (l *lanes[K]) Pop() K {
 			return item
 		}
 	}
+}
+
+// next is the most, or the least, urgent lane in which an item waits.
+func (l *lanes[K]) next(least bool) (found lane) {
+	for in := singleLane; in < lanesCount; in++ {
+		if l.count[in] == 0 {
+			continue
+		}
+		found = in
+		if !least {
+			break
+		}
+	}
+	return found
 }

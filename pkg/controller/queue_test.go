@@ -80,3 +80,16 @@ func TestOfTwoAnnouncementsTheMoreUrgentCounts(t *testing.T) {
 		t.Error("an event waits among the records")
 	}
 }
+
+func TestNothingWaitsForEver(t *testing.T) {
+	lanes := newLanes[int]()
+	lanes.announce(-1, recordLane)
+	lanes.Push(-1)
+	for i := range 10 * fairShare {
+		lanes.Push(i)
+		if lanes.Pop() == -1 {
+			return
+		}
+	}
+	t.Error("a record waits while others come without end")
+}
