@@ -295,7 +295,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		c.unreserve(i)
 	}
 	if left != nil && left.record != nil {
-		c.policies.tally.expect(i, result)
+		c.policies.expected(i, result)
 		return err
 	}
 	c.policies.worked(i, result)

@@ -172,6 +172,13 @@ func (c *policyController) worked(i index.Import, result *outcome) {
 	c.queue.AddAfter(i.Policy, statusDelay)
 }
 
+// expected records what becomes of an import whose record is left to be written.
+func (c *policyController) expected(i index.Import, result *outcome) {
+	if c.state(i.Policy) != nil {
+		c.tally.expect(i, result)
+	}
+}
+
 // hasLifecycle reports whether the import has a lifecycle to tell of it.
 func (c *policyController) hasLifecycle(state *policyState, i index.Import) bool {
 	return slices.ContainsFunc(c.records.ofSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {

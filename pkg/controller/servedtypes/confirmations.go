@@ -1,7 +1,7 @@
 package servedtypes
 
 import (
-	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -33,7 +33,7 @@ func (c *confirmations) share(resolved Type, ask func() error) error {
 	if c.next == nil {
 		c.next, c.asking = map[Type]*confirmation{}, map[Type]chan struct{}{}
 	}
-	shared = &confirmation{answered: make(chan struct{}), err: errors.New("confirming a type has failed")}
+	shared = &confirmation{answered: make(chan struct{}), err: fmt.Errorf("confirming that %s is there broke off; it is tried again", resolved.GroupResource())}
 	c.next[resolved] = shared
 	asking, ok := c.asking[resolved]
 	if !ok {
