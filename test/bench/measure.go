@@ -86,6 +86,17 @@ func (h *host) snapshot(ctx context.Context) (s snapshot, err error) {
 	return s, err
 }
 
+// watched tells whether anybody watches a resource of the host.
+func (h *host) watched(ctx context.Context, resource string) (bool, error) {
+	text, err := fetch(ctx, h.plain, h.Config().Host+"/metrics")
+	for labels, watches := range series(text, "apiserver_longrunning_requests") {
+		if labels["resource"] == resource && labels["verb"] == "WATCH" && watches > 0 {
+			return true, err
+		}
+	}
+	return false, err
+}
+
 func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -137,9 +137,14 @@ func (b *bench) changed(ctx context.Context, err error) error {
 	return b.compare(ctx)
 }
 
-// floor is what kube-apiserver needs for the bare PediaClusters. The single samples
-// are taken while the others are there.
+// floor is what kube-apiserver needs for the bare PediaClusters, with a garbage
+// collector that watches them as on every host. The single samples are taken while
+// the others are there.
 func (b *bench) floor(ctx context.Context) error {
+	progress("waiting until the garbage collector knows of PediaClusters")
+	if err := poll(ctx, func() (bool, error) { return b.watched(ctx, pediaClusters.Resource) }); err != nil {
+		return fmt.Errorf("waiting until the garbage collector watches PediaClusters: %w", err)
+	}
 	var all, single []*cluster
 	for _, name := range names("c", b.run.Clusters) {
 		all = append(all, newCluster(name))
