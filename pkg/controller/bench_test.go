@@ -255,7 +255,7 @@ func BenchmarkLifecycleStatus(b *testing.B) {
 	nothing := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionNone, Reason: policyv1alpha1.ReasonCreated}}
 
 	known := lifecycle.DeepCopy()
-	known.Status = lifecycleStatus(lifecycle, references, created)
+	known.Status = lifecycleStatus(lifecycle, lifecycle.Status, references, created)
 	longAgo := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	known.Status.Credentials.ChangedTime = &longAgo
 	for i := range known.Status.Conditions {
@@ -277,13 +277,13 @@ func BenchmarkLifecycleStatus(b *testing.B) {
 		{"rotate", known, rotated, false},
 	} {
 		b.Run("plan="+test.plan, func(b *testing.B) {
-			status := lifecycleStatus(test.lifecycle, references, test.done)
+			status := lifecycleStatus(test.lifecycle, test.lifecycle.Status, references, test.done)
 			if status.Phase != policyv1alpha1.LifecycleImported || status.Credentials.ChangedTime.Equal(&longAgo) != test.same {
 				b.Fatalf("the status is %+v", status)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				status := lifecycleStatus(test.lifecycle, references, test.done)
+				status := lifecycleStatus(test.lifecycle, test.lifecycle.Status, references, test.done)
 				if equality.Semantic.DeepEqual(test.lifecycle.Status, status) != test.same {
 					b.Fatalf("the status %+v becomes %+v", test.lifecycle.Status, status)
 				}
@@ -291,7 +291,7 @@ func BenchmarkLifecycleStatus(b *testing.B) {
 		})
 	}
 	b.Run("comparison", func(b *testing.B) {
-		status := lifecycleStatus(known, references, nothing)
+		status := lifecycleStatus(known, known.Status, references, nothing)
 		later := *status.DeepCopy()
 		later.Conditions = slices.Clone(later.Conditions)
 		later.Conditions[len(later.Conditions)-1].Message = "another message"

@@ -176,6 +176,103 @@ func TestWhatARestoredHostHasIsNoEcho(t *testing.T) {
 	one.wantEndpoint(t, "https://old")
 }
 
+// isBusy has another import wait, so that records are postponed, until it ends.
+func (o *oneImport) isBusy() (ended func()) {
+	o.enqueueAmongMany(index.Import{Policy: "mcp", Name: "another"})
+	return func() {
+		another, _ := o.queue.Get()
+		o.queue.Done(another)
+	}
+}
+
+// edit has the policy want another endpoint, and looks.
+func (o *oneImport) edit(t *testing.T, endpoint string) {
+	t.Helper()
+	o.policies.mu.Lock()
+	o.policies.states["mcp"] = stateOfOne(t, 2, endpoint)
+	o.policies.mu.Unlock()
+	o.looks.void(o.Import)
+	o.look(t)
+}
+
+// stored returns the lifecycle as it is in storage, which the informer has too
+// from now on.
+func (o *oneImport) stored(t *testing.T) *policyv1alpha1.PediaClusterLifecycle {
+	t.Helper()
+	lifecycle, err := o.records.client.Get(t.Context(), "mcp-a", metav1.GetOptions{})
+	if err == nil {
+		err = o.lifecycles.Update(lifecycle)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lifecycle
+}
+
+func TestARecordIsWrittenEvenIfItsLookDoesNotCount(t *testing.T) {
+	one := newOneImport(t)
+	one.stored(t)
+	one.isBusy()
+	one.lifecycles.amidst = one.looks.voidAll
+	one.edit(t, "https://new")
+	if one.looks.postponed(one.Import) == nil {
+		t.Fatal("the record is not postponed")
+	}
+	if _, waits := one.lanes.waits[one.Import]; !waits {
+		t.Error("nothing will ever write the record")
+	}
+}
+
+func TestWhatARecordSaysIsNotLostWithIt(t *testing.T) {
+	one := newOneImport(t)
+	if changed := one.stored(t).Status.Credentials.ChangedTime; changed != nil {
+		t.Fatalf("credentials that were there first changed at %v", changed)
+	}
+	ended := one.isBusy()
+	one.edit(t, "https://new")
+	if one.stored(t).Status.Credentials.ChangedTime != nil {
+		t.Fatal("the record is not postponed")
+	}
+	ended()
+	one.looks.void(one.Import)  // something else happens
+	eventually(t, func() bool { // the informer has what was written
+		object := one.objects.Object(pediaClusters, "", "mcp-a")
+		endpoint, _, _ := unstructured.NestedString(object.Object, "spec", "apiserver")
+		return endpoint == "https://new"
+	})
+	one.look(t)
+	if one.stored(t).Status.Credentials.ChangedTime == nil {
+		t.Error("the change of the credentials was not told")
+	}
+	if one.looks.postponed(one.Import) != nil {
+		t.Error("the record is still left to be written")
+	}
+}
+
+func TestAChangeOvertakesTheRecordThatIsLeft(t *testing.T) {
+	one := newOneImport(t)
+	one.stored(t)
+	one.isBusy()
+	one.edit(t, "https://new")
+	one.pediaClusterChanged("mcp-a", hostobjects.Present)
+	if in := one.lanes.waits[one.Import]; in != recordLane {
+		t.Errorf("an echo brings the import into lane %v", in)
+	}
+	changed, err := one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
+	if err == nil {
+		changed.SetResourceVersion("102")
+		err = one.host.Tracker().Update(render.PediaClusterGVR, changed, "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return one.objects.ResourceVersion(pediaClusters, "", "mcp-a") == "102" })
+	one.pediaClusterChanged("mcp-a", hostobjects.Present)
+	if in := one.lanes.waits[one.Import]; in != singleLane {
+		t.Errorf("a change brings the import into lane %v", in)
+	}
+}
+
 func TestWhatWasToldBeforeALifecycleIsKnownIsNotLost(t *testing.T) {
 	for name, tell := range map[string]func(*oneImport){
 		"an answer of the cluster": func(one *oneImport) {

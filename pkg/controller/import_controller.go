@@ -88,6 +88,7 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 			return
 		}
 		c.records.seenGone(lifecycle)
+		c.looks.written(lifecycle)
 		if c.prober != nil {
 			c.prober.Forget(lifecycle.Name)
 		}
@@ -135,10 +136,11 @@ func (c *importController) enqueueAmongMany(i index.Import) {
 	c.add(i, bulkLane)
 }
 
-// echoed has an import looked at, unless the last look has left it so. While its
-// record is left to be written, that will be seen then.
+// echoed has an import looked at after an event of its lifecycle that this
+// controller has most likely caused. While its record is left to be written, that
+// is looked at then.
 func (c *importController) echoed(i index.Import) {
-	if !c.looks.postponed(i) {
+	if c.looks.postponed(i) == nil {
 		c.add(i, singleLane)
 	}
 }
@@ -213,7 +215,9 @@ func (c *importController) pediaClusterChanged(name string, change hostobjects.C
 	switch {
 	case err != nil:
 	case change == hostobjects.Present:
-		c.echoed(importOf(lifecycle))
+		if i := importOf(lifecycle); !c.looks.isEcho(i, c.objects.ResourceVersion(pediaClusters, "", name)) {
+			c.add(i, singleLane)
+		}
 	default:
 		c.enqueue(importOf(lifecycle))
 	}
@@ -251,9 +255,18 @@ func (c *importController) setWants(i index.Import, name string) {
 func (c *importController) reconcile(ctx context.Context, i index.Import) error {
 	look, last := c.looks.begin(i)
 	var left *found
+	postponed := false
 	defer func() {
-		if c.looks.end(i, look, left) && left.record != nil {
+		if postponed {
+			// What was added during the look were echoes, unless it does not count.
+			c.lanes.postpone(i)
+		}
+		kept := c.looks.end(i, look, left)
+		switch {
+		case postponed && kept:
 			c.add(i, recordLane)
+		case postponed:
+			c.add(i, singleLane)
 		}
 	}()
 	changed := c.changes.take(i)
@@ -281,7 +294,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		}
 	}()
 	result, err := work.reconcile(ctx)
-	left = work.found
+	left, postponed = work.found, work.postponed
 	if err != nil {
 		c.changes.put(i, work.changed) // until it is tried again
 	}
@@ -294,7 +307,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
 	}
-	if left != nil && left.record != nil {
+	if postponed {
 		c.policies.expected(i, result)
 		return err
 	}
@@ -366,8 +379,9 @@ type importWork struct {
 	changed time.Time
 	// wanted are the removals that were asked for.
 	wanted []brake.Removal
-	// found is set when nothing is left to do.
-	found *found
+	// found is set when nothing is left to do, but for a record that is postponed.
+	found     *found
+	postponed bool
 }
 
 // reconcile returns what became of the import, nil when nothing is left of it.
@@ -571,8 +585,9 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		case brake.Undecided:
 			return w.unchanged(), nil
 		case brake.Held:
-			_, err := w.keep(ctx, &record{lifecycle, want.Spec, stalledStatus(lifecycle, held)})
-			return newOutcome(held.phase, true, held.reason, held.message).as(lifecycle.Status), err
+			status := stalledStatus(lifecycle, w.said(lifecycle), current, held)
+			_, err := w.keep(ctx, &record{lifecycle: lifecycle, spec: want.Spec, status: status})
+			return outcomeOf(status), err
 		}
 	}
 	done := w.execute(ctx, current, plan)
@@ -584,7 +599,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	if unread := (*render.LookupError)(nil); errors.As(conversion.Err, &unread) {
 		done.err = unread
 	}
-	status := lifecycleStatus(lifecycle, conversion.References, done)
+	status := lifecycleStatus(lifecycle, w.said(lifecycle), conversion.References, done)
 	status.SourceDefinition = w.state.source.Definition
 	w.probe(name, done.pediaCluster, status.Cluster)
 	if renaming != nil {
@@ -592,14 +607,17 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 	setNameContended(&status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
 	result = outcomeOf(status)
-	kept := &record{lifecycle, want.Spec, status}
+	kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
 	var left *found
 	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
 		left = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation,
 			source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion(), outcome: result}
-		left.seen = w.objects.ResourceVersion(pediaClusters, "", name) == left.pediaCluster
-		if w.lanes.busy() && kept.mayWait() {
-			left.record, w.found = kept, left
+		if current != nil {
+			left.before = current.GetResourceVersion()
+		}
+		left.isAs(w.objects.ResourceVersion(pediaClusters, "", name))
+		if kept.mayWait() && w.lanes.busy() && w.looks.postpone(w.Import, kept, time.Now()) {
+			w.found, w.postponed = left, true
 			w.withdraw(true, false)
 			return result, nil
 		}
@@ -746,6 +764,7 @@ func (w *importWork) desiredLifecycle(name string) *policyv1alpha1.PediaClusterL
 			Source:     w.state.sourceResource(w.Import),
 			Conversion: policy.Spec.Conversion,
 		},
+		Status: policyv1alpha1.PediaClusterLifecycleStatus{SourceDefinition: w.state.source.Definition},
 	}
 	for i, ref := range policy.Spec.References {
 		lifecycle.Spec.References = append(lifecycle.Spec.References, policyv1alpha1.VersionedReferenceTemplate{
@@ -790,7 +809,7 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 // nothing to be said of the import.
 func (w *importWork) unchanged() *outcome {
 	if len(w.lifecycles) > 0 {
-		return outcomeOf(w.lifecycles[0].Status)
+		return outcomeOf(w.said(w.lifecycles[0]))
 	}
 	if w.selected {
 		return &outcome{phase: policyv1alpha1.LifecyclePending}
@@ -813,18 +832,23 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 		w.index.Leave(w.Import)
 		return newOutcome(cause.phase, false, cause.reason, cause.message), nil
 	}
+	var result *outcome
 	for _, lifecycle := range w.lifecycles {
+		status := stalledStatus(lifecycle, w.said(lifecycle), w.objects.Object(pediaClusters, "", lifecycle.Name), cause)
+		if result == nil {
+			result = outcomeOf(status)
+		}
 		var err error
 		if lifecycle.DeletionTimestamp != nil {
 			err = w.letGo(ctx, lifecycle)
 		} else {
-			err = w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, cause))
+			err = w.writeStatus(ctx, lifecycle, status)
 		}
 		if err != nil {
 			return w.unchanged(), err
 		}
 	}
-	return newOutcome(cause.phase, isCreated(w.lifecycles[0].Status), cause.reason, cause.message).as(w.lifecycles[0].Status), nil
+	return result, nil
 }
 
 // keep writes a record, the spec first if it is another one. It returns the
@@ -844,6 +868,7 @@ func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1
 
 func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {
 	if equality.Semantic.DeepEqual(lifecycle.Status, status) {
+		c.looks.written(lifecycle)
 		return nil
 	}
 	changed := lifecycle.DeepCopy()
@@ -851,6 +876,7 @@ func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1a
 	if _, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("writing the status of the lifecycle: %w", err)
 	}
+	c.looks.written(lifecycle)
 	c.policies.announcer.turned(lifecycle, status)
 	return nil
 }

@@ -16,8 +16,9 @@ import (
 )
 
 // lifecycleStatus is the status of a lifecycle after its plan was carried out.
-func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, references []render.Reference, done execution) policyv1alpha1.PediaClusterLifecycleStatus {
-	status := *lifecycle.Status.DeepCopy()
+func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, before policyv1alpha1.PediaClusterLifecycleStatus,
+	references []render.Reference, done execution) policyv1alpha1.PediaClusterLifecycleStatus {
+	status := *before.DeepCopy()
 	status.ObservedGeneration = lifecycle.Generation
 	status.References = nil
 	for _, ref := range references {
@@ -47,11 +48,7 @@ func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, references
 	created := ready
 	created.Type = policyv1alpha1.LifecycleCreated
 	if done.pediaCluster != nil && done.plan.Action != render.ActionConflict {
-		created.Status = metav1.ConditionTrue
-		created.Reason, created.Message = policyv1alpha1.ReasonCreated, "the PediaCluster was made for this Source and goes with it"
-		if ownerOf(lifecycle).Ownership(done.pediaCluster) != render.Owned {
-			created.Reason, created.Message = policyv1alpha1.ReasonExisted, "the PediaCluster was there first and stays when the Source goes"
-		}
+		created = createdCondition(lifecycle, done.pediaCluster)
 	}
 
 	updating := metav1.Condition{Type: policyv1alpha1.LifecycleUpdating, Status: metav1.ConditionFalse,
@@ -63,10 +60,22 @@ func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, references
 	return status
 }
 
+// createdCondition says that there is a PediaCluster, and for whom it was made.
+func createdCondition(lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaCluster *unstructured.Unstructured) metav1.Condition {
+	created := metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue,
+		Reason: policyv1alpha1.ReasonCreated, Message: "the PediaCluster was made for this Source and goes with it"}
+	if ownerOf(lifecycle).Ownership(pediaCluster) != render.Owned {
+		created.Reason, created.Message = policyv1alpha1.ReasonExisted, "the PediaCluster was there first and stays when the Source goes"
+	}
+	return created
+}
+
 // stalledStatus is the status of a lifecycle that keeps what it has while it
-// cannot be worked on.
-func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stalled) policyv1alpha1.PediaClusterLifecycleStatus {
-	status := *lifecycle.Status.DeepCopy()
+// cannot be worked on. That its PediaCluster, nil for none, was made may not have
+// been written yet.
+func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, before policyv1alpha1.PediaClusterLifecycleStatus,
+	pediaCluster *unstructured.Unstructured, cause *stalled) policyv1alpha1.PediaClusterLifecycleStatus {
+	status := *before.DeepCopy()
 	status.ObservedGeneration = lifecycle.Generation
 	status.Phase = cause.phase
 	if cause.plan != "" {
@@ -74,6 +83,9 @@ func stalledStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stall
 	}
 	setConditions(&status, lifecycle.Generation, metav1.Condition{
 		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: cause.reason, Message: cause.message})
+	if !isCreated(status) && pediaCluster != nil && ownerOf(lifecycle).Ownership(pediaCluster) == render.Owned {
+		setConditions(&status, lifecycle.Generation, createdCondition(lifecycle, pediaCluster))
+	}
 	return status
 }
 
@@ -119,22 +131,22 @@ func isCreated(status policyv1alpha1.PediaClusterLifecycleStatus) bool {
 // credentialsState says what became of the credentials in this execution.
 func credentialsState(before *policyv1alpha1.CredentialsState, done execution) *policyv1alpha1.CredentialsState {
 	written := done.err == nil && (done.plan.Action == render.ActionCreate || done.plan.Action == render.ActionUpdate)
-	switch {
-	case done.pediaCluster == nil:
+	if done.pediaCluster == nil {
 		return nil
-	case before != nil && !written:
-		return before
 	}
 	state := &policyv1alpha1.CredentialsState{}
-	if before != nil {
-		state.ChangedTime = before.ChangedTime
-	}
-	if written && (done.plan.Action == render.ActionCreate || slices.ContainsFunc(done.plan.Changed, inSpec)) {
-		now := metav1.Now()
-		state.ChangedTime = &now
-	}
 	if expiry, ok := render.CredentialsExpiry(done.pediaCluster); ok {
 		state.ExpirationTime = &metav1.Time{Time: expiry}
+	}
+	changed := written && (done.plan.Action == render.ActionCreate || slices.ContainsFunc(done.plan.Changed, inSpec))
+	if before != nil {
+		state.ChangedTime = before.ChangedTime
+		// What was written last may not have come into the status.
+		changed = changed || !state.ExpirationTime.Equal(before.ExpirationTime)
+	}
+	if changed {
+		now := metav1.Now()
+		state.ChangedTime = &now
 	}
 	return state
 }

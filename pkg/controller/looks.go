@@ -3,9 +3,9 @@ package controller
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
@@ -13,10 +13,13 @@ import (
 
 // looks remembers which looks at imports found all as it should be, and at what
 // versions. Many events are echoes of what a look has just written or read: they
-// need no other one.
+// need no other one. It also keeps the records that are left to be written.
 type looks struct {
 	mu   sync.Mutex
 	last map[index.Import]*look
+	// owed outlive the looks that left them: what they say, such as when
+	// credentials changed, no other look can find out.
+	owed map[index.Import]*record
 }
 
 // look is one look at an import.
@@ -26,19 +29,34 @@ type look struct {
 	found *found
 }
 
-// found is what a look found or wrote that left nothing to do.
+// found is what a look found or wrote that left nothing to do but a record.
 type found struct {
 	lifecycle  types.UID
 	generation int64
 	// source and pediaCluster are resourceVersions.
 	source, pediaCluster string
-	// seen is set when the informer had the PediaCluster in that version: what is
-	// older after that is new all the same, such as the host's restored state.
+	// before is the version of the PediaCluster that the look began with, empty
+	// for none: the informer may still have it.
+	before string
+	// seen is set when the informer has had the PediaCluster as it was left: what
+	// it has after that is new, even what it had before, as on a restored host.
 	seen    bool
 	outcome *outcome
-	// record is left to be written, nil when it was.
-	record *record
 }
+
+// isAs reports whether the informer has, in that version, what the look has left,
+// or what it has replaced and the informer has not seen go.
+func (f *found) isAs(pediaCluster string) bool {
+	if pediaCluster == f.pediaCluster {
+		f.seen = true
+		return true
+	}
+	return !f.seen && pediaCluster == f.before
+}
+
+// recordDelay is how long a record is left to be written while there is anything
+// more urgent to do. Every look begins it anew, but for this long only.
+const recordDelay = time.Minute
 
 // record is what a lifecycle should say of its import.
 type record struct {
@@ -46,13 +64,17 @@ type record struct {
 	lifecycle *policyv1alpha1.PediaClusterLifecycle
 	spec      policyv1alpha1.PediaClusterLifecycleSpec
 	status    policyv1alpha1.PediaClusterLifecycleStatus
+	// since is when it, or one that it replaces, was first left to be written.
+	since time.Time
 }
 
 // mayWait reports whether the record may be written when nothing more urgent is
-// left to do: it says what it said before, of a cluster that was imported.
+// left to do: the cluster is imported, and nothing else was said of it before.
+// What a deletion is judged by does not wait.
 func (r *record) mayWait() bool {
-	return r.lifecycle.Status.Phase == policyv1alpha1.LifecycleImported && r.status.Phase == r.lifecycle.Status.Phase &&
-		r.status.SourceDefinition == r.lifecycle.Status.SourceDefinition
+	before := r.lifecycle.Status
+	return r.status.Phase == policyv1alpha1.LifecycleImported && (before.Phase == "" || before.Phase == r.status.Phase) &&
+		before.SourceDefinition == r.status.SourceDefinition
 }
 
 // statusOf returns the status of a later generation, whose spec is what the
@@ -101,12 +123,51 @@ func (l *looks) end(i index.Import, begun *look, found *found) bool {
 	}
 }
 
-// postponed reports whether the last look has left a record to be written.
-func (l *looks) postponed(i index.Import) bool {
+// postpone leaves a record to be written in place of the one that was left
+// before, unless that has waited for long.
+func (l *looks) postpone(i index.Import, r *record, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.since = now
+	if before, ok := l.owed[i]; ok && before.lifecycle.UID == r.lifecycle.UID {
+		r.since = before.since
+	}
+	if now.Sub(r.since) > recordDelay {
+		return false
+	}
+	if l.owed == nil {
+		l.owed = map[index.Import]*record{}
+	}
+	l.owed[i] = r
+	return true
+}
+
+// postponed returns the record of an import that is left to be written, nil for
+// none.
+func (l *looks) postponed(i index.Import) *record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.owed[i]
+}
+
+// written is called when the status of a lifecycle was written, or needs not be
+// any more.
+func (l *looks) written(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+	i := importOf(lifecycle)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if owed, ok := l.owed[i]; ok && owed.lifecycle.UID == lifecycle.UID {
+		delete(l.owed, i)
+	}
+}
+
+// isEcho reports whether an import, of which only a record is left to be written,
+// is with that version of its PediaCluster as the last look left it.
+func (l *looks) isEcho(i index.Import, pediaCluster string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last, ok := l.last[i]
-	return ok && last.found != nil && last.found.record != nil
+	return ok && l.owed[i] != nil && last.found != nil && last.found.isAs(pediaCluster)
 }
 
 // void has the import looked at again, whatever the last look, or the one that
@@ -126,36 +187,31 @@ func (l *looks) voidAll() {
 
 // isAs reports whether the import is as the last look left it.
 func (w *importWork) isAs(last *found) bool {
-	if last == nil || w.fresh || len(w.lifecycles) != 1 || w.lifecycles[0].UID != last.lifecycle || w.lifecycles[0].Generation > last.generation ||
-		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) != last.source {
-		return false
-	}
-	pediaCluster := w.objects.ResourceVersion(pediaClusters, "", w.lifecycles[0].Name)
-	if pediaCluster == last.pediaCluster {
-		last.seen = true
-		return true
-	}
-	// Until the informer has seen what was written there is nothing new.
-	return !last.seen && older(pediaCluster, last.pediaCluster)
+	return last != nil && !w.fresh && len(w.lifecycles) == 1 && w.lifecycles[0].UID == last.lifecycle &&
+		w.lifecycles[0].Generation <= last.generation &&
+		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) == last.source &&
+		last.isAs(w.objects.ResourceVersion(pediaClusters, "", w.lifecycles[0].Name))
 }
 
 // catchUp writes the record that the last look has left, if it has left one.
 func (c *importController) catchUp(ctx context.Context, i index.Import, last *found) error {
-	if last.record == nil {
+	record := c.looks.postponed(i)
+	if record == nil {
 		return nil
 	}
-	updated, err := c.keep(ctx, last.record)
+	updated, err := c.keep(ctx, record)
 	if err != nil {
 		return err
 	}
-	last.record, last.generation = nil, updated.Generation
+	last.generation = updated.Generation
 	c.policies.worked(i, last.outcome)
 	return nil
 }
 
-// older reports whether a version that an informer has, empty for none yet, is
-// older than one that is known.
-func older(version, known string) bool {
-	order, err := resourceversion.CompareResourceVersion(version, known)
-	return version == "" || err == nil && order < 0
+// said is what a lifecycle says of its import, or would if it had been written.
+func (c *importController) said(lifecycle *policyv1alpha1.PediaClusterLifecycle) policyv1alpha1.PediaClusterLifecycleStatus {
+	if owed := c.looks.postponed(importOf(lifecycle)); owed != nil && owed.lifecycle.UID == lifecycle.UID {
+		return owed.status
+	}
+	return lifecycle.Status
 }

@@ -2,8 +2,11 @@ package controller
 
 import (
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
@@ -42,14 +45,46 @@ func TestALookIsForgottenWhenSomethingHappened(t *testing.T) {
 	}
 }
 
-func TestAVersionThatTheInformerHasNotSeenYetIsOlder(t *testing.T) {
-	for _, test := range []struct {
-		version, known string
-		want           bool
-	}{{"", "7", true}, {"9", "10", true}, {"10", "10", false}, {"11", "10", false}, {"x", "10", false}} {
-		if got := older(test.version, test.known); got != test.want {
-			t.Errorf("older(%q, %q) = %v", test.version, test.known, got)
+func TestWhatALookReplacedIsAnEchoUntilTheInformerHasSeenItGo(t *testing.T) {
+	left := &found{pediaCluster: "101", before: "100"}
+	for _, version := range []struct {
+		has  string
+		same bool
+	}{{"100", true}, {"80", false}, {"", false}, {"101", true}, {"100", false}, {"102", false}, {"101", true}} {
+		if got := left.isAs(version.has); got != version.same {
+			t.Errorf("version %q: %v, want %v", version.has, got, version.same)
 		}
+	}
+}
+
+func TestARecordIsPostponedForSomeTimeOnly(t *testing.T) {
+	l, i, began := &looks{}, index.Import{Policy: "p", Name: "a"}, time.Now()
+	of := func(uid types.UID) *record {
+		lifecycle := &policyv1alpha1.PediaClusterLifecycle{ObjectMeta: metav1.ObjectMeta{UID: uid, OwnerReferences: []metav1.OwnerReference{
+			{Kind: "ClusterImportPolicy", Name: i.Policy, Controller: ptr.To(true)}}}}
+		lifecycle.Spec.Source.Name = i.Name
+		return &record{lifecycle: lifecycle}
+	}
+	first, second := of("1"), of("1")
+	if !l.postpone(i, first, began) || !l.postpone(i, second, began.Add(recordDelay)) {
+		t.Error("a record is not postponed")
+	}
+	if l.postponed(i) != second {
+		t.Error("the older record is written")
+	}
+	if l.postpone(i, of("1"), began.Add(recordDelay+1)) {
+		t.Error("a record waits longer each time")
+	}
+	l.written(of("2").lifecycle)
+	if l.postponed(i) == nil {
+		t.Error("the record of another lifecycle counts")
+	}
+	if !l.postpone(i, of("2"), began.Add(recordDelay+1)) {
+		t.Error("a lifecycle waits for the one before it")
+	}
+	l.written(of("2").lifecycle)
+	if l.postponed(i) != nil {
+		t.Error("a record that was written is left")
 	}
 }
 
@@ -68,7 +103,7 @@ func TestARecordTellsOfTheGenerationThatItsSpecBecomes(t *testing.T) {
 	}
 }
 
-func TestOnlyARecordThatSaysNothingNewMayWait(t *testing.T) {
+func TestOnlyTheRecordOfAnImportMayWait(t *testing.T) {
 	for name, test := range map[string]struct {
 		before, now policyv1alpha1.PediaClusterLifecycleStatus
 		want        bool
@@ -77,7 +112,13 @@ func TestOnlyARecordThatSaysNothingNewMayWait(t *testing.T) {
 			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"},
 			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"}, true},
 		"an import": {
+			policyv1alpha1.PediaClusterLifecycleStatus{SourceDefinition: "a"},
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"}, true},
+		"an import by which a deletion is judged": {
 			policyv1alpha1.PediaClusterLifecycleStatus{},
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported, SourceDefinition: "a"}, false},
+		"the end of a failure": {
+			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleFailed},
 			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported}, false},
 		"a failure": {
 			policyv1alpha1.PediaClusterLifecycleStatus{Phase: policyv1alpha1.LifecycleImported},

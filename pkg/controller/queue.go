@@ -32,9 +32,9 @@ const (
 	lanesCount
 )
 
-// fairShare is how many items are taken until the least urgent one has its turn:
-// nothing waits for ever.
-const fairShare = 16
+// fairShare is how many items are taken, the most urgent ones first, until each
+// lane in its turn is the first: nothing waits for ever.
+const fairShare = 8
 
 // lanes is the order of a queue in which what is urgent overtakes what is not.
 type lanes[K comparable] struct {
@@ -63,6 +63,14 @@ func (l *lanes[K]) announce(item K, in lane) {
 	if before, ok := l.announced[item]; !ok || in < before {
 		l.announced[item] = in
 	}
+}
+
+// postpone has the next addition of the item belong to the records, whatever was
+// announced before.
+func (l *lanes[K]) postpone(item K) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.announced[item] = recordLane
 }
 
 // busy reports whether more than records waits.
@@ -114,7 +122,7 @@ func (l *lanes[K]) Pop() K {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.taken++
-	from := l.next(l.taken%fairShare == 0)
+	from := l.next()
 	for {
 		var none K
 		item := l.queues[from][0]
@@ -128,16 +136,13 @@ func (l *lanes[K]) Pop() K {
 	}
 }
 
-// next is the most, or the least, urgent lane in which an item waits.
-func (l *lanes[K]) next(least bool) (found lane) {
-	for in := singleLane; in < lanesCount; in++ {
-		if l.count[in] == 0 {
-			continue
-		}
-		found = in
-		if !least {
-			break
-		}
+// next is the lane from which an item is taken.
+func (l *lanes[K]) next() (from lane) {
+	if l.taken%fairShare == 0 {
+		from = lane(l.taken/fairShare) % lanesCount
 	}
-	return found
+	for l.count[from] == 0 {
+		from = (from + 1) % lanesCount
+	}
+	return from
 }

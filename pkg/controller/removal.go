@@ -93,10 +93,10 @@ func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.
 		}
 		switch held, verdict := w.ask(lifecycle, object, r.cause); verdict {
 		case brake.Undecided:
-			return outcomeOf(lifecycle.Status), nil
+			return outcomeOf(w.said(lifecycle)), nil
 		case brake.Held:
-			return newOutcome(held.phase, true, held.reason, held.message).as(lifecycle.Status),
-				w.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, held))
+			status := stalledStatus(lifecycle, w.said(lifecycle), object, held)
+			return outcomeOf(status), w.writeStatus(ctx, lifecycle, status)
 		}
 	}
 	return nil, w.remove(ctx, lifecycle, r)
@@ -107,12 +107,13 @@ func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.
 func (w *importWork) ask(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) (*stalled, brake.Verdict) {
 	r := brake.Removal{Import: w.Import, PediaCluster: object.GetUID(), Cause: cause}
 	w.wanted = append(w.wanted, r)
-	verdict, plan := w.brake.Ask(r, lifecycle.Status.PrunePlan != "")
+	before := w.said(lifecycle).PrunePlan
+	verdict, plan := w.brake.Ask(r, before != "")
 	if verdict != brake.Held {
 		return nil, verdict
 	}
 	if plan == "" { // not decided since this process began
-		plan = lifecycle.Status.PrunePlan
+		plan = before
 	}
 	return &stalled{
 		phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPruneHeld, plan: plan,
@@ -198,7 +199,7 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 	if !gone {
 		// Its informer may have been given back with the last policy.
 		c.queue.AddAfter(importOf(lifecycle), retryDelay)
-		return c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle,
+		return c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
 			&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}))
 	}
 	if r.fate != deleted {

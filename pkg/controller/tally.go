@@ -50,14 +50,9 @@ func outcomeOf(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
 		reason, message = ready.Reason, ready.Message
 	}
-	return newOutcome(status.Phase, isCreated(status), reason, message).as(status)
-}
-
-// as says whose the PediaCluster is, as the status of the lifecycle last showed it.
-func (o *outcome) as(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
-	created := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleCreated)
-	o.owned = o.created && created != nil && created.Reason == policyv1alpha1.ReasonCreated
-	return o
+	result := newOutcome(status.Phase, isCreated(status), reason, message)
+	result.owned = result.created && meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleCreated).Reason == policyv1alpha1.ReasonCreated
+	return result
 }
 
 // tally counts the imports of each policy as they change, so that a policy's
