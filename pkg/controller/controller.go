@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
@@ -328,6 +329,45 @@ type lifecycleStore struct {
 	// gone are the lifecycles that were let go and that the informer has not seen
 	// go yet, by UID.
 	gone sync.Map
+	// written are the lifecycles that were written and that the informer has not
+	// seen so yet, by UID: what one look has said, the next one has to know.
+	written sync.Map
+}
+
+// wrote is called with a lifecycle before it was written, and as it was then.
+func (s *lifecycleStore) wrote(before, written *policyv1alpha1.PediaClusterLifecycle, err error) {
+	if err != nil {
+		// Somebody else has written it meanwhile, or storage was restored.
+		s.written.Delete(before.UID)
+		return
+	}
+	written.ManagedFields = nil // as the informer has it
+	s.written.Store(written.UID, written)
+	if known, err := s.lister.Get(written.Name); err == nil {
+		s.seen(known)
+	}
+}
+
+// seen is called when the informer has seen a lifecycle.
+func (s *lifecycleStore) seen(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+	written, ok := s.written.Load(lifecycle.UID)
+	if !ok {
+		return
+	}
+	order, err := resourceversion.CompareResourceVersion(lifecycle.ResourceVersion, written.(*policyv1alpha1.PediaClusterLifecycle).ResourceVersion)
+	if err != nil || order >= 0 {
+		s.written.CompareAndDelete(lifecycle.UID, written)
+	}
+}
+
+// latest returns the lifecycle as it was written last, should the informer not
+// have seen that yet.
+func (s *lifecycleStore) latest(lifecycle *policyv1alpha1.PediaClusterLifecycle) *policyv1alpha1.PediaClusterLifecycle {
+	s.seen(lifecycle)
+	if written, ok := s.written.Load(lifecycle.UID); ok {
+		return written.(*policyv1alpha1.PediaClusterLifecycle)
+	}
+	return lifecycle
 }
 
 // delete marks just this version of a lifecycle as deleted, and returns it as it
@@ -364,6 +404,7 @@ func (s *lifecycleStore) letGo(ctx context.Context, lifecycle *policyv1alpha1.Pe
 // seenGone is called when the informer has seen a lifecycle go.
 func (s *lifecycleStore) seenGone(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
 	s.gone.Delete(lifecycle.UID)
+	s.written.Delete(lifecycle.UID)
 }
 
 // ofSource returns the lifecycles of a Source, whatever their policy.
@@ -385,7 +426,7 @@ func (s *lifecycleStore) indexed(name, value string) []*policyv1alpha1.PediaClus
 	for _, object := range objects {
 		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
 		if _, gone := s.gone.Load(lifecycle.UID); !gone {
-			lifecycles = append(lifecycles, lifecycle)
+			lifecycles = append(lifecycles, s.latest(lifecycle))
 		}
 	}
 	return lifecycles

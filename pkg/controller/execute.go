@@ -59,7 +59,7 @@ func (c *importController) execute(ctx context.Context, current *unstructured.Un
 		done.pediaCluster, err = client.Patch(ctx, current.GetName(), types.MergePatchType, patch, metav1.PatchOptions{
 			FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
 	case render.ActionDelete:
-		if err = c.deletePediaCluster(ctx, current, plan.Reason); err == nil {
+		if _, err = c.deletePediaCluster(ctx, current, plan.Reason); err == nil {
 			done.pediaCluster = nil
 		}
 	}

@@ -105,6 +105,7 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 		AddFunc: added,
 		UpdateFunc: func(older, newer any) {
 			before, now := older.(*policyv1alpha1.PediaClusterLifecycle), newer.(*policyv1alpha1.PediaClusterLifecycle)
+			c.records.seen(now)
 			if before.UID != now.UID {
 				deleted(older)
 			}
@@ -860,6 +861,7 @@ func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1
 	changed := r.lifecycle.DeepCopy()
 	changed.Spec = r.spec
 	updated, err := c.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
+	c.records.wrote(r.lifecycle, updated, err)
 	if err != nil {
 		return nil, fmt.Errorf("updating the lifecycle: %w", err)
 	}
@@ -873,7 +875,9 @@ func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1a
 	}
 	changed := lifecycle.DeepCopy()
 	changed.Status = status
-	if _, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
+	updated, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
+	c.records.wrote(lifecycle, updated, err)
+	if err != nil {
 		return fmt.Errorf("writing the status of the lifecycle: %w", err)
 	}
 	c.looks.written(lifecycle)

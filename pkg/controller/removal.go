@@ -227,10 +227,13 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
-		if err := c.deletePediaCluster(ctx, object, r.cause); err != nil {
+		deleted, err := c.deletePediaCluster(ctx, object, r.cause)
+		if err != nil {
 			return false, err
 		}
-		c.policies.announcer.deleted(lifecycle, object, r.cause)
+		if deleted {
+			c.policies.announcer.deleted(lifecycle, object, r.cause)
+		}
 	}
 	return len(object.GetFinalizers()) == 0, nil
 }
@@ -290,14 +293,18 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *p
 	return nil
 }
 
-// deletePediaCluster deletes just this version of a PediaCluster.
-func (c *importController) deletePediaCluster(ctx context.Context, object *unstructured.Unstructured, cause string) error {
-	err := c.host.Resource(render.PediaClusterGVR).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: preconditions(object)})
-	if err != nil && !objectNotFound(err) {
-		return fmt.Errorf("deleting the PediaCluster: %w", err)
+// deletePediaCluster deletes just this version of a PediaCluster, and reports
+// whether it was there to be deleted.
+func (c *importController) deletePediaCluster(ctx context.Context, object *unstructured.Unstructured, cause string) (deleted bool, err error) {
+	err = c.host.Resource(render.PediaClusterGVR).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: preconditions(object)})
+	switch {
+	case objectNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("deleting the PediaCluster: %w", err)
 	}
 	klog.FromContext(ctx).V(2).Info("Deleted a PediaCluster", "pediaCluster", object.GetName(), "cause", cause)
-	return nil
+	return true, nil
 }
 
 func preconditions(object metav1.Object) *metav1.Preconditions {

@@ -868,7 +868,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 					},
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "phase is where the import stands, in one word: Pending, Waiting, Imported, Held, Conflict, Failed or Deleting.\n\nPossible enum values:\n - `\"Conflict\"` cannot have its PediaCluster: it is somebody else's.\n - `\"Deleting\"` removes its PediaCluster, then itself.\n - `\"Failed\"` met an error. What exists stays as it is.\n - `\"Held\"` keeps its PediaCluster as it is until somebody decides.\n - `\"Imported\"` has its PediaCluster, and it is up to date.\n - `\"Pending\"` has not been worked on yet.\n - `\"Waiting\"` waits for a condition, a reference or a type.",
+							Description: "phase is where the import stands, in one word: Pending, Waiting, Imported, Held, Conflict, Failed or Deleting.\n\nPossible enum values:\n - `\"Conflict\"` cannot have its PediaCluster: it is somebody else's.\n - `\"Deleting\"` removes its PediaCluster, then itself.\n - `\"Failed\"` met an error. What exists stays as it is.\n - `\"Held\"` keeps its PediaCluster as it is until somebody decides.\n - `\"Imported\"` has its PediaCluster, and it is up to date.\n - `\"Pending\"` is new, and nothing was written of it yet.\n - `\"Waiting\"` waits for a condition, a reference or a type.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Conflict", "Deleting", "Failed", "Held", "Imported", "Pending", "Waiting"},

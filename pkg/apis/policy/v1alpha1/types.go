@@ -434,7 +434,7 @@ type PediaClusterLifecycleStatus struct {
 type LifecyclePhase string
 
 const (
-	// LifecyclePending has not been worked on yet.
+	// LifecyclePending is new, and nothing was written of it yet.
 	LifecyclePending LifecyclePhase = "Pending"
 	// LifecycleWaiting waits for a condition, a reference or a type.
 	LifecycleWaiting LifecyclePhase = "Waiting"

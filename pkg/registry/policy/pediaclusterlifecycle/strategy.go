@@ -52,11 +52,12 @@ func (Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts the first generation without a status. The finalizer
-// is there from the first write on, so that no deletion can overtake it.
+// PrepareForCreate starts the first generation. The finalizer is there from the
+// first write on, so that no deletion can overtake it, and so is the definition
+// of the Source, by which a deletion is judged; nothing else of the status is.
 func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	created := obj.(*policy.PediaClusterLifecycle)
-	created.Status = policy.PediaClusterLifecycleStatus{}
+	created.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: created.Status.SourceDefinition}
 	created.Generation = 1
 	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
 		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)

@@ -45,11 +45,11 @@ func validLifecycle() *policy.PediaClusterLifecycle {
 				DeletionPolicy:    policy.DeletionPolicyDelete,
 			},
 		},
-		Status: policy.PediaClusterLifecycleStatus{ObservedGeneration: 3},
+		Status: policy.PediaClusterLifecycleStatus{ObservedGeneration: 3, SourceDefinition: "8f1c"},
 	}
 }
 
-func TestALifecycleIsBornWithItsFinalizerAndWithoutAStatus(t *testing.T) {
+func TestALifecycleIsBornWithItsFinalizerAndTheDefinitionOfItsSource(t *testing.T) {
 	strategy := testStrategy()
 	for name, finalizers := range map[string][]string{
 		"none given":       nil,
@@ -62,7 +62,7 @@ func TestALifecycleIsBornWithItsFinalizerAndWithoutAStatus(t *testing.T) {
 
 		want := validLifecycle()
 		want.Generation = 1
-		want.Status = policy.PediaClusterLifecycleStatus{}
+		want.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: "8f1c"}
 		if diff := cmp.Diff(want, obj); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
