@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
@@ -383,22 +384,33 @@ func (s *lifecycleStore) delete(ctx context.Context, lifecycle *policyv1alpha1.P
 	return marked, err
 }
 
-// letGo takes our finalizer off a lifecycle that is marked as deleted.
+// letGo lets just this version of a lifecycle go, whose PediaCluster is gone or
+// left to its users. One with finalizers that are not ours has to be marked as
+// deleted; it stays until they are gone, too.
 func (s *lifecycleStore) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
-	patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
-	if err != nil {
+	if !onlyOurs(lifecycle.Finalizers) {
+		patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
+		if err == nil {
+			_, err = s.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		}
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
 		return err
 	}
 	s.gone.Store(lifecycle.UID, nil)
-	left, err := s.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	err := s.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: preconditions(lifecycle)})
 	if apierrors.IsNotFound(err) {
-		left, err = nil, nil
+		err = nil
 	}
-	known, _ := s.lister.Get(lifecycle.Name) // it fails on none but a missing one
-	if left != nil && (err != nil || len(left.Finalizers) > 0) || known == nil || known.UID != lifecycle.UID {
+	if known, _ := s.lister.Get(lifecycle.Name); err != nil || known == nil || known.UID != lifecycle.UID { // Get fails on none but a missing one
 		s.gone.Delete(lifecycle.UID)
 	}
 	return err
+}
+
+func onlyOurs(finalizers []string) bool {
+	return len(finalizers) == 1 && finalizers[0] == policyv1alpha1.Finalizer
 }
 
 // seenGone is called when the informer has seen a lifecycle go.

@@ -304,6 +304,40 @@ func TestWhatWasToldBeforeALifecycleIsKnownIsNotLost(t *testing.T) {
 	}
 }
 
+func TestARemovalAsksStorageBeforeItDeletes(t *testing.T) {
+	for name, test := range map[string]struct {
+		meanwhile func(lifecycle *policyv1alpha1.PediaClusterLifecycle)
+		gone      bool
+	}{
+		"as it was seen": {func(*policyv1alpha1.PediaClusterLifecycle) {}, true},
+		"paused, which the informer has not seen": {func(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+			lifecycle.ResourceVersion, lifecycle.Annotations = "9", map[string]string{policyv1alpha1.PausedAnnotation: "true"}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			seen := one.stored(t).DeepCopy()
+			changed := seen.DeepCopy()
+			test.meanwhile(changed)
+			if _, err := one.records.client.Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			err := one.remove(t.Context(), seen, removal{cause: policyv1alpha1.ReasonSourceGone})
+			if (err == nil) != test.gone {
+				t.Errorf("the error is %v", err)
+			}
+			_, err = one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
+			if apierrors.IsNotFound(err) != test.gone {
+				t.Errorf("reading the PediaCluster: %v", err)
+			}
+			_, err = one.records.client.Get(t.Context(), "mcp-a", metav1.GetOptions{})
+			if apierrors.IsNotFound(err) != test.gone {
+				t.Errorf("reading the lifecycle: %v", err)
+			}
+		})
+	}
+}
+
 func TestAPediaClusterWhoseTypeIsNotServedIsNotTakenForDeleted(t *testing.T) {
 	one := newOneImport(t)
 	one.host.PrependReactor("delete", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {

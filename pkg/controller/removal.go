@@ -168,10 +168,14 @@ func (d *deletions) has(i index.Import) bool {
 	return ok
 }
 
-// remove takes one lifecycle back: marks it as going, deletes its PediaCluster
-// or leaves it to its users, then lets the lifecycle go. It is called again
-// until all is done.
+// remove takes one lifecycle back: at once if it may, otherwise it marks it as
+// going, deletes its PediaCluster or leaves it to its users, then lets the
+// lifecycle go. It is called again until all is done.
 func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) error {
+	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
+	if mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
+		return c.removeAtOnce(ctx, lifecycle, object, r.cause)
+	}
 	if lifecycle.DeletionTimestamp == nil {
 		klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
 		var propagation *metav1.DeletionPropagation
@@ -211,6 +215,37 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 	return nil
 }
 
+// mayGoAtOnce reports whether nothing has to be waited for when a lifecycle goes
+// with its PediaCluster, nil for none.
+func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured) bool {
+	return lifecycle.DeletionTimestamp == nil && onlyOurs(lifecycle.Finalizers) &&
+		object != nil && object.GetDeletionTimestamp() == nil && len(object.GetFinalizers()) == 0
+}
+
+// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. If
+// that breaks off, the lifecycle is looked at again as if nothing had happened: its
+// PediaCluster is made anew if it is wanted by then. That nobody has just told the
+// lifecycle to keep it, only storage can say.
+func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) error {
+	stored, err := c.records.client.Get(ctx, lifecycle.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // the informer is about to see it go
+	case err != nil:
+		return fmt.Errorf("making sure that the lifecycle is as it was seen: %w", err)
+	case stored.UID != lifecycle.UID || stored.ResourceVersion != lifecycle.ResourceVersion:
+		return errors.New("the lifecycle has changed: waiting until that is seen")
+	}
+	klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", cause)
+	if err := c.deleteOwned(ctx, lifecycle, object, cause); err != nil {
+		return err
+	}
+	if err := c.records.letGo(ctx, lifecycle); err != nil {
+		return fmt.Errorf("letting the lifecycle go: %w", err)
+	}
+	return nil
+}
+
 // removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it to
 // its users, and reports whether that is done. One that was not made for this
 // import stays untouched.
@@ -227,12 +262,8 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
-		deleted, err := c.deletePediaCluster(ctx, object, r.cause)
-		if err != nil {
+		if err := c.deleteOwned(ctx, lifecycle, object, r.cause); err != nil {
 			return false, err
-		}
-		if deleted {
-			c.policies.announcer.deleted(lifecycle, object, r.cause)
 		}
 	}
 	return len(object.GetFinalizers()) == 0, nil
@@ -291,6 +322,16 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *p
 		c.policies.announcer.wrote(lifecycle, object, eventReleased, "")
 	}
 	return nil
+}
+
+// deleteOwned deletes just this version of the PediaCluster of a lifecycle that
+// goes, and tells of it.
+func (c *importController) deleteOwned(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) error {
+	deleted, err := c.deletePediaCluster(ctx, object, cause)
+	if deleted {
+		c.policies.announcer.deleted(lifecycle, object, cause)
+	}
+	return err
 }
 
 // deletePediaCluster deletes just this version of a PediaCluster, and reports

@@ -362,6 +362,43 @@ func TestADeletedCollectionIsOrphanedAsAWhole(t *testing.T) {
 	}
 }
 
+func TestOnlyTheServerLetsALifecycleGoAtOnce(t *testing.T) {
+	ctx := t.Context()
+	atOnce := func(of *policyv1alpha1.PediaClusterLifecycle) metav1.DeleteOptions {
+		return metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0),
+			Preconditions: &metav1.Preconditions{UID: &of.UID, ResourceVersion: &of.ResourceVersion}}
+	}
+	created := createLifecycle(t, newLifecycle("kept", "mcp", "kept"))
+	if err := asUser(t).PediaClusterLifecycles().Delete(ctx, created.Name, atOnce(created)); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := asUser(t).PediaClusterLifecycles().Get(ctx, created.Name, metav1.GetOptions{}); err != nil || left.DeletionTimestamp == nil {
+		t.Errorf("deleted by a user: %v, %v", left, err)
+	}
+
+	lifecycles := asServer(t).PediaClusterLifecycles()
+	first := createLifecycle(t, newLifecycle("let-go", "mcp", "let-go"))
+	annotated, err := asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"`+policyv1alpha1.PausedAnnotation+`":"true"}}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lifecycles.Delete(ctx, first.Name, atOnce(first)); !apierrors.IsConflict(err) {
+		t.Errorf("another version: %v", err)
+	}
+	dry := atOnce(annotated)
+	dry.DryRun = []string{metav1.DryRunAll}
+	if err := lifecycles.Delete(ctx, first.Name, dry); err != nil {
+		t.Errorf("dry run: %v", err)
+	}
+	if err := lifecycles.Delete(ctx, first.Name, atOnce(annotated)); err != nil {
+		t.Errorf("this version: %v", err)
+	}
+	if err := lifecycles.Delete(ctx, first.Name, atOnce(annotated)); !apierrors.IsNotFound(err) {
+		t.Errorf("once more: %v", err)
+	}
+}
+
 func TestOnlyTheServerWritesTheSpecOfALifecycle(t *testing.T) {
 	ctx, lifecycles := t.Context(), asUser(t).PediaClusterLifecycles()
 	forbidden := func(what string, err error) {

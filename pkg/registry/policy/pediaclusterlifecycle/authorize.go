@@ -7,6 +7,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -40,6 +41,14 @@ func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Obje
 		return obj, nil
 	}
 	return obj, AuthorizeCreate(ctx, obj)
+}
+
+// IsLetGo reports whether this server asks for the end of a deletion: the
+// lifecycle goes in one write, in just the version that it names, whatever
+// finalizers it has.
+func IsLetGo(ctx context.Context, options *metav1.DeleteOptions) bool {
+	return caller.IsThisServer(ctx) && options != nil && options.GracePeriodSeconds != nil && *options.GracePeriodSeconds == 0 &&
+		options.Preconditions != nil && options.Preconditions.UID != nil && options.Preconditions.ResourceVersion != nil
 }
 
 // RecordRemoval returns a validation of a deletion that, after validate, notes

@@ -11,6 +11,9 @@ import (
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
+	storeerr "k8s.io/apiserver/pkg/storage/errors"
+	"k8s.io/apiserver/pkg/util/dryrun"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -98,11 +101,27 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 		createValidation, updateValidation, forceAllowCreate, options)
 }
 
-// Delete begins or goes on with a deletion.
+// Delete begins or goes on with a deletion, or ends it.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	if pediaclusterlifecycle.IsLetGo(ctx, options) {
+		return r.letGo(ctx, name, deleteValidation, options)
+	}
 	deleteValidation = pediaclusterlifecycle.RecordRemoval(ctx, deletion.RecordOrphaning(deleteValidation, options))
 	return r.Store.Delete(ctx, name, deleteValidation, options)
+}
+
+// letGo takes a lifecycle out of storage.
+func (r *REST) letGo(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
+	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	key, err := r.KeyFunc(ctx, name)
+	if err != nil {
+		return nil, false, err
+	}
+	out := r.NewFunc()
+	preconditions := &storage.Preconditions{UID: options.Preconditions.UID, ResourceVersion: options.Preconditions.ResourceVersion}
+	err = r.Storage.Delete(ctx, key, out, preconditions, storage.ValidateObjectFunc(deleteValidation), dryrun.IsDryRun(options.DryRun), nil, storage.DeleteOptions{})
+	return out, true, storeerr.InterpretDeleteError(err, r.DefaultQualifiedResource, name)
 }
 
 // DeleteCollection does the same for all that are listed.
