@@ -338,7 +338,7 @@ type lifecycleStore struct {
 // wrote is called with a lifecycle before it was written, and as it was then.
 func (s *lifecycleStore) wrote(before, written *policyv1alpha1.PediaClusterLifecycle, err error) {
 	if err != nil {
-		// Somebody else has written it meanwhile, or storage was restored.
+		// Somebody else may have written it meanwhile.
 		s.written.Delete(before.UID)
 		return
 	}

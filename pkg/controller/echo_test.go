@@ -81,6 +81,7 @@ func newOneImport(t *testing.T) *oneImport {
 		"metadata": map[string]any{"name": "a", "resourceVersion": "5", "uid": "s"}}}
 	lifecycle := (&importWork{Import: i, state: state}).desiredLifecycle("mcp-a")
 	lifecycle.UID, lifecycle.Generation, lifecycle.ResourceVersion = "lc", 1, "1"
+	lifecycle.CreationTimestamp = metav1.Now()
 	lifecycle.Finalizers = []string{policyv1alpha1.Finalizer}
 	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old"}}}
 	pediaCluster.SetGroupVersionKind(render.PediaClusterGVK)
@@ -215,7 +216,7 @@ func TestARecordIsWrittenEvenIfItsLookDoesNotCount(t *testing.T) {
 	one.isBusy()
 	one.lifecycles.amidst = one.looks.voidAll
 	one.edit(t, "https://new")
-	if one.looks.postponed(one.Import) == nil {
+	if one.looks.record(one.Import) == nil {
 		t.Fatal("the record is not postponed")
 	}
 	if _, waits := one.lanes.waits[one.Import]; !waits {
@@ -244,7 +245,7 @@ func TestWhatARecordSaysIsNotLostWithIt(t *testing.T) {
 	if one.stored(t).Status.Credentials.ChangedTime == nil {
 		t.Error("the change of the credentials was not told")
 	}
-	if one.looks.postponed(one.Import) != nil {
+	if one.looks.record(one.Import) != nil {
 		t.Error("the record is still left to be written")
 	}
 }
@@ -301,6 +302,55 @@ func TestWhatWasToldBeforeALifecycleIsKnownIsNotLost(t *testing.T) {
 				t.Error("the lifecycle's event is taken for an echo")
 			}
 		})
+	}
+}
+
+func TestALifecycleThatComesLateIsLookedAt(t *testing.T) {
+	one := newOneImport(t)
+	lifecycle := one.stored(t)
+	one.isBusy()
+	one.edit(t, "https://new")
+	if err := one.lifecycles.Delete(lifecycle); err != nil { // not seen yet
+		t.Fatal(err)
+	}
+	if err := one.host.Resource(mcpClusters).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return one.objects.ResourceVersion(one.policies.state("mcp").sources, "", "a") == "" })
+	one.sourceChanged(one.Import, hostobjects.Deleted)
+	for one.lanes.Len() > 0 {
+		item, _ := one.queue.Get()
+		if item == one.Import {
+			one.look(t)
+		}
+		one.queue.Done(item)
+	}
+	one.lifecycleHandler().OnAdd(lifecycle, false)
+	if _, waits := one.lanes.waits[one.Import]; !waits {
+		t.Error("nothing will ever remove the PediaCluster")
+	}
+}
+
+func TestAPediaClusterIsMadeAgainUnderAVersionThatNobodyLetsGo(t *testing.T) {
+	one := newOneImport(t)
+	one.stored(t)
+	if err := one.host.Resource(render.PediaClusterGVR).Delete(t.Context(), "mcp-a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return one.objects.ResourceVersion(pediaClusters, "", "mcp-a") == "" })
+	made := false
+	one.host.PrependReactor("create", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		made = true
+		stored, err := one.records.client.Get(t.Context(), "mcp-a", metav1.GetOptions{})
+		if err != nil || isCreated(stored.Status) {
+			t.Errorf("the lifecycle still says that there is one: %v, %v", stored.Status, err)
+		}
+		return false, nil, nil
+	})
+	one.pediaClusterChanged("mcp-a", hostobjects.Deleted)
+	one.look(t)
+	if !made || !isCreated(one.stored(t).Status) {
+		t.Errorf("the PediaCluster was made: %v; the lifecycle says %v", made, one.stored(t).Status)
 	}
 }
 

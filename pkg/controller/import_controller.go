@@ -141,7 +141,7 @@ func (c *importController) enqueueAmongMany(i index.Import) {
 // controller has most likely caused. While its record is left to be written, that
 // is looked at then.
 func (c *importController) echoed(i index.Import) {
-	if c.looks.postponed(i) == nil {
+	if !c.looks.waits(i) {
 		c.add(i, singleLane)
 	}
 }
@@ -256,19 +256,19 @@ func (c *importController) setWants(i index.Import, name string) {
 func (c *importController) reconcile(ctx context.Context, i index.Import) error {
 	look, last := c.looks.begin(i)
 	var left *found
-	postponed := false
+	var postponed *importWork
 	defer func() {
-		if postponed {
-			// What was added during the look were echoes, unless it does not count.
-			c.lanes.postpone(i)
+		if postponed == nil {
+			c.looks.end(i, look, left)
+			return
 		}
-		kept := c.looks.end(i, look, left)
-		switch {
-		case postponed && kept:
-			c.add(i, recordLane)
-		case postponed:
-			c.add(i, singleLane)
+		// What was added during the look were echoes, as long as all is as it was left.
+		c.lanes.postpone(i)
+		in := recordLane
+		if !postponed.objectsAreAs(left, postponed.name) || !c.looks.end(i, look, left) {
+			in = singleLane
 		}
+		c.add(i, in)
 	}()
 	changed := c.changes.take(i)
 	state := c.policies.state(i.Policy)
@@ -295,7 +295,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		}
 	}()
 	result, err := work.reconcile(ctx)
-	left, postponed = work.found, work.postponed
+	left = work.found
 	if err != nil {
 		c.changes.put(i, work.changed) // until it is tried again
 	}
@@ -308,7 +308,8 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if len(work.lifecycles) == 0 && err == nil {
 		c.unreserve(i)
 	}
-	if postponed {
+	if work.postponed {
+		postponed = work
 		c.policies.expected(i, result)
 		return err
 	}
@@ -326,6 +327,7 @@ func (c *importController) unreserve(i index.Import) {
 
 // forget drops what is known of an import of which nothing is left.
 func (c *importController) forget(i index.Import) {
+	c.looks.forget(i)
 	c.index.SetReads(i, nil)
 	c.setWants(i, "")
 }
@@ -383,6 +385,8 @@ type importWork struct {
 	// found is set when nothing is left to do, but for a record that is postponed.
 	found     *found
 	postponed bool
+	// name is the one under which the import is worked on.
+	name string
 }
 
 // reconcile returns what became of the import, nil when nothing is left of it.
@@ -401,7 +405,7 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	case policy.Spec.Suspend:
 		// A deletion that was seen is acted upon at once, or counts.
 		w.deleted.set(w.Import, false)
-		return w.unchanged(), nil
+		return w.unchanged(), w.tell(ctx)
 	case slices.ContainsFunc(w.lifecycles, isPaused):
 		w.deleted.set(w.Import, false)
 		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPaused,
@@ -519,6 +523,7 @@ func (w *importWork) stay(ctx context.Context, source *unstructured.Unstructured
 // importAs brings the lifecycle and the PediaCluster of that name about. The
 // import cannot have the name that its policy wants if renaming is stalled.
 func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured, renaming *stalled) (result *outcome, err error) {
+	w.name = name
 	var replaced []*policyv1alpha1.PediaClusterLifecycle
 	var lifecycle *policyv1alpha1.PediaClusterLifecycle
 	for _, candidate := range w.lifecycles {
@@ -591,6 +596,13 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			return outcomeOf(status), err
 		}
 	}
+	if plan.Action == render.ActionCreate && isCreated(lifecycle.Status) {
+		// A request that lets this version of the lifecycle go may still be under way.
+		lifecycle, err = w.writeStatus(ctx, lifecycle, uncreatedStatus(lifecycle))
+		if err != nil {
+			return w.unchanged(), err
+		}
+	}
 	done := w.execute(ctx, current, plan)
 	w.propagated(done)
 	w.policies.announcer.executed(lifecycle, current, done)
@@ -609,6 +621,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	setNameContended(&status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
 	result = outcomeOf(status)
 	kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
+	owed := w.looks.owe(w.Import, kept, time.Now())
 	var left *found
 	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
 		left = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation,
@@ -617,7 +630,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			left.before = current.GetResourceVersion()
 		}
 		left.isAs(w.objects.ResourceVersion(pediaClusters, "", name))
-		if kept.mayWait() && w.lanes.busy() && w.looks.postpone(w.Import, kept, time.Now()) {
+		if kept.mayWait() && w.lanes.busy() && owed <= recordDelay {
 			w.found, w.postponed = left, true
 			w.withdraw(true, false)
 			return result, nil
@@ -826,6 +839,19 @@ func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
 	return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleWaiting, reason: policyv1alpha1.ReasonWaitingForType, message: p.message})
 }
 
+// tell writes what is left to be written of an import, as far as it is known.
+func (w *importWork) tell(ctx context.Context) error {
+	for _, lifecycle := range w.lifecycles {
+		if lifecycle.DeletionTimestamp != nil {
+			continue
+		}
+		if _, err := w.writeStatus(ctx, lifecycle, w.said(lifecycle)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // show tells of an import that is stalled on its lifecycles, which keep what
 // they have, or in the policy's status when it has none.
 func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error) {
@@ -843,7 +869,7 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 		if lifecycle.DeletionTimestamp != nil {
 			err = w.letGo(ctx, lifecycle)
 		} else {
-			err = w.writeStatus(ctx, lifecycle, status)
+			_, err = w.writeStatus(ctx, lifecycle, status)
 		}
 		if err != nil {
 			return w.unchanged(), err
@@ -856,7 +882,7 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 // lifecycle with that spec.
 func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1.PediaClusterLifecycle, error) {
 	if equality.Semantic.DeepEqual(r.lifecycle.Spec, r.spec) {
-		return r.lifecycle, c.writeStatus(ctx, r.lifecycle, r.status)
+		return c.writeStatus(ctx, r.lifecycle, r.status)
 	}
 	changed := r.lifecycle.DeepCopy()
 	changed.Spec = r.spec
@@ -865,22 +891,24 @@ func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1
 	if err != nil {
 		return nil, fmt.Errorf("updating the lifecycle: %w", err)
 	}
-	return updated, c.writeStatus(ctx, updated, r.statusOf(updated.Generation))
+	return c.writeStatus(ctx, updated, r.statusOf(updated.Generation))
 }
 
-func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, status policyv1alpha1.PediaClusterLifecycleStatus) error {
+// writeStatus returns the lifecycle with that status.
+func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle,
+	status policyv1alpha1.PediaClusterLifecycleStatus) (*policyv1alpha1.PediaClusterLifecycle, error) {
 	if equality.Semantic.DeepEqual(lifecycle.Status, status) {
 		c.looks.written(lifecycle)
-		return nil
+		return lifecycle, nil
 	}
 	changed := lifecycle.DeepCopy()
 	changed.Status = status
 	updated, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
 	c.records.wrote(lifecycle, updated, err)
 	if err != nil {
-		return fmt.Errorf("writing the status of the lifecycle: %w", err)
+		return nil, fmt.Errorf("writing the status of the lifecycle: %w", err)
 	}
 	c.looks.written(lifecycle)
 	c.policies.announcer.turned(lifecycle, status)
-	return nil
+	return updated, nil
 }

@@ -25,7 +25,7 @@ func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, before pol
 		status.References = append(status.References, ref.Target)
 	}
 	status.Cluster = clusterState(done.pediaCluster)
-	status.Credentials = credentialsState(status.Credentials, done)
+	status.Credentials = credentialsState(lifecycle, status.Credentials, done)
 	status.LastResync = resync(lifecycle)
 	if causeIsKnown(done.pediaCluster, done.plan) {
 		status.PrunePlan = ""
@@ -68,6 +68,16 @@ func createdCondition(lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaClus
 		created.Reason, created.Message = policyv1alpha1.ReasonExisted, "the PediaCluster was there first and stays when the Source goes"
 	}
 	return created
+}
+
+// uncreatedStatus is the status of a lifecycle whose PediaCluster has gone and is
+// about to be made anew.
+func uncreatedStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle) policyv1alpha1.PediaClusterLifecycleStatus {
+	status := *lifecycle.Status.DeepCopy()
+	status.Phase = policyv1alpha1.LifecyclePending
+	setConditions(&status, lifecycle.Generation, metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonPediaClusterDeleting, Message: "the PediaCluster was deleted and is made again"})
+	return status
 }
 
 // stalledStatus is the status of a lifecycle that keeps what it has while it
@@ -129,7 +139,7 @@ func isCreated(status policyv1alpha1.PediaClusterLifecycleStatus) bool {
 }
 
 // credentialsState says what became of the credentials in this execution.
-func credentialsState(before *policyv1alpha1.CredentialsState, done execution) *policyv1alpha1.CredentialsState {
+func credentialsState(lifecycle *policyv1alpha1.PediaClusterLifecycle, before *policyv1alpha1.CredentialsState, done execution) *policyv1alpha1.CredentialsState {
 	written := done.err == nil && (done.plan.Action == render.ActionCreate || done.plan.Action == render.ActionUpdate)
 	if done.pediaCluster == nil {
 		return nil
@@ -144,9 +154,12 @@ func credentialsState(before *policyv1alpha1.CredentialsState, done execution) *
 		// What was written last may not have come into the status.
 		changed = changed || !state.ExpirationTime.Equal(before.ExpirationTime)
 	}
-	if changed {
+	switch made := done.pediaCluster.GetCreationTimestamp(); {
+	case changed:
 		now := metav1.Now()
 		state.ChangedTime = &now
+	case before == nil && ownerOf(lifecycle).Ownership(done.pediaCluster) == render.Owned && !made.Before(&lifecycle.CreationTimestamp):
+		state.ChangedTime = &made // and nothing was written of it
 	}
 	return state
 }

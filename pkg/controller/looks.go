@@ -54,8 +54,8 @@ func (f *found) isAs(pediaCluster string) bool {
 	return !f.seen && pediaCluster == f.before
 }
 
-// recordDelay is how long a record is left to be written while there is anything
-// more urgent to do. Every look begins it anew, but for this long only.
+// recordDelay is how long looks may put off a record, one after the other. In the
+// queue it has its turn after what is more urgent.
 const recordDelay = time.Minute
 
 // record is what a lifecycle should say of its import.
@@ -64,7 +64,7 @@ type record struct {
 	lifecycle *policyv1alpha1.PediaClusterLifecycle
 	spec      policyv1alpha1.PediaClusterLifecycleSpec
 	status    policyv1alpha1.PediaClusterLifecycleStatus
-	// since is when it, or one that it replaces, was first left to be written.
+	// since is when it, or the first of those that it replaces, was to be written.
 	since time.Time
 }
 
@@ -123,35 +123,53 @@ func (l *looks) end(i index.Import, begun *look, found *found) bool {
 	}
 }
 
-// postpone leaves a record to be written in place of the one that was left
-// before, unless that has waited for long.
-func (l *looks) postpone(i index.Import, r *record, now time.Time) bool {
+// owe keeps a record until it is written, in place of the one that is kept, and
+// reports for how long one has been.
+func (l *looks) owe(i index.Import, r *record, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.since = now
 	if before, ok := l.owed[i]; ok && before.lifecycle.UID == r.lifecycle.UID {
 		r.since = before.since
 	}
-	if now.Sub(r.since) > recordDelay {
-		return false
-	}
 	if l.owed == nil {
 		l.owed = map[index.Import]*record{}
 	}
 	l.owed[i] = r
-	return true
+	return now.Sub(r.since)
 }
 
-// postponed returns the record of an import that is left to be written, nil for
-// none.
-func (l *looks) postponed(i index.Import) *record {
+// record returns what is left to be written of an import, nil for nothing.
+func (l *looks) record(i index.Import) *record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.owed[i]
 }
 
-// written is called when the status of a lifecycle was written, or needs not be
-// any more.
+// forget drops the record of an import of which nothing is left.
+func (l *looks) forget(i index.Import) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.owed, i)
+}
+
+// waits reports whether the last look has left nothing but a record to be written.
+func (l *looks) waits(i index.Import) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left(i) != nil
+}
+
+// left is what the last look has found, if it has left nothing but a record.
+func (l *looks) left(i index.Import) *found {
+	if last, ok := l.last[i]; ok && l.owed[i] != nil {
+		return last.found
+	}
+	return nil
+}
+
+// written is called when the status of a lifecycle was written, or need not be any
+// more.
 func (l *looks) written(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
 	i := importOf(lifecycle)
 	l.mu.Lock()
@@ -166,8 +184,8 @@ func (l *looks) written(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
 func (l *looks) isEcho(i index.Import, pediaCluster string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last, ok := l.last[i]
-	return ok && l.owed[i] != nil && last.found != nil && last.found.isAs(pediaCluster)
+	left := l.left(i)
+	return left != nil && left.isAs(pediaCluster)
 }
 
 // void has the import looked at again, whatever the last look, or the one that
@@ -188,14 +206,18 @@ func (l *looks) voidAll() {
 // isAs reports whether the import is as the last look left it.
 func (w *importWork) isAs(last *found) bool {
 	return last != nil && !w.fresh && len(w.lifecycles) == 1 && w.lifecycles[0].UID == last.lifecycle &&
-		w.lifecycles[0].Generation <= last.generation &&
-		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) == last.source &&
-		last.isAs(w.objects.ResourceVersion(pediaClusters, "", w.lifecycles[0].Name))
+		w.lifecycles[0].Generation <= last.generation && w.objectsAreAs(last, w.lifecycles[0].Name)
+}
+
+// objectsAreAs reports whether Source and PediaCluster are as a look left them.
+func (w *importWork) objectsAreAs(left *found, pediaCluster string) bool {
+	return w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) == left.source &&
+		left.isAs(w.objects.ResourceVersion(pediaClusters, "", pediaCluster))
 }
 
 // catchUp writes the record that the last look has left, if it has left one.
 func (c *importController) catchUp(ctx context.Context, i index.Import, last *found) error {
-	record := c.looks.postponed(i)
+	record := c.looks.record(i)
 	if record == nil {
 		return nil
 	}
@@ -210,7 +232,7 @@ func (c *importController) catchUp(ctx context.Context, i index.Import, last *fo
 
 // said is what a lifecycle says of its import, or would if it had been written.
 func (c *importController) said(lifecycle *policyv1alpha1.PediaClusterLifecycle) policyv1alpha1.PediaClusterLifecycleStatus {
-	if owed := c.looks.postponed(importOf(lifecycle)); owed != nil && owed.lifecycle.UID == lifecycle.UID {
+	if owed := c.looks.record(importOf(lifecycle)); owed != nil && owed.lifecycle.UID == lifecycle.UID {
 		return owed.status
 	}
 	return lifecycle.Status

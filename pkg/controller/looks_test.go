@@ -57,7 +57,7 @@ func TestWhatALookReplacedIsAnEchoUntilTheInformerHasSeenItGo(t *testing.T) {
 	}
 }
 
-func TestARecordIsPostponedForSomeTimeOnly(t *testing.T) {
+func TestARecordIsOwedUntilItIsWritten(t *testing.T) {
 	l, i, began := &looks{}, index.Import{Policy: "p", Name: "a"}, time.Now()
 	of := func(uid types.UID) *record {
 		lifecycle := &policyv1alpha1.PediaClusterLifecycle{ObjectMeta: metav1.ObjectMeta{UID: uid, OwnerReferences: []metav1.OwnerReference{
@@ -66,24 +66,21 @@ func TestARecordIsPostponedForSomeTimeOnly(t *testing.T) {
 		return &record{lifecycle: lifecycle}
 	}
 	first, second := of("1"), of("1")
-	if !l.postpone(i, first, began) || !l.postpone(i, second, began.Add(recordDelay)) {
-		t.Error("a record is not postponed")
+	if owed := l.owe(i, first, began); owed != 0 {
+		t.Errorf("the first is owed for %v", owed)
 	}
-	if l.postponed(i) != second {
-		t.Error("the older record is written")
-	}
-	if l.postpone(i, of("1"), began.Add(recordDelay+1)) {
-		t.Error("a record waits longer each time")
+	if owed := l.owe(i, second, began.Add(time.Second)); owed != time.Second || l.record(i) != second {
+		t.Errorf("the next is owed for %v; %v is kept", owed, l.record(i))
 	}
 	l.written(of("2").lifecycle)
-	if l.postponed(i) == nil {
+	if l.record(i) == nil {
 		t.Error("the record of another lifecycle counts")
 	}
-	if !l.postpone(i, of("2"), began.Add(recordDelay+1)) {
-		t.Error("a lifecycle waits for the one before it")
+	if owed := l.owe(i, of("2"), began.Add(time.Minute)); owed != 0 {
+		t.Errorf("that of another lifecycle is owed for %v", owed)
 	}
 	l.written(of("2").lifecycle)
-	if l.postponed(i) != nil {
+	if l.record(i) != nil {
 		t.Error("a record that was written is left")
 	}
 }

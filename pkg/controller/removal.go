@@ -96,7 +96,8 @@ func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.
 			return outcomeOf(w.said(lifecycle)), nil
 		case brake.Held:
 			status := stalledStatus(lifecycle, w.said(lifecycle), object, held)
-			return outcomeOf(status), w.writeStatus(ctx, lifecycle, status)
+			_, err := w.writeStatus(ctx, lifecycle, status)
+			return outcomeOf(status), err
 		}
 	}
 	return nil, w.remove(ctx, lifecycle, r)
@@ -203,8 +204,9 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 	if !gone {
 		// Its informer may have been given back with the last policy.
 		c.queue.AddAfter(importOf(lifecycle), retryDelay)
-		return c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
+		_, err := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
 			&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}))
+		return err
 	}
 	if r.fate != deleted {
 		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
@@ -216,9 +218,10 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 }
 
 // mayGoAtOnce reports whether nothing has to be waited for when a lifecycle goes
-// with its PediaCluster, nil for none.
+// with its PediaCluster, nil for none. It says that there is one: another one is
+// made under no version of a lifecycle that says so.
 func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured) bool {
-	return lifecycle.DeletionTimestamp == nil && onlyOurs(lifecycle.Finalizers) &&
+	return lifecycle.DeletionTimestamp == nil && onlyOurs(lifecycle.Finalizers) && isCreated(lifecycle.Status) &&
 		object != nil && object.GetDeletionTimestamp() == nil && len(object.GetFinalizers()) == 0
 }
 

@@ -125,7 +125,7 @@ func (b *bench) profile(ctx context.Context, name string) (wait func() error) {
 	}
 	var group errgroup.Group
 	group.Go(func() error { return take("profile", "?seconds=10") })
-	return func() error { return errors.Join(group.Wait(), take("heap", "")) }
+	return func() error { return errors.Join(group.Wait(), take("heap", "?gc=1")) }
 }
 
 // changed compares the whole fleet, after a phase that has changed PediaClusters.

@@ -386,6 +386,19 @@ func TestOnlyTheServerLetsALifecycleGoAtOnce(t *testing.T) {
 	if err := lifecycles.Delete(ctx, first.Name, atOnce(first)); !apierrors.IsConflict(err) {
 		t.Errorf("another version: %v", err)
 	}
+	held, err := asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
+		[]byte(`{"metadata":{"finalizers":["`+policyv1alpha1.Finalizer+`","example.com/jane"]}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lifecycles.Delete(ctx, first.Name, atOnce(held)); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "example.com/jane") {
+		t.Errorf("with a finalizer of a user: %v", err)
+	}
+	annotated, err = asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
+		[]byte(`{"metadata":{"finalizers":["`+policyv1alpha1.Finalizer+`"]}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	dry := atOnce(annotated)
 	dry.DryRun = []string{metav1.DryRunAll}
 	if err := lifecycles.Delete(ctx, first.Name, dry); err != nil {

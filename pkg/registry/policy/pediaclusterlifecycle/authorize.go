@@ -3,6 +3,7 @@ package pediaclusterlifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,11 +45,22 @@ func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Obje
 }
 
 // IsLetGo reports whether this server asks for the end of a deletion: the
-// lifecycle goes in one write, in just the version that it names, whatever
-// finalizers it has.
+// lifecycle goes in one write, in just the version that it names.
 func IsLetGo(ctx context.Context, options *metav1.DeleteOptions) bool {
 	return caller.IsThisServer(ctx) && options != nil && options.GracePeriodSeconds != nil && *options.GracePeriodSeconds == 0 &&
 		options.Preconditions != nil && options.Preconditions.UID != nil && options.Preconditions.ResourceVersion != nil
+}
+
+// ValidateLetGo refuses to take away a lifecycle that others still hold.
+func ValidateLetGo(obj runtime.Object) error {
+	lifecycle := obj.(*policy.PediaClusterLifecycle)
+	for _, finalizer := range lifecycle.Finalizers {
+		if finalizer != policyv1alpha1.Finalizer {
+			return apierrors.NewConflict(policy.Resource("pediaclusterlifecycles"), lifecycle.Name,
+				fmt.Errorf("finalizer %q has to be removed first", finalizer))
+		}
+	}
+	return nil
 }
 
 // RecordRemoval returns a validation of a deletion that, after validate, notes

@@ -120,7 +120,13 @@ func (r *REST) letGo(ctx context.Context, name string, deleteValidation rest.Val
 	}
 	out := r.NewFunc()
 	preconditions := &storage.Preconditions{UID: options.Preconditions.UID, ResourceVersion: options.Preconditions.ResourceVersion}
-	err = r.Storage.Delete(ctx, key, out, preconditions, storage.ValidateObjectFunc(deleteValidation), dryrun.IsDryRun(options.DryRun), nil, storage.DeleteOptions{})
+	validate := func(ctx context.Context, obj runtime.Object) error {
+		if err := pediaclusterlifecycle.ValidateLetGo(obj); err != nil {
+			return err
+		}
+		return deleteValidation(ctx, obj)
+	}
+	err = r.Storage.Delete(ctx, key, out, preconditions, validate, dryrun.IsDryRun(options.DryRun), nil, storage.DeleteOptions{})
 	return out, true, storeerr.InterpretDeleteError(err, r.DefaultQualifiedResource, name)
 }
 
