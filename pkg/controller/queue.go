@@ -131,8 +131,16 @@ func (l *lanes[K]) Pop() K {
 		if in, waits := l.waits[item]; waits && in == from {
 			delete(l.waits, item)
 			l.count[from]--
+			l.shrink()
 			return item
 		}
+	}
+}
+
+// shrink gives back what a bulk has taken when nothing waits any more.
+func (l *lanes[K]) shrink() {
+	if len(l.waits) == 0 {
+		l.queues, l.waits = [lanesCount][]K{}, map[K]lane{}
 	}
 }
 

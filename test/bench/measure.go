@@ -86,6 +86,25 @@ func (h *host) snapshot(ctx context.Context) (s snapshot, err error) {
 	return s, err
 }
 
+// databases returns how many MiB the etcd of the server and that of the host take
+// on disk, history and free pages included.
+func (h *host) databases(ctx context.Context) (server, host float64, err error) {
+	for _, of := range []struct {
+		mebibytes *float64
+		client    *http.Client
+		at        string
+	}{{&server, h.direct, h.server.Config().Host}, {&host, h.plain, h.Config().Host}} {
+		text, err := fetch(ctx, of.client, of.at+"/metrics")
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, bytes := range series(text, "apiserver_storage_size_bytes") {
+			*of.mebibytes += bytes / (1 << 20)
+		}
+	}
+	return server, host, nil
+}
+
 // watched tells whether anybody watches a resource of the host.
 func (h *host) watched(ctx context.Context, resource string) (bool, error) {
 	text, err := fetch(ctx, h.plain, h.Config().Host+"/metrics")

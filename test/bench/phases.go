@@ -220,7 +220,7 @@ func (b *bench) all() []*cluster {
 // PediaCluster has followed.
 func (b *bench) bulk(ctx context.Context, name string, matches func(watch.EventType, *unstructured.Unstructured) bool,
 	change func(*phase) error) error {
-	return b.measure(ctx, name, quietInBulk, func(p *phase) error {
+	err := b.measure(ctx, name, quietInBulk, func(p *phase) error {
 		w, err := b.watchPediaClusters(ctx)
 		if err != nil {
 			return err
@@ -235,6 +235,12 @@ func (b *bench) bulk(ctx context.Context, name string, matches func(watch.EventT
 		p.Seconds = at.Sub(began).Seconds()
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	figures := b.run.phase(name).Figures
+	figures["databaseMiB"], figures["hostDatabaseMiB"], err = b.databases(ctx)
+	return err
 }
 
 func (b *bench) importAll(ctx context.Context) error {
