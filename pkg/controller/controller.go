@@ -335,13 +335,8 @@ type lifecycleStore struct {
 	written sync.Map
 }
 
-// wrote is called with a lifecycle before it was written, and as it was then.
-func (s *lifecycleStore) wrote(before, written *policyv1alpha1.PediaClusterLifecycle, err error) {
-	if err != nil {
-		// Somebody else may have written it meanwhile.
-		s.written.Delete(before.UID)
-		return
-	}
+// wrote is called with a lifecycle as it was written.
+func (s *lifecycleStore) wrote(written *policyv1alpha1.PediaClusterLifecycle) {
 	written.ManagedFields = nil // as the informer has it
 	s.written.Store(written.UID, written)
 	if known, err := s.lister.Get(written.Name); err == nil {
@@ -378,10 +373,14 @@ func (s *lifecycleStore) delete(ctx context.Context, lifecycle *policyv1alpha1.P
 	// The typed client does not return what is left of the object.
 	err := s.rest.Delete().Resource("pediaclusterlifecycles").Name(lifecycle.Name).
 		Body(&metav1.DeleteOptions{Preconditions: preconditions(lifecycle), PropagationPolicy: propagation}).Do(ctx).Into(marked)
-	if apierrors.IsNotFound(err) || err == nil && marked.UID == "" {
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && marked.UID == "":
 		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return marked, err
+	s.wrote(marked)
+	return marked, nil
 }
 
 // letGo lets just this version of a lifecycle go, whose PediaCluster is gone or

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"errors"
 	"testing"
 	"unsafe"
 
@@ -36,9 +35,6 @@ func TestALookKnowsWhatTheLastOneHasWritten(t *testing.T) {
 				t.Error(err)
 			}
 		}, "Else"},
-		"refused": {func(_ *testing.T, s *lifecycleStore) {
-			s.wrote(of("11", waiting), nil, errors.New("conflict"))
-		}, imported},
 		"gone": {func(_ *testing.T, s *lifecycleStore) { s.seenGone(of("10", imported)) }, imported},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +44,7 @@ func TestALookKnowsWhatTheLastOneHasWritten(t *testing.T) {
 			if err := indexer.Add(known); err != nil {
 				t.Fatal(err)
 			}
-			s.wrote(known, of("11", waiting), nil)
+			s.wrote(of("11", waiting))
 			test.then(t, s)
 			if got := s.ofSource(known.Spec.Source); len(got) != 1 || got[0].Status.Phase != test.want {
 				t.Errorf("the lifecycle says %q, want %q", got[0].Status.Phase, test.want)

@@ -354,6 +354,25 @@ func TestAPediaClusterIsMadeAgainUnderAVersionThatNobodyLetsGo(t *testing.T) {
 	}
 }
 
+func TestAKeptNameIsGivenFreeWhenItsLifecycleHasGone(t *testing.T) {
+	one := newOneImport(t)
+	for _, name := range []string{"mcp-a", "mcp-former"} {
+		one.index.Reserve(name, one.Import)
+	}
+	one.looks.void(one.Import)
+	one.look(t)
+	if _, kept := one.index.ReservedFor("mcp-a"); !kept {
+		t.Error("a name is given free while its lifecycle is there")
+	}
+	one.index.Unreserve(one.Import)
+	one.index.Reserve("mcp-former", one.Import)
+	one.looks.void(one.Import)
+	one.look(t)
+	if _, kept := one.index.ReservedFor("mcp-former"); kept {
+		t.Error("the former name is kept for ever")
+	}
+}
+
 func TestARemovalAsksStorageBeforeItDeletes(t *testing.T) {
 	for name, test := range map[string]struct {
 		meanwhile func(lifecycle *policyv1alpha1.PediaClusterLifecycle)

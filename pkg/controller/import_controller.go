@@ -305,7 +305,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 		c.brake.Withdraw(i, func(brake.Removal, brake.Verdict) bool { return false })
 		c.index.Leave(i)
 	}
-	if len(work.lifecycles) == 0 && err == nil {
+	if err == nil && !slices.ContainsFunc(work.lifecycles, c.isReserved) {
 		c.unreserve(i)
 	}
 	if work.postponed {
@@ -315,6 +315,12 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	}
 	c.policies.worked(i, result)
 	return err
+}
+
+// isReserved reports whether the name of the lifecycle is kept for its import.
+func (c *importController) isReserved(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+	keeper, ok := c.index.ReservedFor(lifecycle.Name)
+	return ok && keeper == importOf(lifecycle)
 }
 
 // unreserve gives the names free that were kept for an import: its lifecycle has
@@ -405,7 +411,7 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 	case policy.Spec.Suspend:
 		// A deletion that was seen is acted upon at once, or counts.
 		w.deleted.set(w.Import, false)
-		return w.unchanged(), w.tell(ctx)
+		return w.unchanged(), w.tell(ctx, w.lifecycles)
 	case slices.ContainsFunc(w.lifecycles, isPaused):
 		w.deleted.set(w.Import, false)
 		return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPaused,
@@ -597,9 +603,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		}
 	}
 	if plan.Action == render.ActionCreate && isCreated(lifecycle.Status) {
-		// A request that lets this version of the lifecycle go may still be under way.
-		lifecycle, err = w.writeStatus(ctx, lifecycle, uncreatedStatus(lifecycle))
-		if err != nil {
+		if lifecycle, err = w.uncreated(ctx, lifecycle); err != nil {
 			return w.unchanged(), err
 		}
 	}
@@ -621,6 +625,9 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	setNameContended(&status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
 	result = outcomeOf(status)
 	kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
+	if err := w.tell(ctx, replaced); err != nil {
+		return w.unchanged(), err
+	}
 	owed := w.looks.owe(w.Import, kept, time.Now())
 	var left *found
 	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
@@ -629,8 +636,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		if current != nil {
 			left.before = current.GetResourceVersion()
 		}
-		left.isAs(w.objects.ResourceVersion(pediaClusters, "", name))
-		if kept.mayWait() && w.lanes.busy() && owed <= recordDelay {
+		if w.objectsAreAs(left, name) && kept.mayWait() && w.lanes.busy() && owed <= recordDelay {
 			w.found, w.postponed = left, true
 			w.withdraw(true, false)
 			return result, nil
@@ -661,6 +667,19 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		w.queue.AddAfter(w.Import, refusedDelay)
 	}
 	return result, done.err
+}
+
+// uncreated has a lifecycle say that its PediaCluster has gone, and returns it so:
+// a request that lets the version go that said otherwise may still be under way,
+// and must not take the owner of another PediaCluster.
+func (w *importWork) uncreated(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	switch live, err := w.livePediaCluster(ctx, lifecycle.Name); {
+	case err != nil:
+		return nil, err
+	case live != nil:
+		return nil, errors.New("the PediaCluster exists: waiting until that is seen")
+	}
+	return w.writeStatus(ctx, lifecycle, uncreatedStatus(lifecycle))
 }
 
 // current is the PediaCluster of that name, nil when there is none.
@@ -839,9 +858,9 @@ func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
 	return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleWaiting, reason: policyv1alpha1.ReasonWaitingForType, message: p.message})
 }
 
-// tell writes what is left to be written of an import, as far as it is known.
-func (w *importWork) tell(ctx context.Context) error {
-	for _, lifecycle := range w.lifecycles {
+// tell writes what is left to be written of lifecycles, as far as it is known.
+func (w *importWork) tell(ctx context.Context, lifecycles []*policyv1alpha1.PediaClusterLifecycle) error {
+	for _, lifecycle := range lifecycles {
 		if lifecycle.DeletionTimestamp != nil {
 			continue
 		}
@@ -887,10 +906,10 @@ func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1
 	changed := r.lifecycle.DeepCopy()
 	changed.Spec = r.spec
 	updated, err := c.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
-	c.records.wrote(r.lifecycle, updated, err)
 	if err != nil {
 		return nil, fmt.Errorf("updating the lifecycle: %w", err)
 	}
+	c.records.wrote(updated)
 	return c.writeStatus(ctx, updated, r.statusOf(updated.Generation))
 }
 
@@ -904,10 +923,14 @@ func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1a
 	changed := lifecycle.DeepCopy()
 	changed.Status = status
 	updated, err := c.records.client.UpdateStatus(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
-	c.records.wrote(lifecycle, updated, err)
 	if err != nil {
+		if i := importOf(lifecycle); c.looks.record(i) == nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			// It may be written all the same, later than the next one.
+			c.looks.owe(i, &record{lifecycle: lifecycle, spec: lifecycle.Spec, status: status}, time.Now())
+		}
 		return nil, fmt.Errorf("writing the status of the lifecycle: %w", err)
 	}
+	c.records.wrote(updated)
 	c.looks.written(lifecycle)
 	c.policies.announcer.turned(lifecycle, status)
 	return updated, nil

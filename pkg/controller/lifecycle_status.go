@@ -74,9 +74,12 @@ func createdCondition(lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaClus
 // about to be made anew.
 func uncreatedStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle) policyv1alpha1.PediaClusterLifecycleStatus {
 	status := *lifecycle.Status.DeepCopy()
-	status.Phase = policyv1alpha1.LifecyclePending
-	setConditions(&status, lifecycle.Generation, metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionFalse,
-		Reason: policyv1alpha1.ReasonPediaClusterDeleting, Message: "the PediaCluster was deleted and is made again"})
+	status.Phase, status.Cluster, status.Credentials = policyv1alpha1.LifecyclePending, nil, nil
+	ready := metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonPediaClusterDeleting, Message: "the PediaCluster was deleted and is made again"}
+	created := ready
+	created.Type = policyv1alpha1.LifecycleCreated
+	setConditions(&status, lifecycle.Generation, ready, created)
 	return status
 }
 

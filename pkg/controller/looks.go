@@ -211,8 +211,8 @@ func (w *importWork) isAs(last *found) bool {
 
 // objectsAreAs reports whether Source and PediaCluster are as a look left them.
 func (w *importWork) objectsAreAs(left *found, pediaCluster string) bool {
-	return w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) == left.source &&
-		left.isAs(w.objects.ResourceVersion(pediaClusters, "", pediaCluster))
+	return left.isAs(w.objects.ResourceVersion(pediaClusters, "", pediaCluster)) &&
+		w.objects.ResourceVersion(w.state.sources, w.Namespace, w.Name) == left.source
 }
 
 // catchUp writes the record that the last look has left, if it has left one.

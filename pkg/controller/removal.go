@@ -225,12 +225,18 @@ func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstru
 		object != nil && object.GetDeletionTimestamp() == nil && len(object.GetFinalizers()) == 0
 }
 
+// confirmationLasts is how long a PediaCluster may be deleted after storage has
+// confirmed its lifecycle. A host that is slower gets the request once more.
+const confirmationLasts = 2 * time.Second
+
 // removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. If
 // that breaks off, the lifecycle is looked at again as if nothing had happened: its
 // PediaCluster is made anew if it is wanted by then. That nobody has just told the
 // lifecycle to keep it, only storage can say.
 func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) error {
-	stored, err := c.records.client.Get(ctx, lifecycle.Name, metav1.GetOptions{})
+	confirmed, cancel := context.WithTimeout(ctx, confirmationLasts)
+	defer cancel()
+	stored, err := c.records.client.Get(confirmed, lifecycle.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil // the informer is about to see it go
@@ -240,7 +246,7 @@ func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1
 		return errors.New("the lifecycle has changed: waiting until that is seen")
 	}
 	klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", cause)
-	if err := c.deleteOwned(ctx, lifecycle, object, cause); err != nil {
+	if err := c.deleteOwned(confirmed, lifecycle, object, cause); err != nil {
 		return err
 	}
 	if err := c.records.letGo(ctx, lifecycle); err != nil {

@@ -93,17 +93,17 @@ func (r *run) print(out io.Writer) {
 // printMemory compares runs of the same storage.
 func (r results) printMemory(out io.Writer) {
 	for _, storage := range []string{external, embedded} {
-		var before *run
+		var fewest *run
 		for _, run := range r.Runs {
-			if run.Storage != storage {
-				continue
-			}
-			if before != nil {
-				if kib, ok := kibPerCluster(before, run); ok {
-					fmt.Fprintf(out, "\nmemory, %s storage: %.1f KiB per cluster between %d and %d clusters\n", storage, kib, before.Clusters, run.Clusters)
+			switch {
+			case run.Storage != storage:
+			case fewest == nil:
+				fewest = run
+			default:
+				if kib, ok := kibPerCluster(fewest, run); ok {
+					fmt.Fprintf(out, "\nmemory, %s storage: %.1f KiB per cluster between %d and %d clusters\n", storage, kib, fewest.Clusters, run.Clusters)
 				}
 			}
-			before = run
 		}
 	}
 }

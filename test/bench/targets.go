@@ -36,16 +36,17 @@ const (
 // judge holds the runs against the targets. What was not measured has no target.
 func judge(runs []*run) []target {
 	var targets []target
-	var before *run
+	var fewest *run
 	for _, r := range runs {
 		if r.Storage != external {
 			continue
 		}
 		targets = append(targets, r.targets()...)
-		if before != nil {
-			targets = append(targets, growth(before, r)...)
+		if fewest == nil {
+			fewest = r
+		} else {
+			targets = append(targets, growth(fewest, r)...)
 		}
-		before = r
 	}
 	return targets
 }
