@@ -378,9 +378,8 @@ func TestOnlyTheServerLetsALifecycleGoAtOnce(t *testing.T) {
 
 	lifecycles := asServer(t).PediaClusterLifecycles()
 	first := createLifecycle(t, newLifecycle("let-go", "mcp", "let-go"))
-	annotated, err := asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
-		[]byte(`{"metadata":{"annotations":{"`+policyv1alpha1.PausedAnnotation+`":"true"}}}`), metav1.PatchOptions{})
-	if err != nil {
+	if _, err := asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":{"`+policyv1alpha1.PausedAnnotation+`":"true"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := lifecycles.Delete(ctx, first.Name, atOnce(first)); !apierrors.IsConflict(err) {
@@ -394,20 +393,20 @@ func TestOnlyTheServerLetsALifecycleGoAtOnce(t *testing.T) {
 	if err := lifecycles.Delete(ctx, first.Name, atOnce(held)); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "example.com/jane") {
 		t.Errorf("with a finalizer of a user: %v", err)
 	}
-	annotated, err = asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
+	latest, err := asUser(t).PediaClusterLifecycles().Patch(ctx, first.Name, types.MergePatchType,
 		[]byte(`{"metadata":{"finalizers":["`+policyv1alpha1.Finalizer+`"]}}`), metav1.PatchOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dry := atOnce(annotated)
+	dry := atOnce(latest)
 	dry.DryRun = []string{metav1.DryRunAll}
 	if err := lifecycles.Delete(ctx, first.Name, dry); err != nil {
 		t.Errorf("dry run: %v", err)
 	}
-	if err := lifecycles.Delete(ctx, first.Name, atOnce(annotated)); err != nil {
+	if err := lifecycles.Delete(ctx, first.Name, atOnce(latest)); err != nil {
 		t.Errorf("this version: %v", err)
 	}
-	if err := lifecycles.Delete(ctx, first.Name, atOnce(annotated)); !apierrors.IsNotFound(err) {
+	if err := lifecycles.Delete(ctx, first.Name, atOnce(latest)); !apierrors.IsNotFound(err) {
 		t.Errorf("once more: %v", err)
 	}
 }
