@@ -2,7 +2,7 @@
 // tells when that changes. Types come and go with CustomResourceDefinitions and
 // APIServices.
 //
-// It imports clients of the host and nothing of this project. The policy
+// It imports clients of the host and, of this project, confirm. The policy
 // controller resolves types here, and the import controller has it confirm that
 // an object is really gone and not only its type.
 package servedtypes
@@ -26,6 +26,8 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/confirm"
 )
 
 var (
@@ -82,7 +84,7 @@ type Tracker struct {
 
 	crds cache.GenericLister // set by Run
 
-	confirmations confirmations
+	confirmations confirm.Group[Type, struct{}]
 }
 
 // resource is a type in all its versions, the preferred one first.
@@ -274,7 +276,8 @@ func (e *LostError) Error() string { return e.message }
 // the host says so, and another one when it cannot be known now. Calls that come
 // while the host is being asked share one question that is asked after that.
 func (t *Tracker) Confirm(ctx context.Context, resolved Type) error {
-	return t.confirmations.share(resolved, func() error { return t.confirm(ctx, resolved) })
+	_, err := t.confirmations.Do(resolved, func() (struct{}, error) { return struct{}{}, t.confirm(ctx, resolved) })
+	return err
 }
 
 func (t *Tracker) confirm(ctx context.Context, resolved Type) error {
