@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -208,6 +209,7 @@ func (c *controllers) run(ctx context.Context) error {
 
 	defer fleet.set(c)()
 	logger.Info("The controllers run", "workers", c.workers)
+	wg.Go(func() { wait.UntilWithContext(ctx, c.imports.lookForLate, lateDelay) })
 	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
 	for range c.workers {
 		wg.Go(func() { work(ctx, c.imports.queue, c.imports.reconcile) })
@@ -344,16 +346,18 @@ func (s *lifecycleStore) wrote(written *policyv1alpha1.PediaClusterLifecycle) {
 	}
 }
 
-// seen is called when the informer has seen a lifecycle.
-func (s *lifecycleStore) seen(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+// seen is called when the informer has seen a lifecycle. It reports whether that is
+// known to be as it was written, or older.
+func (s *lifecycleStore) seen(lifecycle *policyv1alpha1.PediaClusterLifecycle) (known bool) {
 	written, ok := s.written.Load(lifecycle.UID)
 	if !ok {
-		return
+		return false
 	}
 	order, err := resourceversion.CompareResourceVersion(lifecycle.ResourceVersion, written.(*policyv1alpha1.PediaClusterLifecycle).ResourceVersion)
 	if err != nil || order >= 0 {
 		s.written.CompareAndDelete(lifecycle.UID, written)
 	}
+	return err == nil && order <= 0
 }
 
 // latest returns the lifecycle as it was written last, should the informer not

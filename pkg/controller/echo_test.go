@@ -94,7 +94,7 @@ func newOneImport(t *testing.T) *oneImport {
 
 	host := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 		mcpClusters: "ClusterList", render.PediaClusterGVR: "PediaClusterList"}, source, pediaCluster)
-	own := fake.NewClientset(lifecycle.DeepCopy()).PolicyV1alpha1()
+	own := fake.NewClientset(lifecycle.DeepCopy(), state.policy.DeepCopy()).PolicyV1alpha1()
 	lifecycles := &hookedIndexer{Indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource})}
 	if err := lifecycles.Add(lifecycle); err != nil {
 		t.Fatal(err)
@@ -373,37 +373,113 @@ func TestAKeptNameIsGivenFreeWhenItsLifecycleHasGone(t *testing.T) {
 	}
 }
 
-func TestARemovalAsksStorageBeforeItDeletes(t *testing.T) {
+func TestNothingIsDeletedThatStorageDoesNotConfirm(t *testing.T) {
+	type seen struct {
+		lifecycle *policyv1alpha1.PediaClusterLifecycle
+		policy    *policyv1alpha1.ClusterImportPolicy
+	}
+	removals := map[string]func(*testing.T, *oneImport, seen) error{
+		"at once": func(t *testing.T, one *oneImport, seen seen) error {
+			return one.remove(t.Context(), seen.lifecycle, removal{cause: policyv1alpha1.ReasonSourceGone, policy: seen.policy})
+		},
+		"marked before": func(t *testing.T, one *oneImport, seen seen) error {
+			marked := seen.lifecycle.DeepCopy()
+			marked.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+			return one.remove(t.Context(), marked, removal{cause: policyv1alpha1.ReasonSourceGone, policy: seen.policy})
+		},
+		"by deletionCondition": func(t *testing.T, one *oneImport, seen seen) error {
+			w := &importWork{importController: one.importController, Import: one.Import, state: one.policies.state("mcp")}
+			done := w.execute(t.Context(), seen.lifecycle, one.objects.Object(pediaClusters, "", "mcp-a"),
+				render.Plan{Action: render.ActionDelete, Reason: policyv1alpha1.ReasonDeletionConditionMet})
+			if done.stale != (done.err != nil) {
+				t.Errorf("it is told that %v", done.err)
+			}
+			return done.err
+		},
+	}
 	for name, test := range map[string]struct {
-		meanwhile func(lifecycle *policyv1alpha1.PediaClusterLifecycle)
+		meanwhile func(seen)
 		gone      bool
 	}{
-		"as it was seen": {func(*policyv1alpha1.PediaClusterLifecycle) {}, true},
-		"paused, which the informer has not seen": {func(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-			lifecycle.ResourceVersion, lifecycle.Annotations = "9", map[string]string{policyv1alpha1.PausedAnnotation: "true"}
+		"as it was seen": {func(seen) {}, true},
+		"a policy that somebody annotated": {func(seen seen) {
+			seen.policy.Annotations = map[string]string{"example.com/owner": "jane"}
+		}, true},
+		"a lifecycle that was paused": {func(seen seen) {
+			seen.lifecycle.ResourceVersion, seen.lifecycle.Annotations = "9", map[string]string{policyv1alpha1.PausedAnnotation: "true"}
 		}, false},
+		"a lifecycle that was made anew": {func(seen seen) { seen.lifecycle.UID = "other" }, false},
+		"a policy that was suspended": {func(seen seen) {
+			seen.policy.Generation, seen.policy.Spec.Suspend = 2, true
+		}, false},
+		"a policy whose PediaClusters are to stay": {func(seen seen) {
+			seen.policy.Annotations = map[string]string{policyv1alpha1.OrphanAnnotation: "true"}
+		}, false},
+		"a policy that was made anew": {func(seen seen) { seen.policy.UID = "other" }, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			one := newOneImport(t)
-			seen := one.stored(t).DeepCopy()
-			changed := seen.DeepCopy()
-			test.meanwhile(changed)
-			if _, err := one.records.client.Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			err := one.remove(t.Context(), seen, removal{cause: policyv1alpha1.ReasonSourceGone})
-			if (err == nil) != test.gone {
-				t.Errorf("the error is %v", err)
-			}
-			_, err = one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) != test.gone {
-				t.Errorf("reading the PediaCluster: %v", err)
-			}
-			_, err = one.records.client.Get(t.Context(), "mcp-a", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) != test.gone {
-				t.Errorf("reading the lifecycle: %v", err)
-			}
-		})
+		for how, remove := range removals {
+			t.Run(name+", "+how, func(t *testing.T) {
+				one := newOneImport(t)
+				saw := seen{one.stored(t).DeepCopy(), one.policies.state("mcp").policy}
+				changed := seen{saw.lifecycle.DeepCopy(), saw.policy.DeepCopy()}
+				test.meanwhile(changed)
+				_, err := one.records.client.Update(t.Context(), changed.lifecycle, metav1.UpdateOptions{})
+				if err == nil {
+					_, err = one.policies.client.Update(t.Context(), changed.policy, metav1.UpdateOptions{})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := remove(t, one, saw); (err == nil) != test.gone {
+					t.Errorf("the error is %v", err)
+				}
+				_, err = one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
+				if apierrors.IsNotFound(err) != test.gone {
+					t.Errorf("reading the PediaCluster: %v", err)
+				}
+				if _, err = one.records.client.Get(t.Context(), "mcp-a", metav1.GetOptions{}); err != nil && !test.gone {
+					t.Errorf("reading the lifecycle: %v", err)
+				}
+			})
+		}
+	}
+}
+
+func TestAStatusThatComesLateIsCorrected(t *testing.T) {
+	one := newOneImport(t)
+	before := one.stored(t)
+	late := before.DeepCopy()
+	late.ResourceVersion, late.Status.Phase = "9", policyv1alpha1.LifecycleWaiting
+	if _, err := one.records.client.UpdateStatus(t.Context(), late, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	one.lifecycleHandler().OnUpdate(before, one.stored(t))
+	if _, waits := one.lanes.waits[one.Import]; !waits {
+		t.Fatal("nothing will ever correct it")
+	}
+	one.look(t)
+	if phase := one.stored(t).Status.Phase; phase != policyv1alpha1.LifecycleImported {
+		t.Errorf("the lifecycle says %s", phase)
+	}
+}
+
+func TestARecordIsWrittenWhileTheImportsRest(t *testing.T) {
+	one := newOneImport(t)
+	one.stored(t)
+	ended := one.isBusy()
+	one.edit(t, "https://new")
+	ended()
+	resting := *one.policies.state("mcp")
+	resting.problem = &problem{reason: policyv1alpha1.ReasonReferencesUnavailable}
+	one.policies.mu.Lock()
+	one.policies.states["mcp"] = &resting
+	one.policies.mu.Unlock()
+	one.look(t)
+	if stored := one.stored(t); stored.Status.Credentials.ChangedTime == nil || stored.Spec.Template != resting.policy.Spec.Template {
+		t.Errorf("the lifecycle says that it is made by %q, and %+v", stored.Spec.Template, stored.Status)
+	}
+	if one.looks.record(one.Import) != nil {
+		t.Error("the record is still left to be written")
 	}
 }
 
@@ -415,7 +491,7 @@ func TestAPediaClusterWhoseTypeIsNotServedIsNotTakenForDeleted(t *testing.T) {
 	})
 	lifecycle := one.lifecycles.List()[0].(*policyv1alpha1.PediaClusterLifecycle).DeepCopy()
 	lifecycle.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-	gone, err := one.removePediaCluster(t.Context(), lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted})
+	gone, err := one.removePediaCluster(t.Context(), lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted, policy: one.policies.state("mcp").policy})
 	if gone || err == nil {
 		t.Errorf("gone is %v, the error %v", gone, err)
 	}

@@ -43,8 +43,8 @@ func (e execution) settled() bool {
 }
 
 // execute carries out a plan in at most one write.
-func (c *importController) execute(ctx context.Context, current *unstructured.Unstructured, plan render.Plan) execution {
-	client := c.host.Resource(render.PediaClusterGVR)
+func (w *importWork) execute(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, current *unstructured.Unstructured, plan render.Plan) execution {
+	client := w.host.Resource(render.PediaClusterGVR)
 	done := execution{plan: plan, pediaCluster: current}
 	var err error
 	switch plan.Action {
@@ -59,7 +59,7 @@ func (c *importController) execute(ctx context.Context, current *unstructured.Un
 		done.pediaCluster, err = client.Patch(ctx, current.GetName(), types.MergePatchType, patch, metav1.PatchOptions{
 			FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
 	case render.ActionDelete:
-		if _, err = c.deletePediaCluster(ctx, current, plan.Reason); err == nil {
+		if _, err = w.deletePediaCluster(ctx, w.state.policy, lifecycle, current, plan.Reason); err == nil {
 			done.pediaCluster = nil
 		}
 	}
@@ -69,7 +69,7 @@ func (c *importController) execute(ctx context.Context, current *unstructured.Un
 
 	done.pediaCluster = current
 	switch {
-	case apierrors.IsAlreadyExists(err), apierrors.IsConflict(err), apierrors.IsNotFound(err):
+	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), isStale(err):
 		done.err, done.stale = err, true
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		done.plan = render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
@@ -94,16 +94,16 @@ func refusal(err error) string {
 	}
 	message := status.Status().Message
 	switch {
+	case strings.HasPrefix(message, "admission webhook"), strings.Contains(message, "ValidatingAdmissionPolicy '"):
+		// What it says of the object is its own affair, and not repeated.
+		by, _, _ := strings.Cut(message, " denied")
+		return bounded(by+" denied the request; try the policy's render subresource and the webhook's log", mostMessage)
 	case apierrors.IsInvalid(err) && status.Status().Details != nil:
 		var problems []string
 		for _, cause := range status.Status().Details.Causes {
 			problems = append(problems, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
 		}
 		return bounded("see the fields "+strings.Join(problems, ", "), mostMessage)
-	case strings.HasPrefix(message, "admission webhook"):
-		// What a webhook says of the object is its own affair, and not repeated.
-		webhook, _, _ := strings.Cut(message, " denied the request")
-		return bounded(webhook+" denied the request; try the policy's render subresource and the webhook's log", mostMessage)
 	case apierrors.IsForbidden(err), strings.Contains(message, "strict decoding error: unknown field"):
 		return bounded(message, mostMessage)
 	default:

@@ -32,6 +32,11 @@ func TestARefusalIsToldWithoutTheValuesThatItQuotes(t *testing.T) {
 		{"a webhook", &apierrors.StatusError{ErrStatus: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden,
 			Message: `admission webhook "guard.example.com" denied the request: ` + secret}},
 			`admission webhook "guard.example.com" denied the request; try the policy's render subresource and the webhook's log`},
+		{"a policy of the host", &apierrors.StatusError{ErrStatus: metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid,
+			Message: `pediaclusters.cluster.clusterpedia.io "one" is forbidden: ValidatingAdmissionPolicy 'guard' with binding 'guard' denied request: ` + secret,
+			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Message: secret}}}}},
+			`pediaclusters.cluster.clusterpedia.io "one" is forbidden: ValidatingAdmissionPolicy 'guard' with binding 'guard' ` +
+				`denied the request; try the policy's render subresource and the webhook's log`},
 		{"a missing permission", apierrors.NewForbidden(resource, "one", errors.New("no")),
 			`pediaclusters.cluster.clusterpedia.io "one" is forbidden: no`},
 		{"a failure of the host", apierrors.NewInternalError(errors.New(secret)), "the host answers 500 InternalError"},

@@ -21,6 +21,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/confirm"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
@@ -52,6 +53,8 @@ type importController struct {
 	deleted  deletions
 	changes  changes
 	looks    looks
+	// confirmed are policies as storage has them, by name.
+	confirmed confirm.Group[string, *policyv1alpha1.ClusterImportPolicy]
 	// prober asks imported clusters whether they answer; nil when none are asked.
 	prober *probe.Prober
 	queue  workqueue.TypedRateLimitingInterface[index.Import]
@@ -105,18 +108,30 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 		AddFunc: added,
 		UpdateFunc: func(older, newer any) {
 			before, now := older.(*policyv1alpha1.PediaClusterLifecycle), newer.(*policyv1alpha1.PediaClusterLifecycle)
-			c.records.seen(now)
+			ours := c.records.seen(now)
 			if before.UID != now.UID {
 				deleted(older)
 			}
 			switch {
 			case before.UID != now.UID || changedForImport(before, now):
 				c.enqueue(importOf(now))
-			case before.Generation != now.Generation: // its spec, which only this controller writes
+			case !ours && before.ResourceVersion != now.ResourceVersion:
+				// Its writer does not know it yet, or it came after all, late.
 				c.echoed(importOf(now))
 			}
 		},
 		DeleteFunc: deleted,
+	}
+}
+
+// lateDelay is for how long, and at most twice that, something may not be seen that
+// was written.
+const lateDelay = 5 * time.Minute
+
+// lookForLate has imports looked at again whose PediaCluster should have been seen.
+func (c *importController) lookForLate(context.Context) {
+	for _, i := range c.looks.late() {
+		c.enqueue(i)
 	}
 }
 
@@ -276,13 +291,13 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	case state == nil:
 		return c.reconcileWithoutPolicy(ctx, i)
 	case state.problem != nil && !state.problem.lasting && state.policy.DeletionTimestamp == nil:
-		return nil // all imports are enqueued when the problem has passed
+		return c.tell(ctx, c.lifecyclesOf(i)) // all imports are enqueued when the problem has passed
 	}
 	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
 	if work.isAs(last) {
-		err := c.catchUp(ctx, i, last)
+		err := work.catchUp(ctx, last)
 		if err == nil {
 			left = last
 		}
@@ -598,7 +613,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			return w.unchanged(), nil
 		case brake.Held:
 			status := stalledStatus(lifecycle, w.said(lifecycle), current, held)
-			_, err := w.keep(ctx, &record{lifecycle: lifecycle, spec: want.Spec, status: status})
+			_, err := w.keep(ctx, lifecycle, &record{lifecycle: lifecycle, spec: want.Spec, status: status})
 			return outcomeOf(status), err
 		}
 	}
@@ -607,7 +622,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			return w.unchanged(), err
 		}
 	}
-	done := w.execute(ctx, current, plan)
+	done := w.execute(ctx, lifecycle, current, plan)
 	w.propagated(done)
 	w.policies.announcer.executed(lifecycle, current, done)
 	if done.stale {
@@ -631,7 +646,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	owed := w.looks.owe(w.Import, kept, time.Now())
 	var left *found
 	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
-		left = &found{lifecycle: lifecycle.UID, generation: lifecycle.Generation,
+		left = &found{uid: lifecycle.UID, lifecycle: lifecycle.ResourceVersion,
 			source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion(), outcome: result}
 		if current != nil {
 			left.before = current.GetResourceVersion()
@@ -642,12 +657,12 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			return result, nil
 		}
 	}
-	updated, err := w.keep(ctx, kept)
+	updated, err := w.keep(ctx, lifecycle, kept)
 	if err != nil {
 		return w.unchanged(), err
 	}
 	if left != nil {
-		left.generation, w.found = updated.Generation, left
+		left.lifecycle, w.found = updated.ResourceVersion, left
 	}
 	// A cluster is never missing from both names: the former PediaCluster goes
 	// after there is a new one, unless it is not wanted at all.
@@ -858,13 +873,14 @@ func (w *importWork) blocked(ctx context.Context, p problem) (*outcome, error) {
 	return w.show(ctx, &stalled{phase: policyv1alpha1.LifecycleWaiting, reason: policyv1alpha1.ReasonWaitingForType, message: p.message})
 }
 
-// tell writes what is left to be written of lifecycles, as far as it is known.
-func (w *importWork) tell(ctx context.Context, lifecycles []*policyv1alpha1.PediaClusterLifecycle) error {
+// tell writes what is left to be written of lifecycles.
+func (c *importController) tell(ctx context.Context, lifecycles []*policyv1alpha1.PediaClusterLifecycle) error {
 	for _, lifecycle := range lifecycles {
-		if lifecycle.DeletionTimestamp != nil {
+		owed := c.looks.record(importOf(lifecycle))
+		if owed == nil || owed.lifecycle.UID != lifecycle.UID || lifecycle.DeletionTimestamp != nil {
 			continue
 		}
-		if _, err := w.writeStatus(ctx, lifecycle, w.said(lifecycle)); err != nil {
+		if _, err := c.keep(ctx, lifecycle, owed); err != nil {
 			return err
 		}
 	}
@@ -897,20 +913,20 @@ func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error)
 	return result, nil
 }
 
-// keep writes a record, the spec first if it is another one. It returns the
-// lifecycle with that spec.
-func (c *importController) keep(ctx context.Context, r *record) (*policyv1alpha1.PediaClusterLifecycle, error) {
-	if equality.Semantic.DeepEqual(r.lifecycle.Spec, r.spec) {
-		return c.writeStatus(ctx, r.lifecycle, r.status)
+// keep writes a record of the lifecycle, the spec first if it is another one. It
+// returns the lifecycle as it was written.
+func (c *importController) keep(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r *record) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	if !equality.Semantic.DeepEqual(lifecycle.Spec, r.spec) {
+		changed := lifecycle.DeepCopy()
+		changed.Spec = r.spec
+		updated, err := c.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
+		if err != nil {
+			return nil, fmt.Errorf("updating the lifecycle: %w", err)
+		}
+		c.records.wrote(updated)
+		lifecycle = updated
 	}
-	changed := r.lifecycle.DeepCopy()
-	changed.Spec = r.spec
-	updated, err := c.records.client.Update(ctx, changed, metav1.UpdateOptions{FieldManager: fieldManager})
-	if err != nil {
-		return nil, fmt.Errorf("updating the lifecycle: %w", err)
-	}
-	c.records.wrote(updated)
-	return c.writeStatus(ctx, updated, r.statusOf(updated.Generation))
+	return c.writeStatus(ctx, lifecycle, r.statusOf(lifecycle.Generation))
 }
 
 // writeStatus returns the lifecycle with that status.

@@ -31,16 +31,17 @@ type look struct {
 
 // found is what a look found or wrote that left nothing to do but a record.
 type found struct {
-	lifecycle  types.UID
-	generation int64
-	// source and pediaCluster are resourceVersions.
-	source, pediaCluster string
+	// uid is that of the lifecycle, the others are resourceVersions.
+	uid                             types.UID
+	lifecycle, source, pediaCluster string
 	// before is the version of the PediaCluster that the look began with, empty
 	// for none: the informer may still have it.
 	before string
 	// seen is set when the informer has had the PediaCluster as it was left: what
 	// it has after that is new, even what it had before, as on a restored host.
-	seen    bool
+	seen bool
+	// late is set when it has not, for some time.
+	late    bool
 	outcome *outcome
 }
 
@@ -188,6 +189,24 @@ func (l *looks) isEcho(i index.Import, pediaCluster string) bool {
 	return left != nil && left.isAs(pediaCluster)
 }
 
+// late returns the imports whose PediaCluster the informer has not had as it was
+// left since the call before the last. One that is created and deleted while its
+// watch is broken never comes, and no event says so.
+func (l *looks) late() (late []index.Import) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, last := range l.last {
+		switch left := last.found; {
+		case left == nil || left.seen:
+		case left.late:
+			late = append(late, i)
+		default:
+			left.late = true
+		}
+	}
+	return late
+}
+
 // void has the import looked at again, whatever the last look, or the one that
 // is under way, finds.
 func (l *looks) void(i index.Import) {
@@ -205,8 +224,8 @@ func (l *looks) voidAll() {
 
 // isAs reports whether the import is as the last look left it.
 func (w *importWork) isAs(last *found) bool {
-	return last != nil && !w.fresh && len(w.lifecycles) == 1 && w.lifecycles[0].UID == last.lifecycle &&
-		w.lifecycles[0].Generation <= last.generation && w.objectsAreAs(last, w.lifecycles[0].Name)
+	return last != nil && !w.fresh && len(w.lifecycles) == 1 && w.lifecycles[0].UID == last.uid &&
+		w.lifecycles[0].ResourceVersion == last.lifecycle && w.objectsAreAs(last, w.lifecycles[0].Name)
 }
 
 // objectsAreAs reports whether Source and PediaCluster are as a look left them.
@@ -216,17 +235,17 @@ func (w *importWork) objectsAreAs(left *found, pediaCluster string) bool {
 }
 
 // catchUp writes the record that the last look has left, if it has left one.
-func (c *importController) catchUp(ctx context.Context, i index.Import, last *found) error {
-	record := c.looks.record(i)
+func (w *importWork) catchUp(ctx context.Context, last *found) error {
+	record := w.looks.record(w.Import)
 	if record == nil {
 		return nil
 	}
-	updated, err := c.keep(ctx, record)
+	updated, err := w.keep(ctx, w.lifecycles[0], record)
 	if err != nil {
 		return err
 	}
-	last.generation = updated.Generation
-	c.policies.worked(i, last.outcome)
+	last.lifecycle = updated.ResourceVersion
+	w.policies.worked(w.Import, last.outcome)
 	return nil
 }
 

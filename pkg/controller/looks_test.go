@@ -57,6 +57,28 @@ func TestWhatALookReplacedIsAnEchoUntilTheInformerHasSeenItGo(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatTheInformerHasNotSeenForLongIsLate(t *testing.T) {
+	l := &looks{}
+	leave := func(name string, left *found) index.Import {
+		i := index.Import{Policy: "p", Name: name}
+		look, _ := l.begin(i)
+		l.end(i, look, left)
+		return i
+	}
+	leave("waiting", nil)
+	leave("seen", &found{pediaCluster: "7", seen: true})
+	never := leave("never seen", &found{pediaCluster: "7"})
+	later := leave("seen later", &found{pediaCluster: "7"})
+	if late := l.late(); len(late) > 0 {
+		t.Errorf("%v are late at once", late)
+	}
+	l.last[later].found.isAs("7")
+	leave("new", &found{pediaCluster: "7"})
+	if late := l.late(); len(late) != 1 || late[0] != never {
+		t.Errorf("%v are late, want %v", late, never)
+	}
+}
+
 func TestARecordIsOwedUntilItIsWritten(t *testing.T) {
 	l, i, began := &looks{}, index.Import{Policy: "p", Name: "a"}, time.Now()
 	of := func(uid types.UID) *record {

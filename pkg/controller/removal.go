@@ -36,6 +36,8 @@ type removal struct {
 	// that is younger, by more than what was under way then, was not meant: the
 	// request comes from a restored storage.
 	asked *metav1.Time
+	// policy is the one that it was decided by. Without one nothing is deleted.
+	policy *policyv1alpha1.ClusterImportPolicy
 }
 
 // underWay is how long after a policy was deleted its PediaClusters may still be
@@ -75,6 +77,7 @@ func (w *importWork) removeAll(ctx context.Context, r removal) (result *outcome,
 // removeIfMay removes the lifecycle, unless the brake holds its PediaCluster: it
 // returns what became of the import then.
 func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (still *outcome, err error) {
+	r.policy = w.state.policy
 	switch {
 	case w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan:
 		r.fate = released
@@ -173,9 +176,10 @@ func (d *deletions) has(i index.Import) bool {
 // going, deletes its PediaCluster or leaves it to its users, then lets the
 // lifecycle go. It is called again until all is done.
 func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) error {
-	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
-	if mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
-		return c.removeAtOnce(ctx, lifecycle, object, r.cause)
+	if object := c.objects.Object(pediaClusters, "", lifecycle.Name); mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
+		if gone, err := c.removeAtOnce(ctx, lifecycle, object, r); gone || err != nil {
+			return err
+		}
 	}
 	if lifecycle.DeletionTimestamp == nil {
 		klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
@@ -198,15 +202,19 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 		return nil
 	}
 	gone, err := c.removePediaCluster(ctx, lifecycle, r)
-	if err != nil {
+	if isStale(err) {
 		return err
 	}
-	if !gone {
-		// Its informer may have been given back with the last policy.
-		c.queue.AddAfter(importOf(lifecycle), retryDelay)
-		_, err := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
-			&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}))
-		return err
+	if err != nil || !gone {
+		waits := &stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}
+		if err != nil {
+			waits.reason, waits.message = policyv1alpha1.ReasonHostUnavailable, "removing the PediaCluster, which is tried again: "+refusal(err)
+		} else {
+			// Its informer may have been given back with the last policy.
+			c.queue.AddAfter(importOf(lifecycle), retryDelay)
+		}
+		_, failed := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil, waits))
+		return errors.Join(err, failed)
 	}
 	if r.fate != deleted {
 		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
@@ -225,34 +233,28 @@ func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstru
 		object != nil && object.GetDeletionTimestamp() == nil && len(object.GetFinalizers()) == 0
 }
 
-// confirmationLasts is how long a PediaCluster may be deleted after storage has
-// confirmed its lifecycle. A host that is slower gets the request once more.
-const confirmationLasts = 2 * time.Second
+// atOnce is how long the host may take to delete a PediaCluster before its
+// lifecycle is marked as deleted instead, so that it says what it waits for.
+const atOnce = 2 * time.Second
 
-// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. If
-// that breaks off, the lifecycle is looked at again as if nothing had happened: its
-// PediaCluster is made anew if it is wanted by then. That nobody has just told the
-// lifecycle to keep it, only storage can say.
-func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) error {
-	confirmed, cancel := context.WithTimeout(ctx, confirmationLasts)
+// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. It
+// is not gone, without an error, when the host does not delete it at once. If it
+// breaks off, the lifecycle is looked at again as if nothing had happened: its
+// PediaCluster is made anew if it is wanted by then.
+func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) (gone bool, err error) {
+	bounded, cancel := context.WithTimeout(ctx, atOnce)
 	defer cancel()
-	stored, err := c.records.client.Get(confirmed, lifecycle.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil // the informer is about to see it go
+	switch err := c.deleteOwned(bounded, lifecycle, object, r); {
+	case isStale(err):
+		return false, err
 	case err != nil:
-		return fmt.Errorf("making sure that the lifecycle is as it was seen: %w", err)
-	case stored.UID != lifecycle.UID || stored.ResourceVersion != lifecycle.ResourceVersion:
-		return errors.New("the lifecycle has changed: waiting until that is seen")
-	}
-	klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", cause)
-	if err := c.deleteOwned(confirmed, lifecycle, object, cause); err != nil {
-		return err
+		klog.FromContext(ctx).V(2).Info("Not deleted at once", "pediaCluster", object.GetName(), "err", err)
+		return false, nil
 	}
 	if err := c.records.letGo(ctx, lifecycle); err != nil {
-		return fmt.Errorf("letting the lifecycle go: %w", err)
+		return false, fmt.Errorf("letting the lifecycle go: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it to
@@ -271,7 +273,7 @@ func (c *importController) removePediaCluster(ctx context.Context, lifecycle *po
 		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
-		if err := c.deleteOwned(ctx, lifecycle, object, r.cause); err != nil {
+		if err := c.deleteOwned(ctx, lifecycle, object, r); err != nil {
 			return false, err
 		}
 	}
@@ -335,17 +337,22 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *p
 
 // deleteOwned deletes just this version of the PediaCluster of a lifecycle that
 // goes, and tells of it.
-func (c *importController) deleteOwned(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) error {
-	deleted, err := c.deletePediaCluster(ctx, object, cause)
+func (c *importController) deleteOwned(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) error {
+	deleted, err := c.deletePediaCluster(ctx, r.policy, lifecycle, object, r.cause)
 	if deleted {
-		c.policies.announcer.deleted(lifecycle, object, cause)
+		c.policies.announcer.deleted(lifecycle, object, r.cause)
 	}
 	return err
 }
 
-// deletePediaCluster deletes just this version of a PediaCluster, and reports
-// whether it was there to be deleted.
-func (c *importController) deletePediaCluster(ctx context.Context, object *unstructured.Unstructured, cause string) (deleted bool, err error) {
+// deletePediaCluster deletes just this version of a PediaCluster, as it was decided
+// from these versions of policy and lifecycle, and reports whether it was there to
+// be deleted.
+func (c *importController) deletePediaCluster(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy,
+	lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) (deleted bool, err error) {
+	if err := c.confirm(ctx, policy, lifecycle); err != nil {
+		return false, err
+	}
 	err = c.host.Resource(render.PediaClusterGVR).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: preconditions(object)})
 	switch {
 	case objectNotFound(err):
@@ -355,6 +362,39 @@ func (c *importController) deletePediaCluster(ctx context.Context, object *unstr
 	}
 	klog.FromContext(ctx).V(2).Info("Deleted a PediaCluster", "pediaCluster", object.GetName(), "cause", cause)
 	return true, nil
+}
+
+// errUnconfirmed says that it is not certain that a PediaCluster is still to be
+// deleted.
+var errUnconfirmed = errors.New("not deleted")
+
+// confirm makes sure that nobody has just said that a PediaCluster is to stay:
+// informers may not have seen it yet, but storage knows.
+func (c *importController) confirm(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
+	stored, err := c.records.client.Get(ctx, lifecycle.Name, metav1.GetOptions{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: reading its lifecycle: %w", errUnconfirmed, err)
+	case stored.UID != lifecycle.UID || stored.ResourceVersion != lifecycle.ResourceVersion:
+		return fmt.Errorf("%w: its lifecycle has changed: waiting until that is seen", errUnconfirmed)
+	}
+	latest, err := c.confirmed.Do(policy.Name, func() (*policyv1alpha1.ClusterImportPolicy, error) {
+		return c.policies.client.Get(ctx, policy.Name, metav1.GetOptions{})
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: reading its policy: %w", errUnconfirmed, err)
+	case latest.UID != policy.UID || latest.Generation != policy.Generation ||
+		hasOrphanAnnotation(&latest.ObjectMeta) != hasOrphanAnnotation(&policy.ObjectMeta):
+		return fmt.Errorf("%w: its policy has changed: waiting until that is seen", errUnconfirmed)
+	}
+	return nil
+}
+
+// isStale reports whether what a deletion was decided from may no longer be so: it
+// is decided anew, and there is nothing to tell.
+func isStale(err error) bool {
+	return errors.Is(err, errUnconfirmed) || apierrors.IsConflict(err)
 }
 
 func preconditions(object metav1.Object) *metav1.Preconditions {

@@ -2,8 +2,12 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -53,6 +57,55 @@ func TestRule3APediaClusterThatWasThereFirstIsUpdatedButOutlivesTheSource(t *tes
 		t.Errorf("it is deleted at %v, owned by %v", cluster.GetDeletionTimestamp(), cluster.GetOwnerReferences())
 	}
 	must(t, same("its label", cluster.GetLabels()["made-by"], "hand"))
+}
+
+func TestAPediaClusterThatTheHostDoesNotDeleteIsTold(t *testing.T) {
+	p := shared.installPlatform(t, "refused")
+	must(t, p.createCluster(t.Context(), "one", "secret", true))
+	p.waitForToken(t, "one", "secret")
+	p.waitForCondition(t, "one", policyv1alpha1.LifecycleCreated, metav1.ConditionTrue)
+	p.apply(t, map[string]any{
+		"apiVersion": "admissionregistration.k8s.io/v1",
+		"kind":       "ValidatingAdmissionPolicy",
+		"metadata":   map[string]any{"name": p.name},
+		"spec": map[string]any{
+			"matchConstraints": map[string]any{"resourceRules": []any{map[string]any{
+				"apiGroups": []any{pediaClusters.Group}, "apiVersions": []any{"*"}, "operations": []any{"DELETE"}, "resources": []any{"pediaclusters"}}}},
+			"validations": []any{map[string]any{"expression": "!request.name.startsWith('" + p.name + "-')", "message": "frozen, token=s3cret"}},
+		},
+	})
+	p.apply(t, map[string]any{
+		"apiVersion": "admissionregistration.k8s.io/v1",
+		"kind":       "ValidatingAdmissionPolicyBinding",
+		"metadata":   map[string]any{"name": p.name},
+		"spec":       map[string]any{"policyName": p.name, "validationActions": []any{"Deny"}},
+	})
+	eventually(t, "the host refuses", func() error {
+		err := p.objects.Resource(pediaClusters).Delete(t.Context(), p.pediaClusterName("one"), metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		if err == nil {
+			return errors.New("it would be deleted")
+		}
+		return mentions(err.Error(), "frozen")
+	})
+
+	p.deleteCluster(t, "one")
+	eventually(t, "the lifecycle tells", func() error {
+		lifecycle, err := p.lifecycle(t.Context(), "one")
+		if err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
+		if lifecycle.Status.Phase != policyv1alpha1.LifecycleDeleting || ready == nil || ready.Reason != policyv1alpha1.ReasonHostUnavailable ||
+			strings.Contains(ready.Message, "s3cret") {
+			return fmt.Errorf("its status is %+v", lifecycle.Status)
+		}
+		return mentions(ready.Message, "removing the PediaCluster", "ValidatingAdmissionPolicy 'refused'")
+	})
+	_, err := p.pediaCluster(t.Context(), "one")
+	must(t, err)
+
+	p.kubectl(t, "delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", p.name)
+	p.waitUntilGone(t, "one")
 }
 
 func TestRule4ADeletedPolicyTakesItsImportsAlong(t *testing.T) {
