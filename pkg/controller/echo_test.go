@@ -453,13 +453,54 @@ func TestAStatusThatComesLateIsCorrected(t *testing.T) {
 	if _, err := one.records.client.UpdateStatus(t.Context(), late, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	one.lifecycleHandler().OnUpdate(before, one.stored(t))
+	seen := one.stored(t)
+	one.lifecycleHandler().OnUpdate(before, seen)
 	if _, waits := one.lanes.waits[one.Import]; !waits {
 		t.Fatal("nothing will ever correct it")
 	}
+	item, _ := one.queue.Get()
 	one.look(t)
-	if phase := one.stored(t).Status.Phase; phase != policyv1alpha1.LifecycleImported {
-		t.Errorf("the lifecycle says %s", phase)
+	one.queue.Done(item)
+	corrected, err := one.records.client.Get(t.Context(), "mcp-a", metav1.GetOptions{})
+	if err != nil || corrected.Status.Phase != policyv1alpha1.LifecycleImported {
+		t.Fatalf("the lifecycle says %s, %v", corrected.Status.Phase, err)
+	}
+	corrected.ResourceVersion = "10" // which the fake client does not raise
+	one.records.wrote(corrected)
+	one.lifecycleHandler().OnUpdate(seen, corrected)
+	if _, waits := one.lanes.waits[one.Import]; waits {
+		t.Error("what it has written itself is looked at again")
+	}
+}
+
+func TestWhatWasMarkedButNotDeletedAsksTheBrakeAgain(t *testing.T) {
+	one := newOneImport(t)
+	w := &importWork{importController: one.importController, Import: one.Import, state: one.policies.state("mcp")}
+	marked := one.stored(t).DeepCopy()
+	marked.DeletionTimestamp, marked.Annotations = &metav1.Time{Time: time.Now()}, map[string]string{policyv1alpha1.RemovedAnnotation: "true"}
+	r := removal{cause: policyv1alpha1.ReasonSourceDeselected, counted: true}
+	if still, err := w.removeIfMay(t.Context(), marked, r); still == nil || err != nil {
+		t.Errorf("undecided: %v, %v", still, err)
+	}
+	kept := marked.DeepCopy()
+	kept.Annotations[policyv1alpha1.OrphanAnnotation] = "true"
+	if still, err := w.removeIfMay(t.Context(), kept, r); still != nil || err != nil {
+		t.Errorf("one that a person wants kept: %v, %v", still, err)
+	}
+	live, err := one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+	live.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
+	if _, err := one.host.Resource(render.PediaClusterGVR).Update(t.Context(), live, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if still, _ := w.removeIfMay(t.Context(), marked, r); still != nil {
+		t.Errorf("one that is going asks again: %v", still)
+	}
+	if live.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != "" {
+		t.Error("the one that was to be kept is not released")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,22 +89,30 @@ const mostMessage = 1024
 // refusal says what the host found wrong, without the values that it may quote:
 // they may be credentials.
 func refusal(err error) string {
-	status := apierrors.APIStatus(nil)
-	if !errors.As(err, &status) {
-		return bounded(err.Error(), mostMessage) // of the network, not of the host
+	status, network := apierrors.APIStatus(nil), (*net.OpError)(nil)
+	switch {
+	case errors.As(err, &status):
+	case errors.As(err, &network):
+		return network.Op + ": " + network.Err.Error() // without ports, which differ each time
+	default:
+		return bounded(err.Error(), mostMessage)
 	}
 	message := status.Status().Message
-	switch {
-	case strings.HasPrefix(message, "admission webhook"), strings.Contains(message, "ValidatingAdmissionPolicy '"):
-		// What it says of the object is its own affair, and not repeated.
-		by, _, _ := strings.Cut(message, " denied")
-		return bounded(by+" denied the request; try the policy's render subresource and the webhook's log", mostMessage)
-	case apierrors.IsInvalid(err) && status.Status().Details != nil:
-		var problems []string
-		for _, cause := range status.Status().Details.Causes {
-			problems = append(problems, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+	var fields []string
+	if details := status.Status().Details; apierrors.IsInvalid(err) && details != nil {
+		for _, cause := range details.Causes {
+			if cause.Field != "" {
+				fields = append(fields, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
+			}
 		}
-		return bounded("see the fields "+strings.Join(problems, ", "), mostMessage)
+	}
+	by, _, denied := strings.Cut(message, " denied")
+	switch {
+	case len(fields) > 0:
+		return bounded("see the fields "+strings.Join(fields, ", "), mostMessage)
+	case denied && (strings.HasPrefix(by, "admission webhook") || strings.Contains(by, "ValidatingAdmissionPolicy '")):
+		// What it says of the object is its own affair, and not repeated.
+		return bounded(by+" denied the request: ask it with a dry run of your own, or who runs it", mostMessage)
 	case apierrors.IsForbidden(err), strings.Contains(message, "strict decoding error: unknown field"):
 		return bounded(message, mostMessage)
 	default:

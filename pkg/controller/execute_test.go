@@ -2,6 +2,8 @@ package controller
 
 import (
 	"errors"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -31,12 +33,19 @@ func TestARefusalIsToldWithoutTheValuesThatItQuotes(t *testing.T) {
 		{"another bad request", apierrors.NewBadRequest("cannot read " + secret), "the host answers 400 BadRequest"},
 		{"a webhook", &apierrors.StatusError{ErrStatus: metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden,
 			Message: `admission webhook "guard.example.com" denied the request: ` + secret}},
-			`admission webhook "guard.example.com" denied the request; try the policy's render subresource and the webhook's log`},
+			`admission webhook "guard.example.com" denied the request: ask it with a dry run of your own, or who runs it`},
 		{"a policy of the host", &apierrors.StatusError{ErrStatus: metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid,
 			Message: `pediaclusters.cluster.clusterpedia.io "one" is forbidden: ValidatingAdmissionPolicy 'guard' with binding 'guard' denied request: ` + secret,
 			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Message: secret}}}}},
 			`pediaclusters.cluster.clusterpedia.io "one" is forbidden: ValidatingAdmissionPolicy 'guard' with binding 'guard' ` +
-				`denied the request; try the policy's render subresource and the webhook's log`},
+				`denied the request: ask it with a dry run of your own, or who runs it`},
+		{"a field that quotes what looks like one", apierrors.NewInvalid(schema.GroupKind{Kind: "PediaCluster"}, "one", field.ErrorList{
+			field.Invalid(field.NewPath("spec", "apiserver"), secret+" ValidatingAdmissionPolicy 'x' denied", "is no URL"),
+		}), "see the fields spec.apiserver (FieldValueInvalid)"},
+		{"a refusal of another kind", &apierrors.StatusError{ErrStatus: metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid,
+			Message: secret + " ValidatingAdmissionPolicy 'x'", Details: &metav1.StatusDetails{}}}, "the host answers 422 Invalid"},
+		{"a connection that broke", &url.Error{Op: "Delete", URL: "https://host/apis", Err: &net.OpError{Op: "read", Net: "tcp",
+			Source: &net.TCPAddr{Port: 51234}, Err: errors.New("connection reset by peer")}}, "read: connection reset by peer"},
 		{"a missing permission", apierrors.NewForbidden(resource, "one", errors.New("no")),
 			`pediaclusters.cluster.clusterpedia.io "one" is forbidden: no`},
 		{"a failure of the host", apierrors.NewInternalError(errors.New(secret)), "the host answers 500 InternalError"},

@@ -152,8 +152,8 @@ func (c *importController) enqueueAmongMany(i index.Import) {
 	c.add(i, bulkLane)
 }
 
-// echoed has an import looked at after an event of its lifecycle that this
-// controller has most likely caused. While its record is left to be written, that
+// echoed has an import looked at after an event of its lifecycle that a look has
+// most likely caused, and ends soon if one has. While its record is left to be written, that
 // is looked at then.
 func (c *importController) echoed(i index.Import) {
 	if !c.looks.waits(i) {
@@ -613,7 +613,9 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 			return w.unchanged(), nil
 		case brake.Held:
 			status := stalledStatus(lifecycle, w.said(lifecycle), current, held)
-			_, err := w.keep(ctx, lifecycle, &record{lifecycle: lifecycle, spec: want.Spec, status: status})
+			kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
+			w.looks.owe(w.Import, kept, time.Now())
+			_, err := w.keep(ctx, lifecycle, kept)
 			return outcomeOf(status), err
 		}
 	}

@@ -190,7 +190,7 @@ func (l *looks) isEcho(i index.Import, pediaCluster string) bool {
 }
 
 // late returns the imports whose PediaCluster the informer has not had as it was
-// left since the call before the last. One that is created and deleted while its
+// left since before the last call. One that is created and deleted while its
 // watch is broken never comes, and no event says so.
 func (l *looks) late() (late []index.Import) {
 	l.mu.Lock()

@@ -81,14 +81,18 @@ func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.
 	switch {
 	case w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan:
 		r.fate = released
-	case r.counted && r.fate == deleted && lifecycle.DeletionTimestamp != nil && !removedByServer(lifecycle):
+	case r.counted && r.fate == deleted && lifecycle.DeletionTimestamp != nil &&
+		(!removedByServer(lifecycle) || hasOrphanAnnotation(&lifecycle.ObjectMeta)):
 		// A person's deletion, which never deletes a cluster, must not be a way
 		// around the brake.
 		r.fate = released
-	case r.counted && r.fate == deleted && lifecycle.DeletionTimestamp == nil:
+	case r.counted && r.fate == deleted:
 		object, err := w.livePediaCluster(ctx, lifecycle.Name)
 		if err != nil {
 			return nil, err
+		}
+		if lifecycle.DeletionTimestamp != nil && (object == nil || object.GetDeletionTimestamp() != nil) {
+			break // it goes already
 		}
 		if object == nil || ownerOf(lifecycle).Ownership(object) != render.Owned {
 			r.fate = released // nothing is deleted, and so it shall stay
@@ -119,11 +123,15 @@ func (w *importWork) ask(lifecycle *policyv1alpha1.PediaClusterLifecycle, object
 	if plan == "" { // not decided since this process began
 		plan = before
 	}
+	release := "delete this lifecycle"
+	if lifecycle.DeletionTimestamp != nil {
+		release += " once more, with --cascade=orphan,"
+	}
 	return &stalled{
 		phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPruneHeld, plan: plan,
 		message: fmt.Sprintf("%s, but more PediaClusters would go at once than maxPrune of the policy allows: kept until plan %s is released, "+
-			"as the PruneHeld condition of policy %q explains; delete this lifecycle to leave its PediaCluster to its users",
-			causes[cause], plan, w.Policy),
+			"as the PruneHeld condition of policy %q explains; %s to leave its PediaCluster to its users",
+			causes[cause], plan, w.Policy, release),
 	}, verdict
 }
 
@@ -176,10 +184,9 @@ func (d *deletions) has(i index.Import) bool {
 // going, deletes its PediaCluster or leaves it to its users, then lets the
 // lifecycle go. It is called again until all is done.
 func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) error {
-	if object := c.objects.Object(pediaClusters, "", lifecycle.Name); mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
-		if gone, err := c.removeAtOnce(ctx, lifecycle, object, r); gone || err != nil {
-			return err
-		}
+	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
+	if mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
+		return c.removeAtOnce(ctx, lifecycle, object, r)
 	}
 	if lifecycle.DeletionTimestamp == nil {
 		klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
@@ -202,19 +209,15 @@ func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1
 		return nil
 	}
 	gone, err := c.removePediaCluster(ctx, lifecycle, r)
-	if isStale(err) {
-		return err
+	if err != nil {
+		return c.notRemoved(ctx, lifecycle, err)
 	}
-	if err != nil || !gone {
-		waits := &stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}
-		if err != nil {
-			waits.reason, waits.message = policyv1alpha1.ReasonHostUnavailable, "removing the PediaCluster, which is tried again: "+refusal(err)
-		} else {
-			// Its informer may have been given back with the last policy.
-			c.queue.AddAfter(importOf(lifecycle), retryDelay)
-		}
-		_, failed := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil, waits))
-		return errors.Join(err, failed)
+	if !gone {
+		// Its informer may have been given back with the last policy.
+		c.queue.AddAfter(importOf(lifecycle), retryDelay)
+		_, err := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
+			&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}))
+		return err
 	}
 	if r.fate != deleted {
 		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
@@ -233,28 +236,28 @@ func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstru
 		object != nil && object.GetDeletionTimestamp() == nil && len(object.GetFinalizers()) == 0
 }
 
-// atOnce is how long the host may take to delete a PediaCluster before its
-// lifecycle is marked as deleted instead, so that it says what it waits for.
-const atOnce = 2 * time.Second
-
-// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. It
-// is not gone, without an error, when the host does not delete it at once. If it
-// breaks off, the lifecycle is looked at again as if nothing had happened: its
-// PediaCluster is made anew if it is wanted by then.
-func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) (gone bool, err error) {
-	bounded, cancel := context.WithTimeout(ctx, atOnce)
-	defer cancel()
-	switch err := c.deleteOwned(bounded, lifecycle, object, r); {
-	case isStale(err):
-		return false, err
-	case err != nil:
-		klog.FromContext(ctx).V(2).Info("Not deleted at once", "pediaCluster", object.GetName(), "err", err)
-		return false, nil
+// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. If
+// that breaks off, all is decided anew: the PediaCluster is made again if it is
+// wanted by then.
+func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) error {
+	if err := c.deleteOwned(ctx, lifecycle, object, r); err != nil {
+		return c.notRemoved(ctx, lifecycle, err)
 	}
 	if err := c.records.letGo(ctx, lifecycle); err != nil {
-		return false, fmt.Errorf("letting the lifecycle go: %w", err)
+		return fmt.Errorf("letting the lifecycle go: %w", err)
 	}
-	return true, nil
+	return nil
+}
+
+// notRemoved tells why a PediaCluster is still there, and returns the error.
+func (c *importController) notRemoved(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, err error) error {
+	if isStale(err) {
+		return err
+	}
+	_, failed := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
+		&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: policyv1alpha1.ReasonHostUnavailable,
+			message: "removing the PediaCluster, which is tried again: " + refusal(err)}))
+	return errors.Join(err, failed)
 }
 
 // removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it to
@@ -345,6 +348,10 @@ func (c *importController) deleteOwned(ctx context.Context, lifecycle *policyv1a
 	return err
 }
 
+// confirmationLasts is how long a deletion may be on its way after storage has
+// confirmed it: a host that is overloaded has clients wait and send it again.
+const confirmationLasts = 10 * time.Second
+
 // deletePediaCluster deletes just this version of a PediaCluster, as it was decided
 // from these versions of policy and lifecycle, and reports whether it was there to
 // be deleted.
@@ -353,6 +360,8 @@ func (c *importController) deletePediaCluster(ctx context.Context, policy *polic
 	if err := c.confirm(ctx, policy, lifecycle); err != nil {
 		return false, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, confirmationLasts)
+	defer cancel()
 	err = c.host.Resource(render.PediaClusterGVR).Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: preconditions(object)})
 	switch {
 	case objectNotFound(err):

@@ -8,6 +8,32 @@ import (
 	"testing/synctest"
 )
 
+func TestAQuestionThatPanicsIsAnsweredToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var shared Group[string, int64]
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = shared.Do("a", func() (int64, error) { <-release; return 1, nil }) })
+		synctest.Wait()
+		wg.Go(func() {
+			defer func() { _ = recover() }()
+			_, _ = shared.Do("a", func() (int64, error) { panic("a fault") })
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := shared.Do("a", func() (int64, error) { return 3, nil }); err == nil {
+				t.Error("the answer of a question that broke off")
+			}
+		})
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if answer, err := shared.Do("a", func() (int64, error) { return 4, nil }); answer != 4 || err != nil {
+			t.Errorf("the next one: %v, %v", answer, err)
+		}
+	})
+}
+
 func TestCallsShareTheNextQuestionAndNoneThatWasAskedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var shared Group[string, int64]
