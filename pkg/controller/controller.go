@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -210,6 +211,7 @@ func (c *controllers) run(ctx context.Context) error {
 	defer fleet.set(c)()
 	logger.Info("The controllers run", "workers", c.workers)
 	wg.Go(func() { wait.UntilWithContext(ctx, c.imports.lookForLate, lateDelay) })
+	wg.Go(func() { wait.UntilWithContext(ctx, c.giveBack, time.Minute) })
 	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
 	for range c.workers {
 		wg.Go(func() { work(ctx, c.imports.queue, c.imports.reconcile) })
@@ -217,6 +219,14 @@ func (c *controllers) run(ctx context.Context) error {
 	<-ctx.Done()
 	logger.Info("The controllers stop")
 	return nil
+}
+
+// giveBack returns the memory that a bulk has taken. By itself Go keeps it for
+// minutes, as long as hardly any garbage is made.
+func (c *controllers) giveBack(context.Context) {
+	if c.imports.lanes.bulkIsOver() {
+		debug.FreeOSMemory()
+	}
 }
 
 // work takes items off the queue until it is shut down. An item whose work

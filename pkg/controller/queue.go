@@ -49,7 +49,12 @@ type lanes[K comparable] struct {
 	// count is how many items wait in each lane.
 	count [lanesCount]int
 	taken uint
+	// most is how many items have waited at a time since the last bulk was over.
+	most int
 }
+
+// bulk is how many items that wait at a time take memory worth giving back.
+const bulk = 1000
 
 func newLanes[K comparable]() *lanes[K] {
 	return &lanes[K]{announced: map[K]lane{}, waits: map[K]lane{}}
@@ -108,6 +113,18 @@ func (l *lanes[K]) put(item K, in lane) {
 	l.queues[in] = append(l.queues[in], item)
 	l.waits[item] = in
 	l.count[in]++
+	l.most = max(l.most, len(l.waits))
+}
+
+// bulkIsOver reports, once, that many items have waited and none does any more.
+func (l *lanes[K]) bulkIsOver() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.most < bulk || len(l.waits) > 0 {
+		return false
+	}
+	l.most = 0
+	return true
 }
 
 // Len is how many items wait.

@@ -96,3 +96,29 @@ func TestNothingWaitsForEver(t *testing.T) {
 		t.Errorf("taken from each lane: %v", taken)
 	}
 }
+
+func TestABulkIsOverOnce(t *testing.T) {
+	l := newLanes[int]()
+	for item := range bulk - 1 {
+		l.Push(item)
+	}
+	for l.Len() > 0 {
+		l.Pop()
+	}
+	if l.bulkIsOver() {
+		t.Error("there was none")
+	}
+	for item := range bulk {
+		l.Push(item)
+	}
+	for l.Len() > 1 {
+		l.Pop()
+	}
+	if l.bulkIsOver() {
+		t.Error("an item still waits")
+	}
+	l.Pop()
+	if !l.bulkIsOver() || l.bulkIsOver() {
+		t.Error("it is not told, or told twice")
+	}
+}
