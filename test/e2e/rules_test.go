@@ -229,10 +229,10 @@ func TestRule8TwoSourcesOfOneNameDoNotFlap(t *testing.T) {
 	p.installType(t)
 	p.apply(t, p.manifests.policy.Object)
 	must(t, p.createCluster(t.Context(), "first", "first", true))
-	must(t, p.createCluster(t.Context(), "probe", "probe", false)) // of the same name too
 	const name = "contended-contended"
 	keeper := p.waitForReady(t, name, policyv1alpha1.ReasonCreated)
 	must(t, same("the keeper", keeper.Spec.Source.Name, "first"))
+	must(t, p.createCluster(t.Context(), "probe", "probe", false)) // of the same name too
 
 	eventually(t, "the first says that its name is contended", func() error {
 		lifecycle, err := p.policy.PolicyV1alpha1().PediaClusterLifecycles().Get(t.Context(), name, metav1.GetOptions{})
