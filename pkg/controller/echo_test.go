@@ -474,33 +474,51 @@ func TestAStatusThatComesLateIsCorrected(t *testing.T) {
 }
 
 func TestWhatWasMarkedButNotDeletedAsksTheBrakeAgain(t *testing.T) {
-	one := newOneImport(t)
-	w := &importWork{importController: one.importController, Import: one.Import, state: one.policies.state("mcp")}
-	marked := one.stored(t).DeepCopy()
-	marked.DeletionTimestamp, marked.Annotations = &metav1.Time{Time: time.Now()}, map[string]string{policyv1alpha1.RemovedAnnotation: "true"}
-	r := removal{cause: policyv1alpha1.ReasonSourceDeselected, counted: true}
-	if still, err := w.removeIfMay(t.Context(), marked, r); still == nil || err != nil {
-		t.Errorf("undecided: %v, %v", still, err)
-	}
-	kept := marked.DeepCopy()
-	kept.Annotations[policyv1alpha1.OrphanAnnotation] = "true"
-	if still, err := w.removeIfMay(t.Context(), kept, r); still != nil || err != nil {
-		t.Errorf("one that a person wants kept: %v, %v", still, err)
-	}
-	live, err := one.host.Resource(render.PediaClusterGVR).Get(t.Context(), "mcp-a", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	live.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
-	live.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
-	if _, err := one.host.Resource(render.PediaClusterGVR).Update(t.Context(), live, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if still, _ := w.removeIfMay(t.Context(), marked, r); still != nil {
-		t.Errorf("one that is going asks again: %v", still)
-	}
-	if live.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != "" {
-		t.Error("the one that was to be kept is not released")
+	orphaned := map[string]string{policyv1alpha1.RemovedAnnotation: "true", policyv1alpha1.OrphanAnnotation: "true"}
+	for name, test := range map[string]struct {
+		annotations     map[string]string
+		going           bool
+		asks, keepsMark bool
+	}{
+		"it is still there":          {annotations: map[string]string{policyv1alpha1.RemovedAnnotation: "true"}, asks: true, keepsMark: true},
+		"it goes already":            {annotations: map[string]string{policyv1alpha1.RemovedAnnotation: "true"}, going: true, keepsMark: true},
+		"a person wants it to stay":  {annotations: orphaned},
+		"a person deletes what goes": {annotations: orphaned, going: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			w := &importWork{importController: one.importController, Import: one.Import, state: one.policies.state("mcp")}
+			marked := one.stored(t).DeepCopy()
+			marked.DeletionTimestamp, marked.Annotations = &metav1.Time{Time: time.Now()}, test.annotations
+			clusters := one.host.Resource(render.PediaClusterGVR)
+			live, err := clusters.Get(t.Context(), "mcp-a", metav1.GetOptions{})
+			if err == nil && test.going {
+				live.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+				live.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
+				live.SetResourceVersion("101")
+				_, err = clusters.Update(t.Context(), live, metav1.UpdateOptions{})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() bool {
+				return one.objects.ResourceVersion(pediaClusters, "", "mcp-a") == live.GetResourceVersion()
+			})
+			_, err = w.removeIfMay(t.Context(), marked, removal{cause: policyv1alpha1.ReasonSourceDeselected, counted: true})
+			if err != nil {
+				t.Error(err)
+			}
+			if asked := len(w.wanted) > 0; asked != test.asks {
+				t.Errorf("the brake was asked: %v", asked)
+			}
+			live, err = clusters.Get(t.Context(), "mcp-a", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept := live.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != ""; kept != test.keepsMark {
+				t.Errorf("it says whose it is: %v", kept)
+			}
+		})
 	}
 }
 

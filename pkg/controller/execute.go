@@ -93,7 +93,9 @@ func refusal(err error) string {
 	switch {
 	case errors.As(err, &status):
 	case errors.As(err, &network):
-		return network.Op + ": " + network.Err.Error() // without ports, which differ each time
+		remote := *network
+		remote.Source = nil // its port differs each time
+		return bounded(remote.Error(), mostMessage)
 	default:
 		return bounded(err.Error(), mostMessage)
 	}

@@ -153,8 +153,8 @@ func (c *importController) enqueueAmongMany(i index.Import) {
 }
 
 // echoed has an import looked at after an event of its lifecycle that a look has
-// most likely caused, and ends soon if one has. While its record is left to be written, that
-// is looked at then.
+// most likely caused, and ends soon if one has. While its record is left to be
+// written, that is looked at then.
 func (c *importController) echoed(i index.Import) {
 	if !c.looks.waits(i) {
 		c.add(i, singleLane)
