@@ -100,7 +100,7 @@ func BenchmarkSetReads(b *testing.B) {
 		return func(n int) bool {
 			f.SetReads(f.imports[n], []Object{moved})
 			f.SetReads(f.imports[n], f.secrets[n:n+1])
-			return len(f.readers[moved]) == 0 && len(f.readers[f.secrets[n]]) == 1
+			return f.readers[moved] == nil && len(f.readers[f.secrets[n]].members) == 1
 		}
 	})
 }
@@ -159,10 +159,44 @@ func BenchmarkSharedRead(b *testing.B) {
 			}
 			measure(b, func(int) bool {
 				x.AddRead(newcomer, shared)
-				began := len(x.readers[shared]) == readers+1
+				began := len(x.readers[shared].members) == readers+1
 				x.SetReads(newcomer, nil)
-				return began && len(x.readers[shared]) == readers
+				return began && len(x.readers[shared].members) == readers
 			})
 		})
+	}
+}
+
+// BenchmarkSharedObject has all imports of a policy read an object each, and then no
+// longer: a Secret of its own, or one ConfigMap that all of them share. What a shared
+// object costs per import must not grow with their number.
+func BenchmarkSharedObject(b *testing.B) {
+	shared := Object{GroupResource: schema.GroupResource{Resource: "configmaps"}, Namespace: "mcp-system", Name: "ca"}
+	for _, kind := range []struct {
+		name   string
+		object func(n int) Object
+	}{{"own", secretNumber}, {"shared", func(int) Object { return shared }}} {
+		for _, imports := range []int{10_000, 40_000} {
+			b.Run(fmt.Sprintf("%s/imports=%d", kind.name, imports), func(b *testing.B) {
+				all, reads := make([]Import, imports), make([][]Object, imports)
+				for n := range imports {
+					all[n], reads[n] = importNumber(n), []Object{kind.object(n)}
+				}
+				for b.Loop() {
+					x := New()
+					for n, i := range all {
+						x.AddRead(i, reads[n][0])
+						x.SetReads(i, reads[n])
+					}
+					if readers := x.Readers(kind.object(0)); len(readers) == 0 {
+						b.Fatal("nobody reads the object")
+					}
+					for _, i := range all {
+						x.SetReads(i, nil)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*imports), "ns/import")
+			})
+		}
 	}
 }

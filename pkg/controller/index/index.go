@@ -31,9 +31,9 @@ type Object struct {
 type Index struct {
 	mu         sync.RWMutex
 	reads      map[Import][]Object
-	readers    map[Object][]Import
+	readers    map[Object]*set
 	wants      map[Import]string
-	contenders map[string][]Import
+	contenders map[string]*set
 	reserved   map[string]Import
 	keeps      map[Import][]string
 	takers     map[Object]Import
@@ -44,9 +44,9 @@ type Index struct {
 func New() *Index {
 	return &Index{
 		reads:      map[Import][]Object{},
-		readers:    map[Object][]Import{},
+		readers:    map[Object]*set{},
 		wants:      map[Import]string{},
-		contenders: map[string][]Import{},
+		contenders: map[string]*set{},
 		reserved:   map[string]Import{},
 		keeps:      map[Import][]string{},
 		takers:     map[Object]Import{},
@@ -80,14 +80,14 @@ func (x *Index) SetReads(i Import, objects []Object) {
 	for _, object := range objects {
 		add(x.readers, object, i)
 	}
-	set(x.reads, i, objects, len(objects) == 0)
+	put(x.reads, i, objects, len(objects) == 0)
 }
 
 // Readers returns the imports that read the object.
 func (x *Index) Readers(object Object) []Import {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return slices.Clone(x.readers[object])
+	return x.readers[object].list()
 }
 
 // SetWants says which name an import would have if another one did not hold
@@ -107,7 +107,7 @@ func (x *Index) SetWants(i Import, name string) (changed []string) {
 		add(x.contenders, name, i)
 		changed = append(changed, name)
 	}
-	set(x.wants, i, name, name == "")
+	put(x.wants, i, name, name == "")
 	return changed
 }
 
@@ -115,7 +115,7 @@ func (x *Index) SetWants(i Import, name string) (changed []string) {
 func (x *Index) Contenders(name string) []Import {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return slices.Clone(x.contenders[name])
+	return x.contenders[name].list()
 }
 
 // Reserve keeps a name for an import while its lifecycle is made anew, so that
@@ -125,7 +125,7 @@ func (x *Index) Reserve(name string, i Import) {
 	defer x.mu.Unlock()
 	if keeper, ok := x.reserved[name]; ok {
 		kept := slices.DeleteFunc(x.keeps[keeper], func(other string) bool { return other == name })
-		set(x.keeps, keeper, kept, len(kept) == 0)
+		put(x.keeps, keeper, kept, len(kept) == 0)
 	}
 	x.reserved[name] = i
 	x.keeps[i] = append(x.keeps[i], name)
@@ -177,23 +177,22 @@ func (x *Index) Leave(i Import) {
 	}
 }
 
-// Most sets have one member: slices are smaller than maps and fast enough for
-// the few objects that many imports share.
-func add[K comparable](sets map[K][]Import, key K, i Import) {
-	if !slices.Contains(sets[key], i) {
-		sets[key] = append(sets[key], i)
+func add[K comparable](sets map[K]*set, key K, i Import) {
+	members, ok := sets[key]
+	if !ok {
+		members = &set{}
+		sets[key] = members
+	}
+	members.add(i)
+}
+
+func remove[K comparable](sets map[K]*set, key K, i Import) {
+	if members, ok := sets[key]; ok && members.remove(i) {
+		delete(sets, key)
 	}
 }
 
-func remove[K comparable](sets map[K][]Import, key K, i Import) {
-	members := sets[key]
-	if at := slices.Index(members, i); at >= 0 {
-		members = slices.Delete(members, at, at+1)
-	}
-	set(sets, key, members, len(members) == 0)
-}
-
-func set[K comparable, V any](m map[K]V, key K, value V, empty bool) {
+func put[K comparable, V any](m map[K]V, key K, value V, empty bool) {
 	if empty {
 		delete(m, key)
 		return
