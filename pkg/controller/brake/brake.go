@@ -29,6 +29,10 @@ const Window = 10 * time.Minute
 // that were are decided: what belongs together is counted together.
 const Quiet = 2 * time.Second
 
+// LongestWait is how long a removal waits at most until it is decided, whatever else
+// is asked for meanwhile.
+const LongestWait = 30 * time.Second
+
 // Verdict is what becomes of a removal that was asked for.
 type Verdict int
 
@@ -88,7 +92,9 @@ type Brake struct {
 // fleet are the removals that were asked for of one policy.
 type fleet struct {
 	requests map[index.Import]map[types.UID]*request
-	asked    time.Time // when the last undecided one was
+	// asked is when the last undecided one was, since when the first one since the
+	// last decision; zero for none.
+	asked, since time.Time
 	plan     string
 	decided  bool // in this process
 }
@@ -136,7 +142,7 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 	}
 	f.requests[r.Import][r.PediaCluster] = asked
 	// The plan changes with its removals, those that are held included.
-	f.asked = b.clock.Now()
+	f.wait(b.clock.Now())
 	return asked.answer(f.plan)
 }
 
@@ -160,7 +166,25 @@ func (b *Brake) Revoke(policy string) {
 }
 
 func (f *fleet) revoke(r *request, now time.Time) {
-	r.verdict, f.asked = Undecided, now
+	r.verdict = Undecided
+	f.wait(now)
+}
+
+// wait has what was just asked for wait for what may belong to it.
+func (f *fleet) wait(now time.Time) {
+	f.asked = now
+	if f.since.IsZero() {
+		f.since = now
+	}
+}
+
+// due is after how long the removals may be decided.
+func (f *fleet) due(held int, now time.Time) time.Duration {
+	wait := quiet(held) - now.Sub(f.asked)
+	if !f.since.IsZero() {
+		wait = min(wait, LongestWait-now.Sub(f.since))
+	}
+	return wait
 }
 
 // Pending counts the removals that were approved and have not happened.
@@ -211,9 +235,10 @@ func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 		return Decision{}
 	}
 	undecided, held := f.with(Undecided), f.with(Held)
-	if wait := quiet(len(held)) - b.clock.Since(f.asked); wait > 0 && len(f.requests) > 0 {
+	if wait := f.due(len(held), b.clock.Now()); wait > 0 && len(f.requests) > 0 {
 		return Decision{Wait: wait}
 	}
+	f.since = time.Time{}
 	var decision Decision
 	unknown := limit.Holding && !f.decided
 	f.decided = true

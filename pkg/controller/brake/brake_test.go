@@ -44,6 +44,27 @@ func (d driver) ask(first, count int, cause string) Verdict {
 	return last
 }
 
+func TestWhatKeepsBeingAskedForIsDecidedAllTheSame(t *testing.T) {
+	d := drive(t)
+	start := d.clock.Now()
+	for n := 0; ; n++ {
+		d.ask(n, 1, "SourceDeselected")
+		d.clock.SetTime(d.clock.Now().Add(Quiet * 9 / 10))
+		if decision := d.Decide("mcp", tenth, ""); decision.Wait == 0 {
+			d.want("removals that may go", len(decision.Counted), n+1)
+			break
+		}
+		if d.clock.Since(start) > 2*LongestWait {
+			t.Fatalf("nothing was decided within %s", d.clock.Since(start))
+		}
+	}
+	if waited := d.clock.Since(start); waited > LongestWait+Quiet {
+		t.Errorf("the first one waited for %s", waited)
+	}
+	d.ask(100, 1, "SourceDeselected")
+	d.want("what is asked for after that waits again", d.Decide("mcp", tenth, "").Wait, Quiet)
+}
+
 // decide decides after a while without further removals.
 func (d driver) decide(limit Limit, release string) Decision {
 	d.clock.SetTime(d.clock.Now().Add(Quiet))
