@@ -1,0 +1,510 @@
+package lifecycles
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+)
+
+var resource = policyv1alpha1.Resource("pediaclusterlifecycles")
+
+// memory is a Storage that guards writes as a registry does.
+type memory struct {
+	mu      sync.Mutex
+	version int
+	objects map[string]*Lifecycle
+	writes  []string
+	// fail is returned by the next write, which has happened all the same when lost is set.
+	fail error
+	lost bool
+}
+
+func newMemory() *memory { return &memory{version: 100, objects: map[string]*Lifecycle{}} }
+
+func (m *memory) put(verb string, lifecycle *Lifecycle, change func(stored, given *Lifecycle)) (*Lifecycle, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored := m.objects[lifecycle.Name]
+	switch {
+	case m.fail != nil && !m.lost:
+		err := m.fail
+		m.fail = nil
+		return nil, err
+	case verb == "create" && stored != nil:
+		return nil, apierrors.NewAlreadyExists(resource, lifecycle.Name)
+	case verb != "create" && stored == nil:
+		return nil, apierrors.NewNotFound(resource, lifecycle.Name)
+	case verb != "create" && (stored.UID != lifecycle.UID || stored.ResourceVersion != lifecycle.ResourceVersion):
+		return nil, apierrors.NewConflict(resource, lifecycle.Name, errors.New("it has changed"))
+	}
+	m.version++
+	m.writes = append(m.writes, verb+" "+lifecycle.Name)
+	next := &Lifecycle{}
+	if stored != nil {
+		next = stored.DeepCopy()
+	} else {
+		lifecycle.DeepCopyInto(next)
+		next.UID = types.UID(fmt.Sprint("uid-", m.version))
+	}
+	change(next, lifecycle)
+	next.ResourceVersion = strconv.Itoa(m.version)
+	m.objects[next.Name] = next
+	if err := m.fail; err != nil {
+		m.fail, m.lost = nil, false
+		return nil, err
+	}
+	return next.DeepCopy(), nil
+}
+
+func (m *memory) Create(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
+	return m.put("create", lifecycle, func(stored, _ *Lifecycle) { stored.Generation = 1 })
+}
+
+func (m *memory) UpdateSpec(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
+	return m.put("spec", lifecycle, func(stored, given *Lifecycle) {
+		stored.Spec = given.Spec
+		stored.Generation++
+	})
+}
+
+func (m *memory) UpdateStatus(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
+	return m.put("status", lifecycle, func(stored, given *Lifecycle) { stored.Status = *given.Status.DeepCopy() })
+}
+
+func (m *memory) MarkDeleted(_ context.Context, lifecycle *Lifecycle, _ *metav1.DeletionPropagation) (*Lifecycle, error) {
+	return m.put("mark", lifecycle, func(stored, _ *Lifecycle) { stored.DeletionTimestamp = ptr.To(metav1.Now()) })
+}
+
+func (m *memory) Remove(_ context.Context, lifecycle *Lifecycle) error {
+	_, err := m.put("remove", lifecycle, func(stored, _ *Lifecycle) { stored.Finalizers = others(stored.Finalizers) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil && len(m.objects[lifecycle.Name].Finalizers) == 0 {
+		delete(m.objects, lifecycle.Name)
+	}
+	return err
+}
+
+func others(finalizers []string) []string {
+	return slices.DeleteFunc(slices.Clone(finalizers), func(f string) bool { return f == policyv1alpha1.Finalizer })
+}
+
+func (m *memory) Get(_ context.Context, name string) (*Lifecycle, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if stored := m.objects[name]; stored != nil {
+		return stored.DeepCopy(), nil
+	}
+	return nil, apierrors.NewNotFound(resource, name)
+}
+
+func (m *memory) HasPolicy(_ context.Context, policy string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, stored := range m.objects {
+		if PolicyOf(stored) == policy {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// annotate is a write of somebody else.
+func (m *memory) annotate(name, value string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.version++
+	next := m.objects[name].DeepCopy()
+	next.Annotations = map[string]string{"example.com/note": value}
+	next.ResourceVersion = strconv.Itoa(m.version)
+	m.objects[name] = next
+}
+
+// world is a store over a storage and an informer that shows what the test has it show.
+type world struct {
+	*Store
+	t       *testing.T
+	storage *memory
+	indexer cache.Indexer
+}
+
+func newWorld(t *testing.T) *world {
+	storage, indexer := newMemory(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
+	return &world{New(storage, indexer, clock.RealClock{}), t, storage, indexer}
+}
+
+// catchUp has the informer show a name as it is stored, and reports whether that is told
+// to be an own write.
+func (w *world) catchUp(name string) (own bool) {
+	w.t.Helper()
+	live, err := w.storage.Get(w.t.Context(), name)
+	if err != nil {
+		object, _, _ := w.indexer.GetByKey(name)
+		if gone, ok := object.(*Lifecycle); ok {
+			w.must(w.indexer.Delete(gone))
+			w.ObserveDeleted(gone)
+		}
+		return false
+	}
+	w.must(w.indexer.Add(live))
+	return w.Observe(live)
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) create(name string) *Lifecycle {
+	w.t.Helper()
+	created, err := w.Create(w.t.Context(), newLifecycle(name), func() error { return nil })
+	w.must(err)
+	return created
+}
+
+func newLifecycle(name string) *Lifecycle {
+	return &Lifecycle{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{policyv1alpha1.Finalizer}, OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "policy.clusterpedia.io/v1alpha1", Kind: "ClusterImportPolicy", Name: "mcp", UID: "p", Controller: ptr.To(true)}}},
+		Spec: policyv1alpha1.PediaClusterLifecycleSpec{Source: policyv1alpha1.DependentResource{Group: "cluster.mcp.io", Resource: "clusters", Name: "a"}},
+	}
+}
+
+func recordOf(lifecycle *Lifecycle, phase policyv1alpha1.LifecyclePhase) Record {
+	status := *lifecycle.Status.DeepCopy()
+	status.Phase, status.ObservedGeneration = phase, lifecycle.Generation
+	return Record{Spec: lifecycle.Spec, Status: status, Generation: lifecycle.Generation}
+}
+
+func names(lifecycles []*Lifecycle) (names []string) {
+	for _, lifecycle := range lifecycles {
+		names = append(names, lifecycle.Name)
+	}
+	return names
+}
+
+func (w *world) wantNothingKept() {
+	w.t.Helper()
+	if len(w.overlay) > 0 || len(w.unseen) > 0 {
+		w.t.Errorf("kept: %d written, %d not seen", len(w.overlay), len(w.unseen))
+	}
+}
+
+func TestAnOwnWriteIsReadAtOnceAndForgottenWhenTheInformerShowsIt(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	if diff := cmp.Diff([]string{"mcp-a"}, names(w.OfSource(created.Spec.Source))); diff != "" {
+		t.Errorf("of the Source, before the informer shows it:\n%s", diff)
+	}
+	written, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), true)
+	w.must(err)
+	if got := w.Get("mcp-a"); got.Status.Phase != policyv1alpha1.LifecycleWaiting || got.ResourceVersion != written.ResourceVersion {
+		t.Errorf("it reads %s at %s", got.Status.Phase, got.ResourceVersion)
+	}
+	w.must(w.indexer.Add(created)) // late
+	if !w.Observe(created) {
+		t.Error("what an own write has replaced is taken for news")
+	}
+	if got := w.Get("mcp-a").Status.Phase; got != policyv1alpha1.LifecycleWaiting {
+		t.Errorf("the informer's older version hides the own write: %s", got)
+	}
+	if !w.catchUp("mcp-a") {
+		t.Error("the own write is taken for news")
+	}
+	w.wantNothingKept()
+	w.storage.annotate("mcp-a", "theirs")
+	if w.catchUp("mcp-a") {
+		t.Error("the write of somebody else is taken for an own one")
+	}
+}
+
+func TestWhatIsRemovedIsGoneAtOnceHoweverLateTheInformerIs(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	w.catchUp("mcp-a")
+	w.must(w.Remove(t.Context(), created))
+	if w.Get("mcp-a") != nil || len(w.OfSource(created.Spec.Source)) > 0 || len(w.OfPolicy("mcp")) > 0 {
+		t.Error("it is still read")
+	}
+	again := w.create("mcp-a")
+	if got := w.Get("mcp-a"); got == nil || got.UID != again.UID {
+		t.Errorf("the new one reads %v", got)
+	}
+	w.ObserveDeleted(created)
+	if got := w.Get("mcp-a"); got == nil || got.UID != again.UID {
+		t.Errorf("after the deletion of the former one it reads %v", got)
+	}
+	w.catchUp("mcp-a")
+	w.wantNothingKept()
+}
+
+func TestALifecycleThatOthersHoldStaysAfterItsRemoval(t *testing.T) {
+	w := newWorld(t)
+	held := newLifecycle("mcp-a")
+	held.Finalizers = append(held.Finalizers, "example.com/mine")
+	created, err := w.Create(t.Context(), held, func() error { return nil })
+	w.must(err)
+	w.catchUp("mcp-a")
+	w.must(w.Remove(t.Context(), created))
+	if w.Get("mcp-a") == nil {
+		t.Error("it is not read any more")
+	}
+}
+
+func TestOfOneSourceOneLifecycleIsCreatedAtATime(t *testing.T) {
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			wanted := newLifecycle(fmt.Sprint("mcp-", n))
+			_, _ = w.Create(t.Context(), wanted, func() error {
+				if others := w.OfSource(wanted.Spec.Source); len(others) > 0 {
+					return errors.New("another one has it")
+				}
+				return nil
+			})
+		})
+	}
+	wg.Wait()
+	if created := w.OfSource(newLifecycle("").Spec.Source); len(created) != 1 {
+		t.Errorf("created: %v", names(created))
+	}
+}
+
+func TestARecordIsReadAtOnceAndWrittenWhenNothingIsMoreUrgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.queue.ShutDown()
+		created := w.create("mcp-a")
+		w.catchUp("mcp-a")
+		shown, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
+		w.must(err)
+		if shown.Status.Phase != policyv1alpha1.LifecycleImported || w.Get("mcp-a").Status.Phase != policyv1alpha1.LifecycleImported {
+			t.Error("the record is not read")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var busy sync.Mutex
+		isBusy := true
+		go w.Run(ctx, func() bool {
+			busy.Lock()
+			defer busy.Unlock()
+			return isBusy
+		})
+		synctest.Wait()
+		if len(w.storage.writes) != 1 {
+			t.Errorf("while there is more urgent work: %v", w.storage.writes)
+		}
+		busy.Lock()
+		isBusy = false
+		busy.Unlock()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"create mcp-a", "status mcp-a"}, w.storage.writes); diff != "" {
+			t.Errorf("writes:\n%s", diff)
+		}
+		if !w.catchUp("mcp-a") {
+			t.Error("its own status is taken for news")
+		}
+		w.wantNothingKept()
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestARecordIsPendingForAMinuteAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.queue.ShutDown()
+		created := w.create("mcp-a")
+		lifecycle := created
+		for n := range 4 {
+			record := recordOf(lifecycle, policyv1alpha1.LifecycleImported)
+			record.Status.LastResync = fmt.Sprint(n)
+			var err error
+			lifecycle, err = w.Record(t.Context(), lifecycle, record, false)
+			w.must(err)
+			time.Sleep(longestPending / 2)
+		}
+		if len(w.storage.writes) != 2 {
+			t.Errorf("writes after two minutes: %v", w.storage.writes)
+		}
+	})
+}
+
+func TestARecordThatSaysNothingNewIsNotWritten(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	for range 2 {
+		written, err := w.Record(t.Context(), w.Get("mcp-a"), recordOf(created, policyv1alpha1.LifecycleImported), true)
+		w.must(err)
+		w.catchUp(written.Name)
+	}
+	if diff := cmp.Diff([]string{"create mcp-a", "status mcp-a"}, w.storage.writes); diff != "" {
+		t.Errorf("writes:\n%s", diff)
+	}
+	w.wantNothingKept()
+}
+
+func TestASpecThatChangesIsWrittenBeforeItsStatus(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	record := recordOf(created, policyv1alpha1.LifecycleImported)
+	record.Spec.Template = "new"
+	written, err := w.Record(t.Context(), created, record, true)
+	w.must(err)
+	if diff := cmp.Diff([]string{"create mcp-a", "spec mcp-a", "status mcp-a"}, w.storage.writes); diff != "" {
+		t.Errorf("writes:\n%s", diff)
+	}
+	if written.Generation != 2 || written.Status.ObservedGeneration != 2 {
+		t.Errorf("generation %d, observed %d", written.Generation, written.Status.ObservedGeneration)
+	}
+}
+
+func TestAPendingRecordFollowsWhatOthersWrite(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	w.catchUp("mcp-a")
+	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
+	w.must(err)
+	w.storage.annotate("mcp-a", "theirs")
+	if err := w.flush(t.Context(), "mcp-a"); !apierrors.IsConflict(err) {
+		t.Errorf("a record overwrites what it does not know: %v", err)
+	}
+	if w.catchUp("mcp-a") {
+		t.Error("what others write is taken for an own write")
+	}
+	if got := w.Get("mcp-a"); got.Annotations["example.com/note"] != "theirs" || got.Status.Phase != policyv1alpha1.LifecycleImported {
+		t.Errorf("it reads %v, %s", got.Annotations, got.Status.Phase)
+	}
+	w.must(w.flush(t.Context(), "mcp-a"))
+	if live, _ := w.storage.Get(t.Context(), "mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleImported {
+		t.Errorf("stored: %s", live.Status.Phase)
+	}
+}
+
+func TestAPendingRecordGivesWayToAStatusOfSomebodyElse(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	w.catchUp("mcp-a")
+	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
+	w.must(err)
+	foreign := created.DeepCopy()
+	foreign.Status.Phase = policyv1alpha1.LifecycleFailed // a former leader's, late
+	_, err = w.storage.UpdateStatus(t.Context(), foreign)
+	w.must(err)
+	if w.catchUp("mcp-a") {
+		t.Error("it is taken for an own write")
+	}
+	if got := w.Get("mcp-a").Status.Phase; got != policyv1alpha1.LifecycleFailed {
+		t.Errorf("it reads %s", got)
+	}
+	w.wantNothingKept()
+}
+
+func TestARecordMadeFromAnOldVersionIsRefused(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), true)
+	w.must(err)
+	if _, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false); !errors.Is(err, errStale) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestARecordWhoseWriteFailsStaysPending(t *testing.T) {
+	for name, lost := range map[string]bool{"it has not happened": false, "its answer is lost": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			created := w.create("mcp-a")
+			w.storage.fail, w.storage.lost = errors.New("timeout"), lost
+			if _, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), true); err == nil {
+				t.Fatal("the error is not told")
+			}
+			if got := w.Get("mcp-a").Status.Phase; got != policyv1alpha1.LifecycleWaiting {
+				t.Errorf("it reads %s", got)
+			}
+			w.catchUp("mcp-a")
+			_ = w.flush(t.Context(), "mcp-a")
+			if live, _ := w.storage.Get(t.Context(), "mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleWaiting {
+				t.Errorf("stored: %s", live.Status.Phase)
+			}
+		})
+	}
+}
+
+func TestACreationWhoseAnswerIsLostIsAdopted(t *testing.T) {
+	w := newWorld(t)
+	w.storage.fail, w.storage.lost = errors.New("timeout"), true
+	free := func() error { return nil }
+	if _, err := w.Create(t.Context(), newLifecycle("mcp-a"), free); err == nil {
+		t.Fatal("the error is not told")
+	}
+	if _, err := w.Create(t.Context(), newLifecycle("mcp-a"), free); !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("creating it again: %v", err)
+	}
+	live, err := w.Live(t.Context(), "mcp-a")
+	w.must(err)
+	w.Adopt(live)
+	if got := w.Get("mcp-a"); got == nil || got.UID != live.UID {
+		t.Errorf("it reads %v", got)
+	}
+	w.catchUp("mcp-a")
+	w.wantNothingKept()
+}
+
+func TestWhatTheInformerNeverShowsIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.queue.ShutDown()
+		w.create("mcp-a")
+		if overdue := w.Overdue(); len(overdue) > 0 {
+			t.Errorf("overdue at once: %v", names(overdue))
+		}
+		time.Sleep(expectationTimeout)
+		if diff := cmp.Diff([]string{"mcp-a"}, names(w.Overdue())); diff != "" {
+			t.Errorf("overdue:\n%s", diff)
+		}
+		w.wantNothingKept()
+	})
+}
+
+func TestAnAnswerThatIsSlowerThanTheInformerLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	w.catchUp("mcp-a")
+	written, err := w.storage.UpdateStatus(t.Context(), created)
+	w.must(err)
+	w.catchUp("mcp-a")
+	w.wrote(written, nil)
+	w.wantNothingKept()
+}
+
+func TestADeletionMarkReplacesAPendingRecord(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
+	w.must(err)
+	marked, err := w.MarkDeleted(t.Context(), w.Get("mcp-a"), nil)
+	w.must(err)
+	if got := w.Get("mcp-a"); got.DeletionTimestamp == nil || got.ResourceVersion != marked.ResourceVersion || got.Status.Phase != "" {
+		t.Errorf("it reads %v at %s in phase %s", got.DeletionTimestamp, got.ResourceVersion, got.Status.Phase)
+	}
+}
