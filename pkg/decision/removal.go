@@ -1,0 +1,110 @@
+package decision
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// Removal is why a lifecycle goes, and what becomes of its PediaCluster.
+type Removal struct {
+	Lifecycle *Lifecycle
+	// Cause is one of the reasons of a lifecycle's conditions.
+	Cause string
+	// Fate is what the decision wants; FateOf says what becomes of a PediaCluster.
+	Fate Fate
+	// Counted removals are held when there are too many of them. All others are what a
+	// person asked for: the deletion of the Source, observed as it happened, or of the policy.
+	Counted bool
+	// Asked is when a person asked for it, nil for all other causes. A PediaCluster that is
+	// younger, by more than what was under way then, was not meant: the request comes from a
+	// restored storage.
+	Asked *metav1.Time
+}
+
+// underWay is how long after a policy was deleted its PediaClusters may still be made by
+// imports that had begun, as far as clocks agree.
+const underWay = 2 * time.Minute
+
+// Fate is what becomes of the PediaCluster of a lifecycle that goes.
+type Fate int
+
+const (
+	// Delete is the fate of a PediaCluster that nobody wants any more.
+	Delete Fate = iota
+	// Orphan leaves it to its users: it loses owner reference and annotation.
+	Orphan
+	// Retain leaves it to the next lifecycle of the same Source.
+	Retain
+)
+
+// removal is the removal of one lifecycle of the import for a cause. Deciding it here, once,
+// is what keeps deletionPolicy and a person's wish from being a matter of the path.
+func (s *Snapshot) removal(lifecycle *Lifecycle, r Removal) Removal {
+	r.Lifecycle = lifecycle
+	if r.Fate == Delete && (s.Policy.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan ||
+		r.Counted && lifecycle.DeletionTimestamp != nil && (!RemovedByServer(lifecycle) || HasOrphanAnnotation(lifecycle))) {
+		// A person's deletion, which never deletes a cluster, must not be a way around the brake.
+		r.Fate = Orphan
+	}
+	return r
+}
+
+// FateOf is what becomes of this PediaCluster. Only what is owned, neither paused nor
+// orphaned, and was there when a person asked, is deleted.
+func (r Removal) FateOf(pediaCluster *unstructured.Unstructured) Fate {
+	switch {
+	case HasOrphanAnnotation(r.Lifecycle), Paused(r.Lifecycle),
+		OwnerOf(r.Lifecycle).Ownership(pediaCluster) != render.Owned, // its reference to us is taken away, should there be one
+		r.Asked != nil && pediaCluster.GetCreationTimestamp().After(r.Asked.Add(underWay)):
+		return Orphan
+	default:
+		return r.Fate
+	}
+}
+
+// OwnerOf is the import that the lifecycle records, as the owner of its PediaCluster.
+func OwnerOf(lifecycle *Lifecycle) render.Owner {
+	return render.Owner{Policy: PolicyOf(lifecycle), Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
+}
+
+// PolicyOf is the name of the policy that controls the lifecycle, empty for none.
+func PolicyOf(lifecycle *Lifecycle) string {
+	for _, owner := range lifecycle.OwnerReferences {
+		if owner.Controller != nil && *owner.Controller && owner.Kind == "ClusterImportPolicy" {
+			return owner.Name
+		}
+	}
+	return ""
+}
+
+// Paused reports whether a person has stopped the import of this one cluster.
+func Paused(lifecycle *Lifecycle) bool {
+	return lifecycle.Annotations[policyv1alpha1.PausedAnnotation] == "true"
+}
+
+// HasOrphanAnnotation reports whether a person wants the PediaCluster to stay.
+func HasOrphanAnnotation(object metav1.Object) bool {
+	return object.GetAnnotations()[policyv1alpha1.OrphanAnnotation] == "true"
+}
+
+// RemovedByServer reports whether this server began the deletion of the lifecycle.
+func RemovedByServer(lifecycle *Lifecycle) bool {
+	return lifecycle.Annotations[policyv1alpha1.RemovedAnnotation] == "true"
+}
+
+// DeletedByPerson reports whether somebody else did.
+func DeletedByPerson(lifecycle *Lifecycle) bool {
+	return lifecycle.DeletionTimestamp != nil && !RemovedByServer(lifecycle)
+}
+
+// HoldsPediaCluster reports whether the lifecycle still waits for what becomes of its
+// PediaCluster.
+func HoldsPediaCluster(lifecycle *Lifecycle) bool {
+	return slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer)
+}

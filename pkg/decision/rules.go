@@ -1,0 +1,173 @@
+package decision
+
+import (
+	"slices"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+)
+
+// rule decides about an import, nil when it does not apply.
+type rule struct {
+	name   string
+	decide func(*Snapshot) *Decision
+}
+
+// rules are asked in this order, and the first that applies decides.
+var rules = []rule{
+	{"the policy does not exist", policyAbsent},
+	{"the policy is being deleted", policyDeleted},
+	{"a person deletes the lifecycle", deletedByPerson},
+	{"the policy has a problem", policyBlocked},
+	{"the policy is suspended", policySuspended},
+	{"a lifecycle is paused", lifecyclePaused},
+	{"the type of the Source is lost", typeLost},
+	{"the Source is gone", sourceGone},
+	{"the Source never was", neverImported},
+	{"the selector fails", selectorFailed},
+	{"the Source is not selected", notSelected},
+	{"the Source is selected", selected},
+	{"nothing is known of the Source", undecided},
+}
+
+// Decide decides about an import. The last rule always applies.
+func Decide(s *Snapshot) (decided Decision) {
+	for _, r := range rules {
+		if d := r.decide(s); d != nil {
+			decided, decided.Rule = *d, r.name
+			break
+		}
+	}
+	return decided
+}
+
+// policyAbsent: a policy that went without waiting for its imports, because somebody removed
+// its finalizer, releases their PediaClusters. Nobody has asked for their deletion in a way
+// that can be made sure of.
+func policyAbsent(s *Snapshot) *Decision {
+	if s.Policy.Exists {
+		return nil
+	}
+	return s.remove(Removal{Cause: policyv1alpha1.ReasonPolicyDeleted, Fate: Orphan})
+}
+
+// policyDeleted: a person has asked for the removal of all that the policy has made. The
+// deletion of a suspended policy orphans.
+func policyDeleted(s *Snapshot) *Decision {
+	if s.Policy.DeletionTimestamp == nil {
+		return nil
+	}
+	r := Removal{Cause: policyv1alpha1.ReasonPolicyDeleted, Asked: s.Policy.DeletionTimestamp}
+	if s.Policy.Suspend || s.Policy.Orphan {
+		r.Fate = Orphan
+	}
+	return s.remove(r)
+}
+
+// deletedByPerson: whoever deletes a lifecycle releases its PediaCluster, under any problem
+// of the policy. Only when the Source was deleted too does the PediaCluster go with it.
+func deletedByPerson(s *Snapshot) *Decision {
+	if s.Source.Presence == Gone && s.Source.DeletionSeen {
+		return nil
+	}
+	var d Decision
+	for _, lifecycle := range s.Lifecycles {
+		if DeletedByPerson(lifecycle) && HoldsPediaCluster(lifecycle) {
+			d.Remove = append(d.Remove, Removal{Lifecycle: lifecycle, Cause: policyv1alpha1.ReasonReleased, Fate: Orphan})
+		}
+	}
+	if len(d.Remove) == 0 {
+		return nil
+	}
+	return &d
+}
+
+// policyBlocked: what cannot be decided changes nothing. A lasting problem is shown; another
+// one passes by itself.
+func policyBlocked(s *Snapshot) *Decision {
+	switch p := s.Policy.Problem; {
+	case p == nil:
+		return nil
+	case !p.Lasting:
+		return &Decision{Rest: true}
+	default:
+		return blocked(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.Message)
+	}
+}
+
+func policySuspended(s *Snapshot) *Decision {
+	if !s.Policy.Suspend {
+		return nil
+	}
+	return &Decision{Rest: true}
+}
+
+func lifecyclePaused(s *Snapshot) *Decision {
+	if !slices.ContainsFunc(s.Lifecycles, Paused) {
+		return nil
+	}
+	return blocked(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonPaused,
+		"nothing is created, changed or deleted until the annotation "+policyv1alpha1.PausedAnnotation+" is removed")
+}
+
+func typeLost(s *Snapshot) *Decision {
+	if s.Source.Presence != TypeLost {
+		return nil
+	}
+	return blocked(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, s.Source.TypeLost+
+		": the PediaCluster stays until the Source is back; delete this lifecycle to release it")
+}
+
+// sourceGone: a deletion that was observed is what its author wanted. An absence that was
+// only found counts for the brake.
+func sourceGone(s *Snapshot) *Decision {
+	if s.Source.Presence != Gone {
+		return nil
+	}
+	return s.remove(Removal{Cause: policyv1alpha1.ReasonSourceGone, Counted: !s.Source.DeletionSeen})
+}
+
+func neverImported(s *Snapshot) *Decision {
+	if s.Source.Presence != Never {
+		return nil
+	}
+	return &Decision{}
+}
+
+// selectorFailed: an error never deletes.
+func selectorFailed(s *Snapshot) *Decision {
+	if s.Source.Presence != Present || s.Source.SelectorErr == nil {
+		return nil
+	}
+	return blocked(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonSelectorFailed, s.Source.SelectorErr.Error())
+}
+
+func notSelected(s *Snapshot) *Decision {
+	if s.Source.Presence != Present || s.Source.Selected {
+		return nil
+	}
+	return s.remove(Removal{Cause: policyv1alpha1.ReasonSourceDeselected, Counted: true})
+}
+
+func selected(s *Snapshot) *Decision {
+	if s.Source.Presence != Present {
+		return nil
+	}
+	return &Decision{Converge: true}
+}
+
+// undecided: without knowing whether there is a Source, all stays as it is.
+func undecided(*Snapshot) *Decision { return &Decision{Rest: true} }
+
+func blocked(phase policyv1alpha1.LifecyclePhase, reason, message string) *Decision {
+	return &Decision{Blocked: &Reason{Phase: phase, Reason: reason, Message: message}}
+}
+
+// remove is the decision to remove every lifecycle of the import. Without one, nothing is
+// left of the import.
+func (s *Snapshot) remove(r Removal) *Decision {
+	d := &Decision{}
+	for _, lifecycle := range s.Lifecycles {
+		d.Remove = append(d.Remove, s.removal(lifecycle, r))
+	}
+	return d
+}

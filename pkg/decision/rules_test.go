@@ -1,0 +1,291 @@
+package decision
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+)
+
+var then = metav1.NewTime(time.Unix(1_000_000, 0))
+
+// lifecycle is one of policy "mcp" for the Source "a".
+func lifecycle(change ...func(*Lifecycle)) *Lifecycle {
+	l := &Lifecycle{
+		ObjectMeta: metav1.ObjectMeta{Name: "mcp-a", UID: "lc", Finalizers: []string{policyv1alpha1.Finalizer},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy",
+				Name: "mcp", UID: "p", Controller: ptr.To(true)}}},
+		Spec: policyv1alpha1.PediaClusterLifecycleSpec{Source: policyv1alpha1.DependentResource{Group: "cluster.mcp.io", Resource: "clusters", Name: "a"}},
+	}
+	for _, f := range change {
+		f(l)
+	}
+	return l
+}
+
+func annotated(annotation string) func(*Lifecycle) {
+	return func(l *Lifecycle) {
+		if l.Annotations == nil {
+			l.Annotations = map[string]string{}
+		}
+		l.Annotations[annotation] = "true"
+	}
+}
+
+func going(l *Lifecycle) { l.DeletionTimestamp = &then }
+
+func withoutOurFinalizer(l *Lifecycle) { l.Finalizers = []string{"example.com/theirs"} }
+
+var (
+	removedByServer = annotated(policyv1alpha1.RemovedAnnotation)
+	paused          = annotated(policyv1alpha1.PausedAnnotation)
+	orphaned        = annotated(policyv1alpha1.OrphanAnnotation)
+)
+
+// snapshot is one of a selected Source with one lifecycle, changed.
+func snapshot(change ...func(*Snapshot)) *Snapshot {
+	s := &Snapshot{
+		Policy:     Policy{Name: "mcp", UID: "p", Exists: true, DeletionPolicy: policyv1alpha1.DeletionPolicyDelete},
+		Lifecycles: []*Lifecycle{lifecycle()},
+		Source:     Source{Presence: Present, Selected: true},
+	}
+	for _, f := range change {
+		f(s)
+	}
+	return s
+}
+
+func of(lifecycles ...*Lifecycle) func(*Snapshot) {
+	return func(s *Snapshot) { s.Lifecycles = lifecycles }
+}
+
+// in words what is decided.
+func words(d Decision) string {
+	switch {
+	case d.Converge:
+		return "converge"
+	case d.Rest:
+		return "rest"
+	case d.Blocked != nil:
+		return fmt.Sprintf("blocked: %s/%s", d.Blocked.Phase, d.Blocked.Reason)
+	case len(d.Remove) == 0:
+		return "nothing is left"
+	}
+	text := ""
+	for _, r := range d.Remove {
+		text += fmt.Sprintf("%s %s for %s", []string{"delete", "orphan", "retain"}[r.Fate], r.Lifecycle.Name, r.Cause)
+		if r.Counted {
+			text += ", counted"
+		}
+		text += "; "
+	}
+	return text[:len(text)-2]
+}
+
+func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
+	gone := func(seen bool) func(*Snapshot) {
+		return func(s *Snapshot) { s.Source = Source{Presence: Gone, DeletionSeen: seen} }
+	}
+	deselected := func(s *Snapshot) { s.Source.Selected = false }
+	suspended := func(s *Snapshot) { s.Policy.Suspend = true }
+	orphaning := func(s *Snapshot) { s.Policy.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan }
+	policyGoing := func(s *Snapshot) { s.Policy.DeletionTimestamp = &then }
+	problem := func(lasting bool) func(*Snapshot) {
+		return func(s *Snapshot) {
+			s.Policy.Problem = &Problem{Reason: policyv1alpha1.ReasonSourceTypeNotServed, Message: "no", Lasting: lasting}
+			s.Source = Source{Presence: Unknown}
+		}
+	}
+	for _, test := range []struct {
+		name string
+		*Snapshot
+		rule, want string
+	}{
+		{"a selected Source", snapshot(), "the Source is selected", "converge"},
+		{"a selected Source without a lifecycle", snapshot(of()), "the Source is selected", "converge"},
+
+		{"no policy", snapshot(func(s *Snapshot) { s.Policy = Policy{Name: "mcp"} }), "the policy does not exist", "orphan mcp-a for PolicyDeleted"},
+		{"no policy and no lifecycle", snapshot(func(s *Snapshot) { s.Policy = Policy{} }, of()), "the policy does not exist", "nothing is left"},
+
+		{"a policy that is deleted", snapshot(policyGoing), "the policy is being deleted", "delete mcp-a for PolicyDeleted"},
+		{"a suspended policy that is deleted", snapshot(policyGoing, suspended), "the policy is being deleted", "orphan mcp-a for PolicyDeleted"},
+		{"a policy that is deleted with --cascade=orphan", snapshot(policyGoing, func(s *Snapshot) { s.Policy.Orphan = true }),
+			"the policy is being deleted", "orphan mcp-a for PolicyDeleted"},
+		{"an orphaning policy that is deleted", snapshot(policyGoing, orphaning), "the policy is being deleted", "orphan mcp-a for PolicyDeleted"},
+		{"a policy that is deleted though it has a problem", snapshot(policyGoing, problem(true)), "the policy is being deleted", "delete mcp-a for PolicyDeleted"},
+		{"a policy that is deleted while a lifecycle is paused", snapshot(policyGoing, of(lifecycle(paused))), "the policy is being deleted", "delete mcp-a for PolicyDeleted"},
+
+		{"a lifecycle that a person deletes", snapshot(of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"that, under a suspended policy", snapshot(suspended, of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"that, under a policy with a problem", snapshot(problem(false), of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"that, paused", snapshot(of(lifecycle(going, paused))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"that, while the Source is not selected", snapshot(deselected, of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"that, after the Source was found absent", snapshot(gone(false), of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"that, after the Source was deleted", snapshot(gone(true), of(lifecycle(going))), "the Source is gone", "delete mcp-a for SourceGone"},
+		{"that, when only others hold it", snapshot(of(lifecycle(going, withoutOurFinalizer))), "the Source is selected", "converge"},
+		{"one of two", snapshot(of(lifecycle(going), lifecycle(func(l *Lifecycle) { l.Name = "mcp-b" }))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+
+		{"a lasting problem", snapshot(problem(true)), "the policy has a problem", "blocked: Waiting/WaitingForType"},
+		{"a passing problem", snapshot(problem(false)), "the policy has a problem", "rest"},
+		{"a suspended policy", snapshot(suspended, deselected), "the policy is suspended", "rest"},
+		{"a suspended policy whose Source is gone", snapshot(suspended, gone(true)), "the policy is suspended", "rest"},
+		{"a paused lifecycle", snapshot(of(lifecycle(paused))), "a lifecycle is paused", "blocked: Held/Paused"},
+		{"a paused lifecycle whose Source is gone", snapshot(gone(true), of(lifecycle(paused))), "a lifecycle is paused", "blocked: Held/Paused"},
+		{"a lost type", snapshot(func(s *Snapshot) { s.Source = Source{Presence: TypeLost, TypeLost: "its definition is gone"} }),
+			"the type of the Source is lost", "blocked: Held/SourceTypeLost"},
+
+		{"a Source that was deleted", snapshot(gone(true)), "the Source is gone", "delete mcp-a for SourceGone"},
+		{"a Source that is absent", snapshot(gone(false)), "the Source is gone", "delete mcp-a for SourceGone, counted"},
+		{"that, under an orphaning policy", snapshot(orphaning, gone(true)), "the Source is gone", "orphan mcp-a for SourceGone"},
+		{"that, while this server removes it already", snapshot(gone(false), of(lifecycle(going, removedByServer))),
+			"the Source is gone", "delete mcp-a for SourceGone, counted"},
+		{"that, which a person wants to stay", snapshot(gone(false), of(lifecycle(going, removedByServer, orphaned))),
+			"the Source is gone", "orphan mcp-a for SourceGone, counted"},
+		{"nothing", snapshot(of(), func(s *Snapshot) { s.Source = Source{Presence: Never} }), "the Source never was", "nothing is left"},
+
+		{"a selector that fails", snapshot(func(s *Snapshot) { s.Source = Source{Presence: Present, SelectorErr: errors.New("no such key")} }),
+			"the selector fails", "blocked: Failed/SelectorFailed"},
+		{"a Source that is not selected", snapshot(deselected), "the Source is not selected", "delete mcp-a for SourceDeselected, counted"},
+		{"one that never was", snapshot(deselected, of()), "the Source is not selected", "nothing is left"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := Decide(test.Snapshot)
+			if d.Rule != test.rule || words(d) != test.want {
+				t.Errorf("%s: %s\nwant %s: %s", d.Rule, words(d), test.rule, test.want)
+			}
+		})
+	}
+}
+
+// anySnapshot makes a snapshot of any facts at all.
+func anySnapshot(random *rand.Rand) *Snapshot {
+	maybe := func() bool { return random.IntN(3) == 0 }
+	s := &Snapshot{Policy: Policy{Name: "mcp", Exists: !maybe(), Orphan: maybe(), Suspend: maybe(), DeletionPolicy: policyv1alpha1.DeletionPolicyDelete}}
+	if maybe() {
+		s.Policy.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan
+	}
+	if maybe() {
+		s.Policy.DeletionTimestamp = &then
+	}
+	if maybe() {
+		s.Policy.Problem = &Problem{Lasting: maybe()}
+	}
+	for n := range random.IntN(3) {
+		l := lifecycle(func(l *Lifecycle) { l.Name = fmt.Sprint("mcp-", n) })
+		for _, change := range []func(*Lifecycle){going, removedByServer, paused, orphaned, withoutOurFinalizer} {
+			if maybe() {
+				change(l)
+			}
+		}
+		s.Lifecycles = append(s.Lifecycles, l)
+	}
+	s.Source = Source{Presence: Presence(random.IntN(int(TypeLost) + 1)), DeletionSeen: maybe(), Selected: maybe()}
+	if maybe() {
+		s.Source.SelectorErr = errors.New("no such key")
+	}
+	return s
+}
+
+// onAnySnapshots calls check with many snapshots of any facts at all.
+func onAnySnapshots(t *testing.T, check func(t *testing.T, s *Snapshot, d Decision)) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := range 20_000 {
+		s := anySnapshot(random)
+		d := Decide(s)
+		if check(t, s, d); t.Failed() {
+			t.Fatalf("snapshot %d: %+v\n%s: %s", n, s, d.Rule, words(d))
+		}
+	}
+}
+
+func TestWhatIsNotKnownRemovesNothing(t *testing.T) {
+	onAnySnapshots(t, func(t *testing.T, s *Snapshot, d Decision) {
+		asked := !s.Policy.Exists || s.Policy.DeletionTimestamp != nil
+		unknown := s.Policy.Problem != nil || s.Source.Presence == Unknown || s.Source.Presence == TypeLost ||
+			s.Source.Presence == Present && s.Source.SelectorErr != nil
+		for _, r := range d.Remove {
+			if unknown && !asked && r.Fate != Orphan {
+				t.Errorf("%s is removed", r.Lifecycle.Name)
+			}
+		}
+	})
+}
+
+func TestNothingIsRemovedWithoutACause(t *testing.T) {
+	onAnySnapshots(t, func(t *testing.T, s *Snapshot, d Decision) {
+		for _, r := range d.Remove {
+			var holds bool
+			switch r.Cause {
+			case policyv1alpha1.ReasonPolicyDeleted:
+				holds = !s.Policy.Exists && r.Fate == Orphan || s.Policy.DeletionTimestamp != nil
+			case policyv1alpha1.ReasonReleased:
+				holds = DeletedByPerson(r.Lifecycle) && r.Fate == Orphan
+			case policyv1alpha1.ReasonSourceGone:
+				holds = s.Source.Presence == Gone && r.Counted == !s.Source.DeletionSeen
+			case policyv1alpha1.ReasonSourceDeselected:
+				holds = s.Source.Presence == Present && s.Source.SelectorErr == nil && !s.Source.Selected && r.Counted
+			}
+			if !holds {
+				t.Errorf("%s is removed for %s", r.Lifecycle.Name, r.Cause)
+			}
+		}
+	})
+}
+
+func TestOnlyWhatIsOursAndNobodyWantsToStayIsDeleted(t *testing.T) {
+	pediaClusters := map[string]*unstructured.Unstructured{
+		"ours": pediaCluster(), "its users'": pediaCluster(notOurs), "of another import": pediaCluster(ofAnother),
+		"younger than the request": pediaCluster(func(o *unstructured.Unstructured) {
+			o.SetCreationTimestamp(metav1.NewTime(then.Add(underWay + time.Second)))
+		}),
+	}
+	onAnySnapshots(t, func(t *testing.T, s *Snapshot, d Decision) {
+		for _, r := range d.Remove {
+			for whose, object := range pediaClusters {
+				if r.FateOf(object) != Delete {
+					continue
+				}
+				by := r.Lifecycle
+				switch {
+				case whose != "ours" && (whose != "younger than the request" || r.Asked != nil),
+					Paused(by), HasOrphanAnnotation(by),
+					s.Policy.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan,
+					r.Counted && DeletedByPerson(by),
+					s.Policy.DeletionTimestamp != nil && (s.Policy.Suspend || s.Policy.Orphan):
+					t.Errorf("%s, which is %s, is deleted", by.Name, whose)
+				}
+			}
+		}
+	})
+}
+
+func TestDecidingTwiceChangesNothing(t *testing.T) {
+	onAnySnapshots(t, func(t *testing.T, s *Snapshot, d Decision) {
+		if again := Decide(s); !reflect.DeepEqual(d, again) {
+			t.Error(cmp.Diff(words(d), words(again)))
+		}
+	})
+}
+
+func TestEveryRuleDecidesSomething(t *testing.T) {
+	decided := map[string]bool{}
+	onAnySnapshots(t, func(_ *testing.T, _ *Snapshot, d Decision) { decided[d.Rule] = true })
+	for _, r := range rules {
+		if !decided[r.name] {
+			t.Errorf("%q decides nothing", r.name)
+		}
+	}
+	if slices.ContainsFunc(rules, func(r rule) bool { return r.name == "" }) {
+		t.Error("a rule has no name")
+	}
+}
