@@ -3,7 +3,7 @@
 // Whoever reads here sees own writes at once, and statuses that are still to be
 // written.
 //
-// It owns the Storage interface, which the loopback client implements, and knows
+// It owns the Storage interface, which the registry implements in this process, and knows
 // nothing of imports or of the host. The import controller reads and writes here, the
 // policy controller reads.
 package lifecycles
@@ -35,9 +35,8 @@ type Lifecycle = policyv1alpha1.PediaClusterLifecycle
 type Storage interface {
 	// Create stores a new lifecycle.
 	Create(ctx context.Context, lifecycle *Lifecycle) (*Lifecycle, error)
-	// UpdateSpec and UpdateStatus store what their names say of the lifecycle.
-	UpdateSpec(ctx context.Context, lifecycle *Lifecycle) (*Lifecycle, error)
-	UpdateStatus(ctx context.Context, lifecycle *Lifecycle) (*Lifecycle, error)
+	// Update stores spec and status of the lifecycle in one write.
+	Update(ctx context.Context, lifecycle *Lifecycle) (*Lifecycle, error)
 	// MarkDeleted sets the deletion timestamp and returns the lifecycle as it is then,
 	// nil when it is gone.
 	MarkDeleted(ctx context.Context, lifecycle *Lifecycle, propagation *metav1.DeletionPropagation) (*Lifecycle, error)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -76,15 +77,13 @@ func (m *memory) Create(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, er
 	return m.put("create", lifecycle, func(stored, _ *Lifecycle) { stored.Generation = 1 })
 }
 
-func (m *memory) UpdateSpec(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
-	return m.put("spec", lifecycle, func(stored, given *Lifecycle) {
-		stored.Spec = given.Spec
-		stored.Generation++
+func (m *memory) Update(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
+	return m.put("update", lifecycle, func(stored, given *Lifecycle) {
+		if !equality.Semantic.DeepEqual(stored.Spec, given.Spec) {
+			stored.Generation++
+		}
+		stored.Spec, stored.Status = given.Spec, *given.Status.DeepCopy()
 	})
-}
-
-func (m *memory) UpdateStatus(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
-	return m.put("status", lifecycle, func(stored, given *Lifecycle) { stored.Status = *given.Status.DeepCopy() })
 }
 
 func (m *memory) MarkDeleted(_ context.Context, lifecycle *Lifecycle, _ *metav1.DeletionPropagation) (*Lifecycle, error) {
@@ -317,7 +316,7 @@ func TestARecordIsReadAtOnceAndWrittenWhenNothingIsMoreUrgent(t *testing.T) {
 		busy.Unlock()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"create mcp-a", "status mcp-a"}, w.storage.writes); diff != "" {
+		if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.writes); diff != "" {
 			t.Errorf("writes:\n%s", diff)
 		}
 		if !w.catchUp("mcp-a") {
@@ -357,20 +356,20 @@ func TestARecordThatSaysNothingNewIsNotWritten(t *testing.T) {
 		w.must(err)
 		w.catchUp(written.Name)
 	}
-	if diff := cmp.Diff([]string{"create mcp-a", "status mcp-a"}, w.storage.writes); diff != "" {
+	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.writes); diff != "" {
 		t.Errorf("writes:\n%s", diff)
 	}
 	w.wantNothingKept()
 }
 
-func TestASpecThatChangesIsWrittenBeforeItsStatus(t *testing.T) {
+func TestSpecAndStatusAreOneWrite(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
 	record := recordOf(created, policyv1alpha1.LifecycleImported)
 	record.Spec.Template = "new"
 	written, err := w.Record(t.Context(), created, record, true)
 	w.must(err)
-	if diff := cmp.Diff([]string{"create mcp-a", "spec mcp-a", "status mcp-a"}, w.storage.writes); diff != "" {
+	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.writes); diff != "" {
 		t.Errorf("writes:\n%s", diff)
 	}
 	if written.Generation != 2 || written.Status.ObservedGeneration != 2 {
@@ -408,7 +407,7 @@ func TestAPendingRecordGivesWayToAStatusOfSomebodyElse(t *testing.T) {
 	w.must(err)
 	foreign := created.DeepCopy()
 	foreign.Status.Phase = policyv1alpha1.LifecycleFailed // a former leader's, late
-	_, err = w.storage.UpdateStatus(t.Context(), foreign)
+	_, err = w.storage.Update(t.Context(), foreign)
 	w.must(err)
 	if w.catchUp("mcp-a") {
 		t.Error("it is taken for an own write")
@@ -490,7 +489,7 @@ func TestAnAnswerThatIsSlowerThanTheInformerLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
 	w.catchUp("mcp-a")
-	written, err := w.storage.UpdateStatus(t.Context(), created)
+	written, err := w.storage.Update(t.Context(), created)
 	w.must(err)
 	w.catchUp("mcp-a")
 	w.wrote(written, nil)

@@ -130,30 +130,28 @@ func (p *pending) isStored(stored *Lifecycle) bool {
 		equality.Semantic.DeepEqual(stored.Status, p.statusOf(stored.Generation))
 }
 
-// flush writes the record that is pending under a name, in one write for a spec that
-// changes and one for the status.
+// written is the lifecycle as the record has it written.
+func (p *pending) written(stored *Lifecycle) *Lifecycle {
+	generation := stored.Generation
+	if !equality.Semantic.DeepEqual(stored.Spec, p.Spec) {
+		generation++
+	}
+	changed := stored.DeepCopy()
+	changed.Spec, changed.Status = p.Spec, p.statusOf(generation)
+	return changed
+}
+
+// flush writes the record that is pending under a name.
 func (s *Store) flush(ctx context.Context, name string) error {
 	defer s.names.lock(name)()
 	stored, p := s.pendingOf(name)
 	if p == nil {
 		return nil
 	}
-	if !equality.Semantic.DeepEqual(stored.Spec, p.Spec) {
-		changed := stored.DeepCopy()
-		changed.Spec = p.Spec
-		updated, err := s.storage.UpdateSpec(ctx, changed)
+	if !p.isStored(stored) {
+		updated, err := s.storage.Update(ctx, p.written(stored))
 		if err != nil {
-			return fmt.Errorf("updating the lifecycle: %w", err)
-		}
-		s.wrote(updated, nil)
-		stored = updated
-	}
-	if status := p.statusOf(stored.Generation); !equality.Semantic.DeepEqual(stored.Status, status) {
-		changed := stored.DeepCopy()
-		changed.Status = status
-		updated, err := s.storage.UpdateStatus(ctx, changed)
-		if err != nil {
-			return fmt.Errorf("writing the status of the lifecycle: %w", err)
+			return fmt.Errorf("writing the lifecycle: %w", err)
 		}
 		stored = updated
 	}
