@@ -53,11 +53,14 @@ func (Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 }
 
 // PrepareForCreate starts the first generation. The finalizer is there from the
-// first write on, so that no deletion can overtake it, and so is the definition
-// of the Source, by which a deletion is judged; nothing else of the status is.
-func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+// first write on, so that no deletion can overtake it. Only this server creates
+// lifecycles, and it says in the same write what is known: the definition of the
+// Source, by which a deletion is judged, and what the import waits for.
+func (Strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	created := obj.(*policy.PediaClusterLifecycle)
-	created.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: created.Status.SourceDefinition}
+	if !caller.IsThisServer(ctx) {
+		created.Status = policy.PediaClusterLifecycleStatus{}
+	}
 	created.Generation = 1
 	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
 		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)

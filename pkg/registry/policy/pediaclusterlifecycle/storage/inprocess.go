@@ -148,6 +148,9 @@ func (p *InProcess) Watch(ctx context.Context, options metav1.ListOptions) (watc
 		return nil, err
 	}
 	return watch.Filter(events, func(event watch.Event) (watch.Event, bool) {
+		if shared, ok := event.Object.(runtime.CacheableObject); ok {
+			event.Object = shared.GetObject() // a copy
+		}
 		if lifecycle, ok := event.Object.(*policy.PediaClusterLifecycle); ok {
 			event.Object, err = versioned(lifecycle, nil)
 			if err != nil { // no conversion of a lifecycle fails
