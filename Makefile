@@ -41,7 +41,7 @@ dev-down: ## Stop everything that quickstart has started
 
 .PHONY: test
 test: host-binaries helm build ## Run all tests, with one summary at the end
-	@go run ./hack/test "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)" "e2e=$(E2E)"
+	@go run ./hack/test "e2e=$(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)"
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests with the race detector

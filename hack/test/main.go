@@ -1,8 +1,8 @@
-// Command test runs suites of tests one after the other and closes with one
-// summary. Each argument is a suite: its name, an equals sign, and the
+// Command test runs suites of tests, two at a time, and closes with one summary and
+// the slowest tests. Each argument is a suite: its name, an equals sign, and the
 // arguments of `go test`.
 //
-//	go run ./hack/test "unit=-race ./pkg/..." "e2e=./test/e2e/..."
+//	go run ./hack/test "e2e=./test/e2e/..." "unit=-race ./pkg/..."
 //
 // The whole output of a suite is kept in _output/test/NAME.log. It fails when a
 // test fails, when a package cannot be built or run, and when a suite runs no
@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +18,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-const logDir = "_output/test"
+const (
+	logDir = "_output/test"
+	// atATime is how many suites run at a time: the end-to-end tests mostly wait.
+	atATime = 2
+	// mostSlow is how many of the slowest tests the summary names.
+	mostSlow = 10
+)
 
 func main() {
 	if len(os.Args) == 1 {
@@ -29,14 +38,21 @@ func main() {
 		os.Exit(2)
 	}
 	var suites []*suite
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, atATime)
 	for _, arg := range os.Args[1:] {
 		name, goTestArgs, _ := strings.Cut(arg, "=")
 		s := &suite{name: name}
-		if err := s.run(strings.Fields(goTestArgs)); err != nil {
-			s.fail(s.name + ": " + err.Error())
-		}
 		suites = append(suites, s)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := s.run(strings.Fields(goTestArgs)); err != nil {
+				s.fail(s.name + ": " + err.Error())
+			}
+		})
 	}
+	wg.Wait()
 	if failed := summarize(suites); failed {
 		os.Exit(1)
 	}
@@ -48,7 +64,13 @@ type suite struct {
 	passed  int
 	failed  []string
 	skipped []string
+	slow    []slowTest
 	took    time.Duration
+}
+
+type slowTest struct {
+	name    string
+	seconds float64
 }
 
 // event is what `go test -json` writes; see `go doc test2json`.
@@ -139,6 +161,7 @@ func (s *suite) testEnded(e event, name, output string) {
 	// A test that takes long shows that the suite gets on.
 	if !strings.Contains(e.Test, "/") && e.Elapsed >= 1 {
 		fmt.Printf("   %s %s (%.1fs)\n", e.Action, e.Test, e.Elapsed)
+		s.slow = append(s.slow, slowTest{e.Test, e.Elapsed})
 	}
 }
 
@@ -191,10 +214,24 @@ func summarize(suites []*suite) bool {
 		failed = append(failed, s.failed...)
 		skipped = append(skipped, s.skipped...)
 	}
+	list("slowest", slowest(suites))
 	list("failed", failed)
 	list("skipped", skipped)
 	fmt.Printf("\n%d passed, %d failed, %d skipped\n", passed, len(failed), len(skipped))
 	return len(failed) > 0
+}
+
+// slowest names the tests of all suites that took longest.
+func slowest(suites []*suite) (names []string) {
+	var slow []slowTest
+	for _, s := range suites {
+		slow = append(slow, s.slow...)
+	}
+	slices.SortFunc(slow, func(a, b slowTest) int { return cmp.Compare(b.seconds, a.seconds) })
+	for _, test := range slow[:min(len(slow), mostSlow)] {
+		names = append(names, fmt.Sprintf("%5.1fs %s", test.seconds, test.name))
+	}
+	return names
 }
 
 func list(title string, names []string) {
