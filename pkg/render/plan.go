@@ -122,7 +122,7 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 			current.GetName(), shorten(current.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]))}
 	case current != nil && current.GetDeletionTimestamp() != nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting,
-			Message: "the PediaCluster is being deleted; it is made again when it is gone and creationCondition is true"}
+			Message: DescribeDeletion(current) + "; it is made again when it is gone and creationCondition is true"}
 	case c.DeletionCondition.Err != nil && !absent(c.DeletionCondition.Err):
 		return failed(c.DeletionCondition.Err)
 	case unwanted && ownership == Owned:
