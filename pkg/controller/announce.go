@@ -26,6 +26,7 @@ import (
 const (
 	eventCreated  = "Created"
 	eventUpdated  = "Updated"
+	eventDeleting = "Deleting"
 	eventDeleted  = "Deleted"
 	eventReleased = "Released"
 	eventImported = "Imported"
@@ -40,9 +41,6 @@ const (
 	summaryDelay = 10 * time.Second
 	// mostExamples is how many names, and how many details, a summary repeats.
 	mostExamples = 3
-	// mostNote is how many bytes of a message an event repeats. The API takes
-	// 1024.
-	mostNote = 1000
 )
 
 // announcer tells of changes in events. Few changes have an event each. Many
@@ -217,7 +215,7 @@ func enumerate(values []string, separator string) string {
 }
 
 func (a *announcer) record(change announcement) {
-	note := bounded(change.note, mostNote)
+	note := render.Bounded(change.note, render.MaxMessage)
 	for i, regarding := range change.regarding {
 		related := change.related
 		if i > 0 {
@@ -246,20 +244,35 @@ func (a *announcer) executed(lifecycle *policyv1alpha1.PediaClusterLifecycle, be
 	}
 }
 
-// deleted tells that the PediaCluster of a lifecycle was deleted, and why.
+// deleted tells that the PediaCluster of a lifecycle was deleted, or is being deleted
+// while it has finalizers, and why.
 func (a *announcer) deleted(lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaCluster *unstructured.Unstructured, cause string) {
+	reason := eventDeleted
+	if len(pediaCluster.GetFinalizers()) > 0 {
+		reason = eventDeleting
+	}
+	a.wrote(lifecycle, pediaCluster, reason, "cause: "+cause)
+}
+
+// gone tells that the PediaCluster of a lifecycle, which was being deleted, is gone.
+func (a *announcer) gone(lifecycle *policyv1alpha1.PediaClusterLifecycle, cause string) {
+	pediaCluster := &unstructured.Unstructured{}
+	pediaCluster.SetName(lifecycle.Name)
 	a.wrote(lifecycle, pediaCluster, eventDeleted, "cause: "+cause)
 }
 
 // wrote tells of a write of a PediaCluster, on the lifecycle and, unless it is
 // gone, on the PediaCluster.
 func (a *announcer) wrote(lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaCluster *unstructured.Unstructured, reason, detail string) {
-	verb := strings.ToLower(reason)
+	one, many := "was "+strings.ToLower(reason), "were "+strings.ToLower(reason)
+	if reason == eventDeleting {
+		one, many = "is being deleted", "are being deleted"
+	}
 	change := announcement{
 		regarding: []*corev1.ObjectReference{referenceToLifecycle(lifecycle)}, related: referenceToPediaCluster(pediaCluster),
 		eventType: corev1.EventTypeNormal, reason: reason, action: "Import",
-		note: fmt.Sprintf("PediaCluster %s was %s", lifecycle.Name, verb),
-		name: lifecycle.Name, plural: "PediaClusters were " + verb, detail: detail,
+		note: fmt.Sprintf("PediaCluster %s %s", lifecycle.Name, one),
+		name: lifecycle.Name, plural: "PediaClusters " + many, detail: detail,
 	}
 	if detail != "" {
 		change.note += ", " + detail
@@ -355,7 +368,7 @@ func referenceToPediaCluster(pediaCluster *unstructured.Unstructured) *corev1.Ob
 // controllingPolicy refers to the policy of a lifecycle, which may be gone.
 func controllingPolicy(lifecycle *policyv1alpha1.PediaClusterLifecycle) *corev1.ObjectReference {
 	reference := &corev1.ObjectReference{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy"}
-	if owner := metav1.GetControllerOf(lifecycle); owner != nil {
+	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
 		reference.Name, reference.UID = owner.Name, owner.UID
 	}
 	return reference

@@ -121,7 +121,7 @@ func TestAnnounceTellsWhenALifecycleTurns(t *testing.T) {
 		{readyStatus(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonPruneHeld, "held"),
 			[]string{"PediaClusterLifecycle/a Warning PruneHeld: held"}},
 		{readyStatus(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, strings.Repeat("x", 2000)),
-			[]string{"PediaClusterLifecycle/a Warning TemplateFailed: " + strings.Repeat("x", mostNote) + "…"}},
+			[]string{"PediaClusterLifecycle/a Warning TemplateFailed: " + strings.Repeat("x", render.MaxMessage-len("…")) + "…"}},
 		{readyStatus(policyv1alpha1.LifecycleDeleting, policyv1alpha1.ReasonSourceGone, ""), nil},
 	} {
 		a.turned(lifecycle, step.now)
@@ -197,7 +197,7 @@ func TestAnnounceTellsOnceThatRemovalsAreHeld(t *testing.T) {
 	policy := mcpState().policy
 	prune := pruning{plan: "p1", held: 3}
 	a.pruneHeld(policy, prune)
-	if len(n.events) != 1 || !strings.Contains(n.events[0], "Warning PruneHeld: the removal of 3 PediaClusters is held") {
+	if len(n.events) != 1 || !strings.Contains(n.events[0], "Warning PruneHeld: the removals of 3 PediaClusters are held") {
 		t.Errorf("the events are %q", n.events)
 	}
 	n.events = nil

@@ -134,6 +134,7 @@ func newControllers(config Config) (*controllers, error) {
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
 	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
 	c.policies.enqueueImport, c.policies.enqueueAmongMany = c.imports.enqueue, c.imports.enqueueAmongMany
+	c.policies.checkOwners = c.imports.checkOwners
 	if config.Probe != nil {
 		c.imports.prober = probe.New(*config.Probe, c.imports.clusterAnswered)
 	}
@@ -188,6 +189,7 @@ func (c *controllers) run(ctx context.Context) error {
 	defer cancel()
 	defer c.policies.queue.ShutDown()
 	defer c.imports.queue.ShutDown()
+	defer c.imports.owners.ShutDown()
 
 	if err := c.events.StartRecordingToSinkWithContext(ctx); err != nil {
 		return fmt.Errorf("starting to record events: %w", err)
@@ -199,6 +201,7 @@ func (c *controllers) run(ctx context.Context) error {
 	if err := c.informers.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
 		return fmt.Errorf("waiting for this server's own API: %w", err)
 	}
+	c.imports.checkAllOwners()
 
 	wg.Go(func() { c.types.Run(ctx) })
 	if c.imports.prober != nil {
@@ -215,6 +218,7 @@ func (c *controllers) run(ctx context.Context) error {
 	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
 	for range c.workers {
 		wg.Go(func() { work(ctx, c.imports.queue, c.imports.reconcile) })
+		wg.Go(func() { work(ctx, c.imports.owners, c.imports.reconcileOwner) })
 	}
 	<-ctx.Done()
 	logger.Info("The controllers stop")
@@ -318,14 +322,14 @@ func sourceKey(source policyv1alpha1.DependentResource) string {
 	return resource.String() + "/" + source.Namespace + "/" + source.Name
 }
 
-// policyOf is the name of the policy that controls the lifecycle.
+// policyOf is the name of the policy that controls the lifecycle, empty when none
+// does.
 func policyOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
-	for _, owner := range lifecycle.OwnerReferences {
-		if owner.Controller != nil && *owner.Controller && owner.Kind == "ClusterImportPolicy" {
-			return owner.Name
-		}
+	owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences)
+	if !ok {
+		return ""
 	}
-	return ""
+	return owner.Name
 }
 
 // importOf is the import that the lifecycle records.
@@ -399,31 +403,50 @@ func (s *lifecycleStore) delete(ctx context.Context, lifecycle *policyv1alpha1.P
 
 // letGo lets just this version of a lifecycle go, whose PediaCluster is gone or
 // left to its users. One with finalizers that are not ours has to be marked as
-// deleted; it stays until they are gone, too.
-func (s *lifecycleStore) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
+// deleted; it is returned, since it stays until they are gone, too.
+func (s *lifecycleStore) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (left *policyv1alpha1.PediaClusterLifecycle, err error) {
 	if !onlyOurs(lifecycle.Finalizers) {
 		patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
-		if err == nil {
-			_, err = s.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		if err != nil {
+			return nil, err
 		}
-		if apierrors.IsNotFound(err) {
-			return nil
+		left, err := s.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case len(left.Finalizers) == 0: // it went with this write
+			return nil, nil
 		}
-		return err
+		s.wrote(left)
+		return left, nil
 	}
 	s.gone.Store(lifecycle.UID, nil)
-	err := s.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: preconditions(lifecycle)})
+	err = s.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: preconditions(lifecycle)})
 	if apierrors.IsNotFound(err) {
 		err = nil
 	}
 	if known, _ := s.lister.Get(lifecycle.Name); err != nil || known == nil || known.UID != lifecycle.UID { // Get fails on none but a missing one
 		s.gone.Delete(lifecycle.UID)
 	}
-	return err
+	return nil, err
 }
 
 func onlyOurs(finalizers []string) bool {
 	return len(finalizers) == 1 && finalizers[0] == policyv1alpha1.Finalizer
+}
+
+// get returns the lifecycle of that name, nil when there is none.
+func (s *lifecycleStore) get(name string) *policyv1alpha1.PediaClusterLifecycle {
+	lifecycle, err := s.lister.Get(name)
+	if err != nil { // it fails on none but a missing one
+		return nil
+	}
+	if _, gone := s.gone.Load(lifecycle.UID); gone {
+		return nil
+	}
+	return s.latest(lifecycle)
 }
 
 // seenGone is called when the informer has seen a lifecycle go.

@@ -57,7 +57,7 @@ func TestLifecyclesOfOnePolicyShareItsTemplates(t *testing.T) {
 	lifecycle := func(policy, source, template string) *policyv1alpha1.PediaClusterLifecycle {
 		return &policyv1alpha1.PediaClusterLifecycle{
 			ObjectMeta: metav1.ObjectMeta{Name: source, OwnerReferences: []metav1.OwnerReference{
-				{Kind: "ClusterImportPolicy", Name: policy, Controller: new(true)}}},
+				{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: policy, Controller: new(true)}}},
 			Spec: policyv1alpha1.PediaClusterLifecycleSpec{
 				Source: policyv1alpha1.DependentResource{Resource: "clusters", Name: source},
 				// A string of its own, as decoding makes them.

@@ -101,7 +101,11 @@ func newOneImport(t *testing.T) *oneImport {
 	}
 	records := &lifecycleStore{indexer: lifecycles, lister: policylisters.NewPediaClusterLifecycleLister(lifecycles), client: own.PediaClusterLifecycles()}
 	pool := hostobjects.NewPool(host, nil, noHandler{})
-	policies := newPolicyController(own.ClusterImportPolicies(), nil, records, nil, pool, events.NewFakeRecorder(100))
+	known := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	if err := known.Add(state.policy); err != nil {
+		t.Fatal(err)
+	}
+	policies := newPolicyController(own.ClusterImportPolicies(), policylisters.NewClusterImportPolicyLister(known), records, nil, pool, events.NewFakeRecorder(100))
 	policies.states["mcp"] = state
 	one := &oneImport{newImportController(policies, records, host, nil, pool, policies.brake), i, host, lifecycles}
 
@@ -380,12 +384,15 @@ func TestNothingIsDeletedThatStorageDoesNotConfirm(t *testing.T) {
 	}
 	removals := map[string]func(*testing.T, *oneImport, seen) error{
 		"at once": func(t *testing.T, one *oneImport, seen seen) error {
-			return one.remove(t.Context(), seen.lifecycle, removal{cause: policyv1alpha1.ReasonSourceGone, policy: seen.policy})
+			_, err := one.remove(t.Context(), seen.lifecycle, removal{cause: policyv1alpha1.ReasonSourceGone, policy: seen.policy})
+			return err
 		},
 		"marked before": func(t *testing.T, one *oneImport, seen seen) error {
 			marked := seen.lifecycle.DeepCopy()
 			marked.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-			return one.remove(t.Context(), marked, removal{cause: policyv1alpha1.ReasonSourceGone, policy: seen.policy})
+			marked.Annotations = map[string]string{policyv1alpha1.RemovedAnnotation: "true"}
+			_, err := one.remove(t.Context(), marked, removal{cause: policyv1alpha1.ReasonSourceGone, policy: seen.policy})
+			return err
 		},
 		"by deletionCondition": func(t *testing.T, one *oneImport, seen seen) error {
 			w := &importWork{importController: one.importController, Import: one.Import, state: one.policies.state("mcp")}
@@ -550,7 +557,7 @@ func TestAPediaClusterWhoseTypeIsNotServedIsNotTakenForDeleted(t *testing.T) {
 	})
 	lifecycle := one.lifecycles.List()[0].(*policyv1alpha1.PediaClusterLifecycle).DeepCopy()
 	lifecycle.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-	gone, err := one.removePediaCluster(t.Context(), lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted, policy: one.policies.state("mcp").policy})
+	_, gone, err := one.removePediaCluster(t.Context(), lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted, policy: one.policies.state("mcp").policy})
 	if gone || err == nil {
 		t.Errorf("gone is %v, the error %v", gone, err)
 	}

@@ -62,6 +62,10 @@ func (w *importWork) execute(ctx context.Context, lifecycle *policyv1alpha1.Pedi
 	case render.ActionDelete:
 		if _, err = w.deletePediaCluster(ctx, w.state.policy, lifecycle, current, plan.Reason); err == nil {
 			done.pediaCluster = nil
+			if len(current.GetFinalizers()) > 0 { // it is there until they are gone
+				done.pediaCluster = current
+				done.plan.Message += "; " + render.DescribeDeletion(current)
+			}
 		}
 	}
 	if err == nil {
@@ -83,9 +87,6 @@ func (w *importWork) execute(ctx context.Context, lifecycle *policyv1alpha1.Pedi
 	return done
 }
 
-// mostMessage bounds what a status repeats of an answer of the host.
-const mostMessage = 1024
-
 // refusal says what the host found wrong, without the values that it may quote:
 // they may be credentials.
 func refusal(err error) string {
@@ -95,9 +96,9 @@ func refusal(err error) string {
 	case errors.As(err, &network):
 		remote := *network
 		remote.Source = nil // its port differs each time
-		return bounded(remote.Error(), mostMessage)
+		return render.Bounded(remote.Error(), render.MaxMessage)
 	default:
-		return bounded(err.Error(), mostMessage)
+		return render.Bounded(err.Error(), render.MaxMessage)
 	}
 	message := status.Status().Message
 	var fields []string
@@ -111,20 +112,13 @@ func refusal(err error) string {
 	by, _, denied := strings.Cut(message, " denied")
 	switch {
 	case len(fields) > 0:
-		return bounded("see the fields "+strings.Join(fields, ", "), mostMessage)
+		return render.Bounded("see the fields "+strings.Join(fields, ", "), render.MaxMessage)
 	case denied && (strings.HasPrefix(by, "admission webhook") || strings.Contains(by, "ValidatingAdmissionPolicy '")):
 		// What it says of the object is its own affair, and not repeated.
-		return bounded(by+" denied the request: ask it with a dry run of your own, or who runs it", mostMessage)
+		return render.Bounded(by+" denied the request: ask it with a dry run of your own, or who runs it", render.MaxMessage)
 	case apierrors.IsForbidden(err), strings.Contains(message, "strict decoding error: unknown field"):
-		return bounded(message, mostMessage)
+		return render.Bounded(message, render.MaxMessage)
 	default:
 		return fmt.Sprintf("the host answers %d %s", status.Status().Code, status.Status().Reason)
 	}
-}
-
-func bounded(message string, most int) string {
-	if len(message) <= most {
-		return message
-	}
-	return strings.ToValidUTF8(message[:most], "") + "…"
 }

@@ -63,7 +63,7 @@ func TestARefusalIsToldWithoutTheValuesThatItQuotes(t *testing.T) {
 			}
 		})
 	}
-	if got := refusal(errors.New(strings.Repeat("x", 1<<20))); len(got) > 2*mostMessage {
+	if got := refusal(errors.New(strings.Repeat("x", 1<<20))); len(got) > render.MaxMessage {
 		t.Errorf("a message of %d bytes", len(got))
 	}
 }

@@ -52,6 +52,7 @@ type importController struct {
 	brake    *brake.Brake
 	deleted  deletions
 	changes  changes
+	created  creations
 	looks    looks
 	// confirmed are policies as storage has them, by name.
 	confirmed confirm.Group[string, *policyv1alpha1.ClusterImportPolicy]
@@ -59,6 +60,8 @@ type importController struct {
 	prober *probe.Prober
 	queue  workqueue.TypedRateLimitingInterface[index.Import]
 	lanes  *lanes[index.Import]
+	// owners are the names of lifecycles whose controller reference is to be checked.
+	owners workqueue.TypedRateLimitingInterface[string]
 }
 
 func newImportController(policies *policyController, records *lifecycleStore, host dynamic.Interface,
@@ -69,13 +72,18 @@ func newImportController(policies *policyController, records *lifecycleStore, ho
 		index: index.New(),
 		brake: brake,
 		queue: newQueue("imports", lanes), lanes: lanes,
+		owners: newQueue[string]("owners", nil),
 	}
 }
 
 func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
-	added := func(object any) {
+	added := func(object any, initial bool) {
 		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
 		c.index.Leave(importOf(lifecycle))
+		c.created.seen(lifecycle)
+		if !initial { // checkAllOwners sees to the others, when all policies are known
+			c.checkOwner(lifecycle)
+		}
 		if c.prober != nil || len(c.index.Contenders(lifecycle.Name)) > 0 {
 			c.enqueue(importOf(lifecycle)) // for what was told of its name while it was not known
 			return
@@ -91,6 +99,7 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 			return
 		}
 		c.records.seenGone(lifecycle)
+		c.created.seen(lifecycle)
 		c.looks.written(lifecycle)
 		if c.prober != nil {
 			c.prober.Forget(lifecycle.Name)
@@ -104,13 +113,18 @@ func (c *importController) lifecycleHandler() cache.ResourceEventHandler {
 		// A policy that is being deleted goes after its last lifecycle.
 		c.policies.queue.Add(policyOf(lifecycle))
 	}
-	return cache.ResourceEventHandlerFuncs{
+	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: added,
 		UpdateFunc: func(older, newer any) {
 			before, now := older.(*policyv1alpha1.PediaClusterLifecycle), newer.(*policyv1alpha1.PediaClusterLifecycle)
 			ours := c.records.seen(now)
 			if before.UID != now.UID {
 				deleted(older)
+			}
+			if !equality.Semantic.DeepEqual(before.OwnerReferences, now.OwnerReferences) {
+				c.checkOwner(now)
+				c.enqueue(importOf(before))
+				c.enqueue(importOf(now))
 			}
 			switch {
 			case before.UID != now.UID || changedForImport(before, now):
@@ -165,7 +179,8 @@ func (c *importController) echoed(i index.Import) {
 // does not write.
 func changedForImport(before, now *policyv1alpha1.PediaClusterLifecycle) bool {
 	return !before.DeletionTimestamp.Equal(now.DeletionTimestamp) ||
-		!maps.Equal(before.Annotations, now.Annotations)
+		!maps.Equal(before.Annotations, now.Annotations) ||
+		now.DeletionTimestamp != nil && !slices.Equal(before.Finalizers, now.Finalizers)
 }
 
 // sourceChanged has the import of a Source worked on.
@@ -179,17 +194,20 @@ func (c *importController) sourceChanged(i index.Import, change hostobjects.Chan
 }
 
 // lifecyclesOf returns the lifecycles of an import: one, or two while its name
-// changes.
+// changes, the newer first. Those whose controller reference is broken are restored first.
 func (c *importController) lifecyclesOf(i index.Import) (lifecycles []*policyv1alpha1.PediaClusterLifecycle) {
 	state := c.policies.state(i.Policy)
 	if state == nil {
 		return nil
 	}
 	for _, lifecycle := range c.records.ofSource(state.sourceResource(i)) {
-		if policyOf(lifecycle) == i.Policy {
+		if isControlledBy(lifecycle, state.policy) {
 			lifecycles = append(lifecycles, lifecycle)
 		}
 	}
+	slices.SortFunc(lifecycles, func(a, b *policyv1alpha1.PediaClusterLifecycle) int {
+		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
 	return lifecycles
 }
 
@@ -287,14 +305,19 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	}()
 	changed := c.changes.take(i)
 	state := c.policies.state(i.Policy)
-	switch {
-	case state == nil:
-		return c.reconcileWithoutPolicy(ctx, i)
-	case state.problem != nil && !state.problem.lasting && state.policy.DeletionTimestamp == nil:
-		return c.tell(ctx, c.lifecyclesOf(i)) // all imports are enqueued when the problem has passed
+	if state == nil {
+		c.forgetWithoutPolicy(i)
+		return nil
 	}
 	work := &importWork{importController: c, Import: i, state: state, changed: changed}
 	work.lifecycles = c.lifecyclesOf(i)
+	if gone, err := work.releaseDeleted(ctx); gone || err != nil {
+		c.policies.worked(i, work.unchanged())
+		return err // the event of the deletion has the import worked on again
+	}
+	if state.problem != nil && !state.problem.lasting && state.policy.DeletionTimestamp == nil {
+		return c.tell(ctx, work.lifecycles) // all imports are enqueued when the problem has passed
+	}
 	work.fresh = slices.ContainsFunc(work.lifecycles, resyncDue)
 	if work.isAs(last) {
 		err := work.catchUp(ctx, last)
@@ -317,7 +340,7 @@ func (c *importController) reconcile(ctx context.Context, i index.Import) error 
 	if result == nil && err == nil {
 		c.forget(i)
 		c.deleted.set(i, false)
-		c.brake.Withdraw(i, func(brake.Removal, brake.Verdict) bool { return false })
+		c.brake.Withdraw(i, func(brake.Removal) bool { return false })
 		c.index.Leave(i)
 	}
 	if err == nil && !slices.ContainsFunc(work.lifecycles, c.isReserved) {
@@ -353,38 +376,15 @@ func (c *importController) forget(i index.Import) {
 	c.setWants(i, "")
 }
 
-// reconcileWithoutPolicy takes back what is left of an import whose policy went
-// without waiting for it, because somebody removed its finalizer. PediaClusters
-// are left to their users: nobody has asked for their deletion in a way that
-// can be made sure of.
-func (c *importController) reconcileWithoutPolicy(ctx context.Context, i index.Import) error {
+// forgetWithoutPolicy drops what is known of an import whose policy is gone. Its
+// lifecycles, should there be any, are released by reconcileOwner.
+func (c *importController) forgetWithoutPolicy(i index.Import) {
 	if _, err := c.policies.lister.Get(i.Policy); err == nil {
-		return nil // all imports are enqueued when the policy has been looked at
+		return // all imports are enqueued when the policy has been looked at
 	}
 	c.forget(i)
 	c.index.Leave(i)
-	var mine []*policyv1alpha1.PediaClusterLifecycle
-	for _, lifecycle := range c.records.ofPolicy(i.Policy) {
-		if importOf(lifecycle) == i {
-			mine = append(mine, lifecycle)
-		}
-	}
-	if len(mine) == 0 || i.Policy == "" {
-		c.unreserve(i)
-		return nil
-	}
-	switch _, err := c.policies.client.Get(ctx, i.Policy, metav1.GetOptions{}); {
-	case err == nil:
-		return errors.New("the policy is new: waiting until it has been looked at")
-	case !apierrors.IsNotFound(err):
-		return fmt.Errorf("making sure that the policy is gone: %w", err)
-	}
-	for _, lifecycle := range mine {
-		if err := c.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted, fate: released}); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.unreserve(i)
 }
 
 // importWork is one look at one import.
@@ -394,6 +394,8 @@ type importWork struct {
 	state *policyState
 	// lifecycles of this import: one, or two while its name changes.
 	lifecycles []*policyv1alpha1.PediaClusterLifecycle
+	// source is the Source as it was read, nil while it was not.
+	source *unstructured.Unstructured
 	// selected is set when the Source is known to be selected.
 	selected bool
 	// fresh is set when somebody asked for a look at the host instead of at
@@ -406,8 +408,9 @@ type importWork struct {
 	// found is set when nothing is left to do, but for a record that is postponed.
 	found     *found
 	postponed bool
-	// name is the one under which the import is worked on.
-	name string
+	// name is the one under which the import is worked on, wantedName the one that its
+	// policy wants.
+	name, wantedName string
 }
 
 // reconcile returns what became of the import, nil when nothing is left of it.
@@ -433,7 +436,8 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 			message: "nothing is created, changed or deleted until the annotation " + policyv1alpha1.PausedAnnotation + " is removed"})
 	}
 
-	source, err := w.source(ctx)
+	source, err := w.readSource(ctx)
+	w.source = source
 	lost := (*servedtypes.LostError)(nil)
 	switch {
 	case errors.Is(err, errSourceGone):
@@ -462,7 +466,49 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 		w.setWants(w.Import, "")
 		return w.stay(ctx, source, &stalled{phase: policyv1alpha1.LifecycleFailed, reason: policyv1alpha1.ReasonInvalidName, message: err.Error()})
 	}
-	return w.importAs(ctx, name, source, nil)
+	return w.importUnder(ctx, name, source)
+}
+
+// importUnder brings about what the policy wants under the wanted name, or keeps what
+// there is up to date while that name has to wait.
+func (w *importWork) importUnder(ctx context.Context, wanted string, source *unstructured.Unstructured) (*outcome, error) {
+	w.wantedName = wanted
+	naming := render.ChooseName(wanted, w.named())
+	var left *outcome
+	for _, lifecycle := range w.lifecycles {
+		if !slices.Contains(naming.First, lifecycle.Name) {
+			continue
+		}
+		still, err := w.removeIfMay(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonRenamed, counted: true})
+		if err != nil {
+			return w.unchanged(), err
+		}
+		if still == nil { // its event has the import worked on again
+			return &outcome{phase: policyv1alpha1.LifecyclePending}, nil
+		}
+		left = summedUp(left, still)
+	}
+	if naming.Name == "" {
+		w.withdraw()
+		return left, nil
+	}
+	if naming.Behind == "" {
+		return w.importAs(ctx, naming.Name, source, nil)
+	}
+	return w.importAs(ctx, naming.Name, source, &stalled{phase: policyv1alpha1.LifecycleWaiting,
+		reason: policyv1alpha1.ReasonRenamed, message: naming.DescribeBehind(wanted)})
+}
+
+// named is what the choice of a name knows of the lifecycles of the import.
+func (w *importWork) named() (named []render.NamedLifecycle) {
+	for _, lifecycle := range w.lifecycles {
+		object := w.objects.Object(pediaClusters, "", lifecycle.Name)
+		named = append(named, render.NamedLifecycle{
+			Name: lifecycle.Name, Created: lifecycle.CreationTimestamp.Time, Deleting: lifecycle.DeletionTimestamp != nil,
+			HasPediaCluster: isCreated(w.said(lifecycle)) || object != nil && ownerOf(lifecycle).Ownership(object) != render.OwnedByOther,
+		})
+	}
+	return named
 }
 
 // stalled is why an import cannot be what its policy wants.
@@ -475,24 +521,13 @@ type stalled struct {
 
 func (s *stalled) Error() string { return s.message }
 
-// causeIsKnown reports whether the plan tells for certain that there is nothing
-// that deletionCondition would delete.
-func causeIsKnown(current *unstructured.Unstructured, plan render.Plan) bool {
-	switch plan.Action {
-	case render.ActionCreate, render.ActionUpdate, render.ActionNone:
-		return true
-	default:
-		return current == nil
-	}
-}
-
 // errSourceGone says that the Source is known not to exist.
 var errSourceGone = errors.New("the Source is gone")
 
-// source returns the Source. It is nil when there is none and nothing was made
+// readSource returns the Source. It is nil when there is none and nothing was made
 // of it. For an import that exists its absence is believed only when the host
 // confirms it.
-func (w *importWork) source(ctx context.Context) (*unstructured.Unstructured, error) {
+func (w *importWork) readSource(ctx context.Context) (*unstructured.Unstructured, error) {
 	deleted := w.deleted.has(w.Import)
 	source := w.objects.Object(w.state.sources, w.Namespace, w.Name)
 	if source != nil && deleted { // it is there again, or another informer spoke
@@ -535,8 +570,9 @@ func objectNotFound(err error) bool {
 // stay keeps an import up to date under the name it has, while it cannot have
 // the one that its policy wants.
 func (w *importWork) stay(ctx context.Context, source *unstructured.Unstructured, cause *stalled) (*outcome, error) {
-	if len(w.lifecycles) == 1 && w.lifecycles[0].DeletionTimestamp == nil {
-		return w.importAs(ctx, w.lifecycles[0].Name, source, cause)
+	stays := slices.DeleteFunc(slices.Clone(w.lifecycles), func(l *policyv1alpha1.PediaClusterLifecycle) bool { return l.DeletionTimestamp != nil })
+	if len(stays) == 1 {
+		return w.importAs(ctx, stays[0].Name, source, cause)
 	}
 	return w.show(ctx, cause)
 }
@@ -545,23 +581,14 @@ func (w *importWork) stay(ctx context.Context, source *unstructured.Unstructured
 // import cannot have the name that its policy wants if renaming is stalled.
 func (w *importWork) importAs(ctx context.Context, name string, source *unstructured.Unstructured, renaming *stalled) (result *outcome, err error) {
 	w.name = name
-	var replaced []*policyv1alpha1.PediaClusterLifecycle
-	var lifecycle *policyv1alpha1.PediaClusterLifecycle
-	for _, candidate := range w.lifecycles {
-		switch {
-		case candidate.Name == name:
-			lifecycle = candidate
-		case candidate.DeletionTimestamp != nil && !removedByServer(candidate):
-			if err := w.remove(ctx, candidate, removal{cause: policyv1alpha1.ReasonReleased, fate: released}); err != nil {
-				return w.unchanged(), err
-			}
-		default:
-			replaced = append(replaced, candidate)
-		}
+	lifecycle, replaced, others, err := w.sortOut(ctx, name)
+	if err != nil {
+		return w.unchanged(), err
 	}
 	if lifecycle != nil && lifecycle.DeletionTimestamp != nil {
 		// The import is made anew when this lifecycle has gone.
-		return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, w.letGo(ctx, lifecycle)
+		result, err := w.letGo(ctx, lifecycle)
+		return cmp.Or(result, &outcome{phase: policyv1alpha1.LifecycleDeleting}), err
 	}
 	want := w.desiredLifecycle(name)
 	if lifecycle == nil {
@@ -607,17 +634,21 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 	plan := conversion.Plan(owner, current, former)
 	planned(w.Policy, plan)
-	if plan.Action == render.ActionDelete {
-		switch held, verdict := w.ask(lifecycle, current, plan.Reason); verdict {
-		case brake.Undecided:
-			return w.unchanged(), nil
-		case brake.Held:
-			status := stalledStatus(lifecycle, w.said(lifecycle), current, held)
-			kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
-			w.looks.owe(w.Import, kept, time.Now())
-			_, err := w.keep(ctx, lifecycle, kept)
-			return outcomeOf(status), err
-		}
+	switch held, undecided := w.braked(ctx, lifecycle, current, &conversion, plan); {
+	case undecided:
+		return w.unchanged(), nil
+	case held != nil:
+		status := stalledStatus(lifecycle, w.said(lifecycle), current, held)
+		aboutSource(&status, source)
+		kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
+		w.looks.owe(w.Import, kept, time.Now())
+		_, err := w.keep(ctx, lifecycle, kept)
+		result = summedUp(w.keepHeld(ctx, outcomeOf(status), replaced), others)
+		w.withdraw()
+		return result, err
+	}
+	if current == nil && plan.Reason == policyv1alpha1.ReasonDeletionConditionMet && isCreated(w.said(lifecycle)) {
+		w.policies.announcer.gone(lifecycle, plan.Reason)
 	}
 	if plan.Action == render.ActionCreate && isCreated(lifecycle.Status) {
 		if lifecycle, err = w.uncreated(ctx, lifecycle); err != nil {
@@ -640,6 +671,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		status = renamingStalled(status, lifecycle.Generation, renaming)
 	}
 	setNameContended(&status, lifecycle.Generation, w.index.Contenders(lifecycle.Name))
+	aboutSource(&status, source)
 	result = outcomeOf(status)
 	kept := &record{lifecycle: lifecycle, spec: want.Spec, status: status}
 	if err := w.tell(ctx, replaced); err != nil {
@@ -655,7 +687,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 		}
 		if w.objectsAreAs(left, name) && kept.mayWait() && w.lanes.busy() && owed <= recordDelay {
 			w.found, w.postponed = left, true
-			w.withdraw(true, false)
+			w.withdraw()
 			return result, nil
 		}
 	}
@@ -668,22 +700,78 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 	// A cluster is never missing from both names: the former PediaCluster goes
 	// after there is a new one, unless it is not wanted at all.
+	result = summedUp(result, others)
 	if former == nil || done.settled() {
 		for _, old := range replaced {
-			still, err := w.removeIfMay(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed, counted: true})
+			still, err := w.removeReplaced(ctx, old)
 			if err != nil {
 				return w.unchanged(), err
 			}
-			if still != nil {
-				result = still
-			}
+			result = summedUp(result, still)
 		}
+	} else {
+		result = w.keepHeld(ctx, result, replaced)
 	}
-	w.withdraw(causeIsKnown(current, plan), former != nil && !done.settled())
+	w.withdraw()
 	if done.plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
 		w.queue.AddAfter(w.Import, refusedDelay)
 	}
 	return result, done.err
+}
+
+// sortOut returns the lifecycle of the name, nil when there is none, and those of
+// former names that are to be removed. Others are being deleted, and are let go: what
+// became of those that hang is returned.
+func (w *importWork) sortOut(ctx context.Context, name string) (lifecycle *policyv1alpha1.PediaClusterLifecycle,
+	replaced []*policyv1alpha1.PediaClusterLifecycle, others *outcome, err error) {
+	for _, candidate := range w.lifecycles {
+		switch {
+		case candidate.Name == name:
+			lifecycle = candidate
+		case deletedByHand(candidate), candidate.Name == w.wantedName:
+			still, err := w.letGo(ctx, candidate)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			others = summedUp(others, still)
+		default:
+			replaced = append(replaced, candidate)
+		}
+	}
+	return lifecycle, replaced, others, nil
+}
+
+// braked asks the brake about the PediaCluster that deletionCondition would delete. It
+// returns why it is held, nil when it is not, or that it is not decided yet.
+func (w *importWork) braked(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, current *unstructured.Unstructured,
+	conversion *render.Conversion, plan render.Plan) (held *stalled, undecided bool) {
+	if plan.Action == render.ActionDelete {
+		held, verdict := w.ask(lifecycle, current, plan.Reason)
+		return held, verdict == brake.Undecided
+	}
+	if conversion.DeletionUnknown {
+		held = w.stillHeld(ctx, lifecycle, &stalled{reason: policyv1alpha1.ReasonDeletionConditionMet, message: plan.Message})
+	}
+	return held, false
+}
+
+// removeReplaced removes a lifecycle of a former name. While it is not known which name
+// the policy wants, it may want the former one.
+func (w *importWork) removeReplaced(ctx context.Context, old *policyv1alpha1.PediaClusterLifecycle) (*outcome, error) {
+	if w.wantedName == "" {
+		return w.keepHeld(ctx, nil, []*policyv1alpha1.PediaClusterLifecycle{old}), nil
+	}
+	return w.removeIfMay(ctx, old, removal{cause: policyv1alpha1.ReasonRenamed, counted: true})
+}
+
+// keepHeld keeps the removals of former PediaClusters held whose turn it is not, and
+// returns what became of the import.
+func (w *importWork) keepHeld(ctx context.Context, result *outcome, replaced []*policyv1alpha1.PediaClusterLifecycle) *outcome {
+	for _, old := range replaced {
+		w.stillHeld(ctx, old, &stalled{reason: policyv1alpha1.ReasonRenamed})
+		result = summedUp(result, outcomeOf(w.said(old)))
+	}
+	return result
 }
 
 // uncreated has a lifecycle say that its PediaCluster has gone, and returns it so:
@@ -760,11 +848,40 @@ func (w *importWork) createLifecycle(ctx context.Context, want *policyv1alpha1.P
 	if taker, ok := w.index.Take(objectOf(want.Spec.Source), w.Import); !ok {
 		return nil, fmt.Errorf("policy %q is about to import the Source: waiting until that is seen", taker.Policy)
 	}
+	if err := w.confirmCreated(ctx); err != nil {
+		return nil, err
+	}
 	created, err := w.createTaken(ctx, want)
+	if err == nil {
+		w.created.put(w.Import, created)
+		if known := w.records.get(created.Name); known != nil {
+			w.created.seen(known)
+		}
+	}
 	if taken := (*stalled)(nil); errors.As(err, &taken) {
 		w.index.Leave(w.Import)
 	}
 	return created, err
+}
+
+// confirmCreated returns an error while the import has a lifecycle that it has just
+// created and that the informer has not shown yet: it must not create another one
+// beside that.
+func (w *importWork) confirmCreated(ctx context.Context) error {
+	created := w.created.get(w.Import)
+	if created == nil {
+		return nil
+	}
+	stored, err := w.records.client.Get(ctx, created.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && stored.UID != created.UID:
+		w.created.seen(created) // it came and went
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading the lifecycle that was just created: %w", err)
+	default:
+		return errors.New("the lifecycle was just created: waiting until it is seen")
+	}
 }
 
 // createTaken creates the lifecycle of a Source that no other import is about to
@@ -858,8 +975,12 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 // unchanged is the outcome as the lifecycle last showed it, nil when there is
 // nothing to be said of the import.
 func (w *importWork) unchanged() *outcome {
-	if len(w.lifecycles) > 0 {
-		return outcomeOf(w.said(w.lifecycles[0]))
+	var result *outcome
+	for _, lifecycle := range w.lifecycles {
+		result = summedUp(result, outcomeOf(w.said(lifecycle)))
+	}
+	if result != nil {
+		return result
 	}
 	if w.selected {
 		return &outcome{phase: policyv1alpha1.LifecyclePending}
@@ -891,28 +1012,48 @@ func (c *importController) tell(ctx context.Context, lifecycles []*policyv1alpha
 
 // show tells of an import that is stalled on its lifecycles, which keep what
 // they have, or in the policy's status when it has none.
-func (w *importWork) show(ctx context.Context, cause *stalled) (*outcome, error) {
+func (w *importWork) show(ctx context.Context, cause *stalled) (result *outcome, err error) {
 	if len(w.lifecycles) == 0 {
 		w.index.Leave(w.Import)
-		return newOutcome(cause.phase, false, cause.reason, cause.message), nil
-	}
-	var result *outcome
-	for _, lifecycle := range w.lifecycles {
-		status := stalledStatus(lifecycle, w.said(lifecycle), w.objects.Object(pediaClusters, "", lifecycle.Name), cause)
-		if result == nil {
-			result = outcomeOf(status)
+		message := cause.message
+		if w.source != nil {
+			message = render.SourceMessage(w.source, message)
 		}
-		var err error
+		return newOutcome(cause.phase, false, cause.reason, message), nil
+	}
+	for _, lifecycle := range w.lifecycles {
+		var shown *outcome
 		if lifecycle.DeletionTimestamp != nil {
-			err = w.letGo(ctx, lifecycle)
+			shown, err = w.letGo(ctx, lifecycle)
+			shown = cmp.Or(shown, &outcome{phase: policyv1alpha1.LifecycleDeleting})
 		} else {
+			status := w.stalledStatus(ctx, lifecycle, cause)
+			shown = outcomeOf(status)
 			_, err = w.writeStatus(ctx, lifecycle, status)
 		}
 		if err != nil {
 			return w.unchanged(), err
 		}
+		result = summedUp(result, shown)
 	}
+	w.withdraw()
 	return result, nil
+}
+
+// stalledStatus is the status of a lifecycle whose import is stalled for that cause. A
+// removal that is held is told first.
+func (w *importWork) stalledStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stalled) policyv1alpha1.PediaClusterLifecycleStatus {
+	held, shown := w.stillHeld(ctx, lifecycle, cause), cause
+	if held != nil && cause.phase != policyv1alpha1.LifecycleHeld {
+		shown = held
+	}
+	status := stalledStatus(lifecycle, w.said(lifecycle), w.objects.Object(pediaClusters, "", lifecycle.Name), shown)
+	status.PrunePlan = ""
+	if held != nil {
+		status.PrunePlan = held.plan
+	}
+	aboutSource(&status, w.source)
+	return status
 }
 
 // keep writes a record of the lifecycle, the spec first if it is another one. It
@@ -934,6 +1075,7 @@ func (c *importController) keep(ctx context.Context, lifecycle *policyv1alpha1.P
 // writeStatus returns the lifecycle with that status.
 func (c *importController) writeStatus(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle,
 	status policyv1alpha1.PediaClusterLifecycleStatus) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	render.BoundStatus(&status)
 	if equality.Semantic.DeepEqual(lifecycle.Status, status) {
 		c.looks.written(lifecycle)
 		return lifecycle, nil

@@ -27,9 +27,7 @@ func lifecycleStatus(lifecycle *policyv1alpha1.PediaClusterLifecycle, before pol
 	status.Cluster = clusterState(done.pediaCluster)
 	status.Credentials = credentialsState(lifecycle, status.Credentials, done)
 	status.LastResync = resync(lifecycle)
-	if causeIsKnown(done.pediaCluster, done.plan) {
-		status.PrunePlan = ""
-	}
+	status.PrunePlan = "" // what is held does not come this far
 
 	ready := metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
 		Reason: done.plan.Reason, Message: done.plan.Message}

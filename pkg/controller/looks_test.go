@@ -83,7 +83,7 @@ func TestARecordIsOwedUntilItIsWritten(t *testing.T) {
 	l, i, began := &looks{}, index.Import{Policy: "p", Name: "a"}, time.Now()
 	of := func(uid types.UID) *record {
 		lifecycle := &policyv1alpha1.PediaClusterLifecycle{ObjectMeta: metav1.ObjectMeta{UID: uid, OwnerReferences: []metav1.OwnerReference{
-			{Kind: "ClusterImportPolicy", Name: i.Policy, Controller: ptr.To(true)}}}}
+			{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: i.Policy, Controller: ptr.To(true)}}}}
 		lifecycle.Spec.Source.Name = i.Name
 		return &record{lifecycle: lifecycle}
 	}

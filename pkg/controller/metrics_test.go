@@ -31,7 +31,7 @@ func indexerOf(t *testing.T, objects ...runtime.Object) cache.Indexer {
 func lifecycleExpiring(name string, at time.Time) *policyv1alpha1.PediaClusterLifecycle {
 	return &policyv1alpha1.PediaClusterLifecycle{
 		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{
-			{Kind: "ClusterImportPolicy", Name: "mcp", Controller: ptr.To(true)}}},
+			{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: "mcp", Controller: ptr.To(true)}}},
 		Status: policyv1alpha1.PediaClusterLifecycleStatus{
 			Credentials: &policyv1alpha1.CredentialsState{ExpirationTime: &metav1.Time{Time: at}}},
 	}

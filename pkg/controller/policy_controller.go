@@ -54,6 +54,8 @@ type policyController struct {
 
 	// enqueueImport has one import worked on, enqueueAmongMany one of many.
 	enqueueImport, enqueueAmongMany func(index.Import)
+	// checkOwners has the lifecycles seen to that name a policy and are not its own.
+	checkOwners func(policy string)
 	// context is the one in which informers run; set before work begins.
 	context context.Context
 
@@ -199,6 +201,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	before := c.state(name)
 	if before != nil && before.policy.UID != policy.UID {
 		c.brake.Forget(name)
+		c.checkOwners(name)
 	} else if before != nil && before.policy.Generation != policy.Generation {
 		c.brake.Revoke(name)
 	}
@@ -215,7 +218,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	if settled && concernsImports(before, state) {
 		c.enqueueImports(state)
 	}
-	if policy.DeletionTimestamp != nil && len(c.records.ofPolicy(name)) == 0 {
+	if policy.DeletionTimestamp != nil && slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) && len(c.records.ofPolicy(name)) == 0 {
 		return c.finalize(ctx, policy)
 	}
 	return c.conclude(ctx, state)
@@ -236,6 +239,7 @@ func (c *policyController) forget(name string) {
 	for _, lifecycle := range c.records.ofPolicy(name) {
 		c.enqueueImport(importOf(lifecycle))
 	}
+	c.checkOwners(name)
 	c.tally.forget(name)
 	delete(c.written, name)
 	forgetSeries(name)
@@ -414,9 +418,6 @@ func (c *policyController) enqueueImports(state *policyState) {
 
 // finalize lets the policy go when its lifecycles are gone.
 func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
-	if !slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) {
-		return nil
-	}
 	// The informer may lag behind a lifecycle that was just made.
 	left, err := c.records.client.List(ctx, metav1.ListOptions{
 		FieldSelector: policyv1alpha1.FieldPolicy + "=" + policy.Name, Limit: 1})

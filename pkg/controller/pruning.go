@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
 )
 
 // pruning is what a policy's status says of removals that count.
@@ -62,8 +64,13 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 		prune.plan, prune.held = decision.Plan, decision.Held
 	}
 	prune.recent = counted(prune.recent, len(decision.Counted), now)
+	// The counts are those of after the decision, in the same write: the lifecycles
+	// say so one after the other.
+	c.tally.turn(decision.Concerned, policyv1alpha1.LifecycleHeld)
+	c.tally.turn(importsOf(decision.Released), policyv1alpha1.LifecycleDeleting)
 	stored, err := c.updateStatus(ctx, state, prune)
 	if err != nil || !stored {
+		c.tally.turn(importsOf(decision.Released), policyv1alpha1.LifecycleHeld)
 		return err
 	}
 	c.announcer.pruneHeld(policy, prune)
@@ -90,6 +97,14 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 		return c.removeRelease(ctx, policy)
 	}
 	return nil
+}
+
+// importsOf are the imports of these removals.
+func importsOf(removals []brake.Removal) (imports []index.Import) {
+	for _, r := range removals {
+		imports = append(imports, r.Import)
+	}
+	return imports
 }
 
 // removeRelease takes the annotation away that has been acted upon, or names no
@@ -170,14 +185,34 @@ func (p pruning) conditions(policy *policyv1alpha1.ClusterImportPolicy) []metav1
 	if p.held > 0 {
 		return []metav1.Condition{{Type: policyv1alpha1.PolicyPruneHeld, Status: metav1.ConditionTrue,
 			Reason: policyv1alpha1.ReasonPruneHeld, Message: fmt.Sprintf(
-				"the removal of %d PediaClusters is held, since maxPrune (%s) lets %d go within %d minutes and %d went; "+
-					"their lifecycles in the phase Held say why they would go. To let them go: "+
-					"kubectl annotate clusterimportpolicy %s %s=%s",
-				p.held, p.share, p.most, int(brake.Window.Minutes()), sum(p.recent), policy.Name, policyv1alpha1.ReleasePruneAnnotation, p.plan)}}
+				"%s. The lifecycles in the phase Held say why. To let go what is held: kubectl annotate clusterimportpolicy %s %s=%s",
+				p.describe(), policy.Name, policyv1alpha1.ReleasePruneAnnotation, p.plan)}}
 	}
 	if meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyPruneHeld) == nil {
 		return nil
 	}
 	return []metav1.Condition{{Type: policyv1alpha1.PolicyPruneHeld, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNothingHeld, Message: "no removal is held"}}
+}
+
+// describe says how many removals are held, and why. What is held stays so, however
+// few are left: the reason may be in the past.
+func (p pruning) describe() string {
+	held := fmt.Sprintf("the removals of %d PediaClusters are held", p.held)
+	if p.held == 1 {
+		held = "the removal of 1 PediaCluster is held"
+	}
+	share := fmt.Sprintf("maxPrune (%s)", p.share)
+	if p.share != strconv.Itoa(p.most) {
+		share = fmt.Sprintf("maxPrune (%s, which is %d now)", p.share, p.most)
+	}
+	recent, minutes := sum(p.recent), int(brake.Window.Minutes())
+	switch {
+	case p.held > p.most:
+		return fmt.Sprintf("%s, which is more than %s", held, share)
+	case p.held+recent > p.most:
+		return fmt.Sprintf("%s: with the %d that went within %d minutes it would be more than %s", held, recent, minutes, share)
+	default:
+		return fmt.Sprintf("%s: more than %s were to go at once, and what is held stays held until it is released or its cause ends", held, share)
+	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,30 +62,20 @@ func (w *importWork) removeAll(ctx context.Context, r removal) (result *outcome,
 	for _, lifecycle := range w.lifecycles {
 		still, err := w.removeIfMay(ctx, lifecycle, r)
 		if err != nil {
-			return &outcome{phase: policyv1alpha1.LifecycleDeleting, created: true}, err
+			return w.unchanged(), err
 		}
-		if still == nil {
-			still = &outcome{phase: policyv1alpha1.LifecycleDeleting}
-		}
-		if result == nil || still.phase == policyv1alpha1.LifecycleHeld {
-			result = still
-		}
+		result = summedUp(result, cmp.Or(still, &outcome{phase: policyv1alpha1.LifecycleDeleting}))
 	}
-	w.withdraw(true, false)
+	w.withdraw()
 	return result, nil
 }
 
-// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster: it
-// returns what became of the import then.
+// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster. It
+// returns what became of the lifecycle, nil when it is gone.
 func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (still *outcome, err error) {
 	r.policy = w.state.policy
 	switch {
-	case w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan:
-		r.fate = released
-	case r.counted && r.fate == deleted && lifecycle.DeletionTimestamp != nil &&
-		(!removedByServer(lifecycle) || hasOrphanAnnotation(&lifecycle.ObjectMeta)):
-		// A person's deletion, which never deletes a cluster, must not be a way
-		// around the brake.
+	case w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan, deletedByHand(lifecycle):
 		r.fate = released
 	case r.counted && r.fate == deleted:
 		object, err := w.livePediaCluster(ctx, lifecycle.Name)
@@ -103,11 +94,12 @@ func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.
 			return outcomeOf(w.said(lifecycle)), nil
 		case brake.Held:
 			status := stalledStatus(lifecycle, w.said(lifecycle), object, held)
+			aboutSource(&status, w.source)
 			_, err := w.writeStatus(ctx, lifecycle, status)
 			return outcomeOf(status), err
 		}
 	}
-	return nil, w.remove(ctx, lifecycle, r)
+	return w.remove(ctx, lifecycle, r)
 }
 
 // ask asks the brake whether a PediaCluster may be removed, and what to say if
@@ -120,19 +112,47 @@ func (w *importWork) ask(lifecycle *policyv1alpha1.PediaClusterLifecycle, object
 	if verdict != brake.Held {
 		return nil, verdict
 	}
-	if plan == "" { // not decided since this process began
-		plan = before
-	}
+	return w.held(lifecycle, cmp.Or(plan, before), // not decided since this process began
+		causes[cause]+", but more PediaClusters would go at once than maxPrune of the policy allows"), verdict
+}
+
+// held is why a lifecycle keeps a PediaCluster that is to be removed.
+func (w *importWork) held(lifecycle *policyv1alpha1.PediaClusterLifecycle, plan, why string) *stalled {
 	release := "delete this lifecycle"
 	if lifecycle.DeletionTimestamp != nil {
 		release += " once more, with --cascade=orphan,"
 	}
 	return &stalled{
 		phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPruneHeld, plan: plan,
-		message: fmt.Sprintf("%s, but more PediaClusters would go at once than maxPrune of the policy allows: kept until plan %s is released, "+
-			"as the PruneHeld condition of policy %q explains; %s to leave its PediaCluster to its users",
-			causes[cause], plan, w.Policy, release),
-	}, verdict
+		message: fmt.Sprintf("%s: kept until plan %s is released, as the PruneHeld condition of policy %q explains; "+
+			"%s to leave its PediaCluster to its users", why, plan, w.Policy, release),
+	}
+}
+
+// stillHeld is why a lifecycle keeps a PediaCluster whose removal was held, while it
+// cannot be told whether it is still to be removed. An error must neither release it
+// nor hide it. It is nil when nothing was held.
+func (w *importWork) stillHeld(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stalled) *stalled {
+	before := w.said(lifecycle).PrunePlan
+	if lifecycle.DeletionTimestamp != nil || before == "" && !w.brake.Holds(w.Import) {
+		return nil
+	}
+	why := func(plan string) *stalled {
+		return w.held(lifecycle, plan, "the removal of the PediaCluster was held by maxPrune of the policy, and stays so while its cause cannot be judged ("+cause.message+")")
+	}
+	object, err := w.livePediaCluster(ctx, lifecycle.Name)
+	switch {
+	case err != nil && before != "":
+		return why(before)
+	case err != nil, object == nil, object.GetDeletionTimestamp() != nil, ownerOf(lifecycle).Ownership(object) != render.Owned:
+		return nil
+	}
+	r, plan, held := w.brake.Hold(brake.Removal{Import: w.Import, PediaCluster: object.GetUID(), Cause: cause.reason}, before != "")
+	if !held {
+		return nil
+	}
+	w.wanted = append(w.wanted, r)
+	return why(cmp.Or(plan, before))
 }
 
 // causes are the reasons of removals that count, as a sentence begins.
@@ -144,14 +164,8 @@ var causes = map[string]string{
 }
 
 // withdraw tells the brake which removals of the import are no longer wanted.
-// While it is not certain what deletionCondition says, it may still be true; and
-// while a name is being changed, the former one may still have to go.
-func (w *importWork) withdraw(certain, renaming bool) {
-	w.brake.Withdraw(w.Import, func(r brake.Removal, verdict brake.Verdict) bool {
-		return slices.Contains(w.wanted, r) ||
-			verdict == brake.Held && (!certain && r.Cause == policyv1alpha1.ReasonDeletionConditionMet ||
-				renaming && r.Cause == policyv1alpha1.ReasonRenamed)
-	})
+func (w *importWork) withdraw() {
+	w.brake.Withdraw(w.Import, func(r brake.Removal) bool { return slices.Contains(w.wanted, r) })
 }
 
 // deletions are the imports whose Source was deleted before our eyes.
@@ -180,52 +194,111 @@ func (d *deletions) has(i index.Import) bool {
 	return ok
 }
 
+// creations are the lifecycles that were created and that the informer has not shown
+// yet, by import. Safe for concurrent use.
+type creations struct {
+	mu   sync.Mutex
+	made map[index.Import]*policyv1alpha1.PediaClusterLifecycle
+}
+
+func (c *creations) put(i index.Import, created *policyv1alpha1.PediaClusterLifecycle) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made == nil {
+		c.made = map[index.Import]*policyv1alpha1.PediaClusterLifecycle{}
+	}
+	c.made[i] = created
+}
+
+// get returns the lifecycle that was created for the import, nil when it was seen.
+func (c *creations) get(i index.Import) *policyv1alpha1.PediaClusterLifecycle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.made[i]
+}
+
+// seen is called when the informer has shown a lifecycle, or its end.
+func (c *creations) seen(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := importOf(lifecycle); c.made[i] != nil && c.made[i].UID == lifecycle.UID {
+		delete(c.made, i)
+	}
+}
+
 // remove takes one lifecycle back: at once if it may, otherwise it marks it as
 // going, deletes its PediaCluster or leaves it to its users, then lets the
-// lifecycle go. It is called again until all is done.
-func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) error {
+// lifecycle go. It is called again until all is done, and returns what became of the
+// lifecycle, nil when it is gone.
+func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (still *outcome, err error) {
+	if deletedByHand(lifecycle) {
+		r.cause, r.fate = policyv1alpha1.ReasonReleased, released
+	}
 	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
 	if mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
-		return c.removeAtOnce(ctx, lifecycle, object, r)
+		return nil, c.removeAtOnce(ctx, lifecycle, object, r)
 	}
 	if lifecycle.DeletionTimestamp == nil {
-		klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
-		var propagation *metav1.DeletionPropagation
-		if r.fate == released {
-			// It is written down: what is decided now must not be decided otherwise
-			// when the PediaCluster's turn comes.
-			propagation = ptr.To(metav1.DeletePropagationOrphan)
+		if lifecycle, err = c.mark(ctx, lifecycle, r); err != nil || lifecycle == nil {
+			return nil, err
 		}
-		marked, err := c.records.delete(ctx, lifecycle, propagation)
+	}
+	if slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer) {
+		pediaCluster, gone, err := c.removePediaCluster(ctx, lifecycle, r)
 		if err != nil {
-			return fmt.Errorf("deleting the lifecycle: %w", err)
+			return nil, c.notRemoved(ctx, lifecycle, r, err)
 		}
-		if marked == nil {
-			return nil
+		if !gone {
+			// The informer tells when the finalizers of the PediaCluster change. This is for
+			// the case that it has missed it.
+			c.queue.AddAfter(importOf(lifecycle), lateDelay)
+			return c.hangs(ctx, lifecycle, pediaCluster, r)
 		}
-		lifecycle = marked
+		if r.fate != deleted {
+			c.index.Reserve(lifecycle.Name, importOf(lifecycle))
+		}
+		if lifecycle, err = c.records.letGo(ctx, lifecycle); err != nil {
+			return nil, fmt.Errorf("letting the lifecycle go: %w", err)
+		}
 	}
-	if !slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer) {
-		return nil
+	if lifecycle == nil || len(lifecycle.Finalizers) == 0 {
+		return nil, nil
 	}
-	gone, err := c.removePediaCluster(ctx, lifecycle, r)
+	// An event of the lifecycle tells when its finalizers change.
+	pediaCluster, err := c.livePediaCluster(ctx, lifecycle.Name)
 	if err != nil {
-		return c.notRemoved(ctx, lifecycle, err)
+		return nil, err
 	}
-	if !gone {
-		// Its informer may have been given back with the last policy.
-		c.queue.AddAfter(importOf(lifecycle), retryDelay)
-		_, err := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
-			&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: r.cause, message: "waiting until the PediaCluster is gone"}))
-		return err
+	return c.hangs(ctx, lifecycle, pediaCluster, r)
+}
+
+// mark marks a lifecycle as deleted, and returns it as it is then, nil when it is
+// gone.
+func (c *importController) mark(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
+	var propagation *metav1.DeletionPropagation
+	if r.fate == released {
+		// It is written down: what is decided now must not be decided otherwise
+		// when the PediaCluster's turn comes.
+		propagation = ptr.To(metav1.DeletePropagationOrphan)
 	}
-	if r.fate != deleted {
-		c.index.Reserve(lifecycle.Name, importOf(lifecycle))
+	marked, err := c.records.delete(ctx, lifecycle, propagation)
+	if err != nil {
+		return nil, fmt.Errorf("deleting the lifecycle: %w", err)
 	}
-	if err := c.records.letGo(ctx, lifecycle); err != nil {
-		return fmt.Errorf("letting the lifecycle go: %w", err)
+	return marked, nil
+}
+
+// hangs has a lifecycle say what its deletion waits for. The PediaCluster is nil when
+// there is none.
+func (c *importController) hangs(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaCluster *unstructured.Unstructured, r removal) (*outcome, error) {
+	fate := r.fate
+	if pediaCluster != nil {
+		fate = r.fateOf(lifecycle, pediaCluster)
 	}
-	return nil
+	status := deletingStatus(lifecycle, c.said(lifecycle), pediaCluster, r.cause, deletionMessage(r.cause, lifecycle, pediaCluster, fate))
+	_, err := c.writeStatus(ctx, lifecycle, status)
+	return outcomeOf(status), err
 }
 
 // mayGoAtOnce reports whether nothing has to be waited for when a lifecycle goes
@@ -241,46 +314,58 @@ func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstru
 // wanted by then.
 func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) error {
 	if err := c.deleteOwned(ctx, lifecycle, object, r); err != nil {
-		return c.notRemoved(ctx, lifecycle, err)
+		return c.notRemoved(ctx, lifecycle, r, err)
 	}
-	if err := c.records.letGo(ctx, lifecycle); err != nil {
+	if _, err := c.records.letGo(ctx, lifecycle); err != nil {
 		return fmt.Errorf("letting the lifecycle go: %w", err)
 	}
 	return nil
 }
 
 // notRemoved tells why a PediaCluster is still there, and returns the error.
-func (c *importController) notRemoved(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, err error) error {
+func (c *importController) notRemoved(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal, err error) error {
 	if isStale(err) {
 		return err
 	}
-	_, failed := c.writeStatus(ctx, lifecycle, stalledStatus(lifecycle, c.said(lifecycle), nil,
+	doing := "removing"
+	if r.fate != deleted {
+		doing = "releasing"
+	}
+	status := stalledStatus(lifecycle, c.said(lifecycle), nil,
 		&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: policyv1alpha1.ReasonHostUnavailable,
-			message: "removing the PediaCluster, which is tried again: " + refusal(err)}))
+			message: doing + " the PediaCluster, which is tried again: " + refusal(err)})
+	status.PrunePlan = "" // it is held no longer
+	_, failed := c.writeStatus(ctx, lifecycle, status)
 	return errors.Join(err, failed)
 }
 
 // removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it to
-// its users, and reports whether that is done. One that was not made for this
-// import stays untouched.
-func (c *importController) removePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (gone bool, err error) {
+// its users, and reports whether that is done; when it is not, the PediaCluster is
+// returned. One that was not made for this import stays untouched.
+func (c *importController) removePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (object *unstructured.Unstructured, gone bool, err error) {
 	// A deletion of what has changed since the informer saw it fails. That there
 	// is nothing to take back, only the host can say.
-	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
+	object = c.objects.Object(pediaClusters, "", lifecycle.Name)
 	if object == nil || r.fateOf(lifecycle, object) != deleted {
-		if object, err = c.livePediaCluster(ctx, lifecycle.Name); err != nil || object == nil {
-			return object == nil, err
+		if object, err = c.livePediaCluster(ctx, lifecycle.Name); err != nil {
+			return nil, false, err
+		}
+		if object == nil {
+			if said := c.said(lifecycle); r.fate == deleted && said.Phase == policyv1alpha1.LifecycleDeleting && isCreated(said) {
+				c.policies.announcer.gone(lifecycle, r.cause)
+			}
+			return nil, true, nil
 		}
 	}
 	if fate := r.fateOf(lifecycle, object); fate != deleted {
-		return true, c.releasePediaCluster(ctx, lifecycle, object, fate)
+		return object, true, c.releasePediaCluster(ctx, lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
 		if err := c.deleteOwned(ctx, lifecycle, object, r); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
-	return len(object.GetFinalizers()) == 0, nil
+	return object, len(object.GetFinalizers()) == 0, nil
 }
 
 // fateOf is what becomes of this PediaCluster.
@@ -423,13 +508,33 @@ func removedByServer(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
 	return lifecycle.Annotations[policyv1alpha1.RemovedAnnotation] == "true"
 }
 
+// deletedByHand reports whether a person has deleted the lifecycle, or has said of
+// one that this server deletes that its PediaCluster is to stay.
+func deletedByHand(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+	return lifecycle.DeletionTimestamp != nil && (!removedByServer(lifecycle) || hasOrphanAnnotation(&lifecycle.ObjectMeta))
+}
+
 // letGo lets a deleted lifecycle go whose cluster nobody says is gone. Deleted by
 // hand it releases its PediaCluster. Deleted by this server, for a cause that has
-// passed, it hands the PediaCluster over to the lifecycle that comes next.
-func (c *importController) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
-	r := removal{cause: policyv1alpha1.ReasonReleased, fate: released}
-	if removedByServer(lifecycle) {
-		r.fate = handedOver
+// passed, it hands the PediaCluster over to the lifecycle that comes next. It returns
+// what became of the lifecycle, nil when it is gone.
+func (c *importController) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (still *outcome, err error) {
+	return c.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonReleased, fate: handedOver})
+}
+
+// releaseDeleted lets the lifecycles go that a person has deleted, whatever is wrong
+// with the policy. It reports whether one is gone.
+func (w *importWork) releaseDeleted(ctx context.Context) (gone bool, err error) {
+	for _, lifecycle := range w.lifecycles {
+		if !deletedByHand(lifecycle) {
+			continue
+		}
+		still, err := w.letGo(ctx, lifecycle)
+		if err != nil {
+			return gone, err
+		}
+		gone = gone || still == nil
 	}
-	return c.remove(ctx, lifecycle, r)
+	w.lifecycles = w.lifecyclesOf(w.Import) // as they are now
+	return gone, nil
 }

@@ -10,9 +10,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // mostFailures is how many failures a policy's status lists: it stays readable,
@@ -27,6 +29,8 @@ type outcome struct {
 	phase   policyv1alpha1.LifecyclePhase
 	created bool // the PediaCluster exists
 	owned   bool // and was made for this import
+	// waits says what the deletion of a lifecycle waits for.
+	waits string
 	// failure is why the import failed or met a conflict, nil when it did not.
 	failure *failure
 }
@@ -39,7 +43,10 @@ type failure struct {
 func newOutcome(phase policyv1alpha1.LifecyclePhase, created bool, reason, message string) *outcome {
 	result := &outcome{phase: phase, created: created}
 	if phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict {
-		result.failure = &failure{reason: reason, message: bounded(message, mostFailureMessage)}
+		result.failure = &failure{reason: reason, message: render.Bounded(message, mostFailureMessage)}
+	}
+	if phase == policyv1alpha1.LifecycleDeleting {
+		result.waits = render.Bounded(message, mostFailureMessage)
 	}
 	return result
 }
@@ -116,6 +123,20 @@ func (t *tally) expect(i index.Import, result *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.of(i.Policy).set(i, result)
+}
+
+// turn records that imports have come into another phase. What else became of them
+// stays as it was.
+func (t *tally) turn(imports []index.Import, phase policyv1alpha1.LifecyclePhase) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, i := range imports {
+		p := t.of(i.Policy)
+		if before, ok := p.outcomes[i]; ok {
+			before.phase = phase
+			p.set(i, &before)
+		}
+	}
 }
 
 // set records what became of an import, nil when nothing is left of it. It
@@ -218,6 +239,7 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 	}
 	for _, condition := range append(p.conditions(state, prune), prune.conditions(policy)...) {
 		condition.ObservedGeneration = policy.Generation
+		condition.Message = render.Bounded(condition.Message, render.MaxMessage)
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
 	return status, true
@@ -247,34 +269,71 @@ func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Con
 	ready := metav1.Condition{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonImported, Message: p.summary()}
 
+	if problem := state.problem; problem != nil && problem.lasting {
+		validated.Status, validated.Reason, validated.Message = metav1.ConditionFalse, problem.reason, problem.message
+	}
+	notReady := func(reason, message string) {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reason, message
+	}
 	switch {
+	case state.policy.DeletionTimestamp != nil:
+		notReady(policyv1alpha1.ReasonPolicyDeleted, p.deletion(state.policy))
+		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
 	case state.problem != nil:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, state.problem.reason, state.problem.message
-		if state.problem.lasting {
-			validated.Status, validated.Reason, validated.Message = ready.Status, ready.Reason, ready.Message
-		}
+		notReady(state.problem.reason, state.problem.message)
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason,
 			"goes on by itself when the cause is gone"
 	case state.policy.Spec.Suspend:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonSuspended,
-			"nothing is created, changed or deleted while spec.suspend is true"
+		notReady(policyv1alpha1.ReasonSuspended, "nothing is created, changed or deleted while spec.suspend is true")
 		reconciling.Reason, reconciling.Message = ready.Reason, ready.Message
 	case len(p.left) > 0:
-		message := fmt.Sprintf("%d Sources are left to work on", len(p.left))
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonImporting, message
-		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, policyv1alpha1.ReasonImporting, message
+		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are left to work on", len(p.left)))
+		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
 	case prune.held > 0:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonPruneHeld,
-			fmt.Sprintf("%s; see the condition PruneHeld", p.summary())
-	case p.counts.Failed > 0 || p.counts.Conflict > 0 || p.counts.Held > 0:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, policyv1alpha1.ReasonFailures,
-			fmt.Sprintf("%s; see status.failures and the lifecycles of this policy", p.summary())
+		notReady(policyv1alpha1.ReasonPruneHeld, p.summary()+"; see the condition PruneHeld")
+	case len(p.failures) > 0 && p.counts.Held > 0:
+		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see status.failures, and the lifecycles of this policy in the phase Held")
+	case len(p.failures) > 0:
+		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see status.failures and the lifecycles of this policy")
+	case p.counts.Held > 0:
+		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see the lifecycles of this policy in the phase Held")
 	}
 	return []metav1.Condition{ready, validated, reconciling}
 }
 
 func (p *policyTally) summary() string {
 	c := p.counts
-	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster; waiting: %d, held: %d, in conflict: %d, failed: %d",
-		c.Created, c.Selected, c.Waiting, c.Held, c.Conflict, c.Failed)
+	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster; waiting: %d, held: %d, in conflict: %d, failed: %d, being deleted: %d",
+		c.Created, c.Selected, c.Waiting, c.Held, c.Conflict, c.Failed, c.Deleting)
+}
+
+// deletion says what the deletion of the policy waits for.
+func (p *policyTally) deletion(policy *policyv1alpha1.ClusterImportPolicy) string {
+	const message = "the policy is being deleted"
+	foreign := render.ForeignFinalizers(policy.Finalizers)
+	switch {
+	case len(p.outcomes) == 0 && len(foreign) > 0 && len(foreign) == len(policy.Finalizers):
+		return message + ": its lifecycles are gone, and it waits for " + render.DescribeFinalizers(foreign)
+	case len(p.outcomes) == 0:
+		return message
+	}
+	left := fmt.Sprintf("%s, and goes after the lifecycles of %d Sources", message, len(p.outcomes))
+	if len(p.outcomes) == 1 {
+		left = message + ", and goes after the lifecycle of 1 Source"
+	}
+	var first *index.Import
+	for i, result := range p.outcomes {
+		if result.waits != "" && (first == nil || compareImports(i, *first) < 0) {
+			first = &i
+		}
+	}
+	if first == nil {
+		return left
+	}
+	return fmt.Sprintf("%s, such as that of %s: %s", left, cache.NewObjectName(first.Namespace, first.Name), p.outcomes[*first].waits)
+}
+
+// compareImports orders the imports of a policy by namespace and name of the Source.
+func compareImports(a, b index.Import) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

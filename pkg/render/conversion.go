@@ -31,6 +31,9 @@ type Conversion struct {
 	// CreationCondition and DeletionCondition say whether they hold. An absent
 	// value in the creation condition is "not yet": the error says which.
 	CreationCondition, DeletionCondition Condition
+	// DeletionUnknown is set while it is not known what the deletion condition
+	// says: a reference that it may read is missing, or it ended with an error.
+	DeletionUnknown bool
 	// PediaCluster is the rendered object: apiVersion, kind, name, labels,
 	// annotations and spec. Nil when Err or Missing is set.
 	PediaCluster *unstructured.Unstructured
@@ -82,39 +85,12 @@ func (in *Inputs) reference(key string, target policyv1alpha1.DependentResource)
 func (p *Policy) Convert(in Inputs) Conversion {
 	var out Conversion
 	data := engine.Data{Source: in.Source.Object, References: make(map[string]map[string]any, len(p.references))}
-	for i, ref := range p.references {
-		target, err := ref.resolve(data, in.Env)
-		if absent(err) {
-			out.Missing = err
-			return out
-		}
-		if err != nil {
-			out.Err = err
-			return out
-		}
-		target.Version = in.Versions[i]
-		if target.Name == "" {
-			out.Missing = &MissingReference{Key: ref.key, Target: target}
-			return out
-		}
-		object, err := in.reference(ref.key, target)
-		out.References = append(out.References, Reference{Key: ref.key, Target: target, Found: object != nil})
-		if err != nil {
-			out.Err = &LookupError{Key: ref.key, Err: err}
-			return out
-		}
-		if object == nil {
-			out.Missing = &MissingReference{Key: ref.key, Target: target}
-			return out
-		}
-		data.References[ref.key] = object.Object
+	p.resolveReferences(&in, &data, &out)
+	p.askDeletionCondition(&in, data, &out)
+	if out.Missing != nil || out.Err != nil {
+		return out
 	}
-
 	out.CreationCondition = p.creationCondition.evaluate(data, in.Env)
-	if p.deletionCondition != nil {
-		out.DeletionCondition = p.deletionCondition.evaluate(data, in.Env)
-	}
-
 	text, err := p.template.execute(data, in.Env)
 	if absent(err) {
 		out.Missing = err
@@ -127,6 +103,57 @@ func (p *Policy) Convert(in Inputs) Conversion {
 	return out
 }
 
+// resolveReferences finds the references, up to the first that is missing or that
+// cannot be resolved.
+func (p *Policy) resolveReferences(in *Inputs, data *engine.Data, out *Conversion) {
+	for i, ref := range p.references {
+		target, err := ref.resolve(*data, in.Env)
+		if absent(err) {
+			out.Missing = err
+			return
+		}
+		if err != nil {
+			out.Err = err
+			return
+		}
+		target.Version = in.Versions[i]
+		if target.Name == "" {
+			out.Missing = &MissingReference{Key: ref.key, Target: target}
+			return
+		}
+		object, err := in.reference(ref.key, target)
+		out.References = append(out.References, Reference{Key: ref.key, Target: target, Found: object != nil})
+		if err != nil {
+			out.Err = &LookupError{Key: ref.key, Err: err}
+			return
+		}
+		if object == nil {
+			out.Missing = &MissingReference{Key: ref.key, Target: target}
+			return
+		}
+		data.References[ref.key] = object.Object
+	}
+}
+
+// askDeletionCondition evaluates the deletion condition if everything that it may
+// read is there. A reference that it does not read may be missing: when a platform
+// deletes a cluster, the Secret often goes first.
+func (p *Policy) askDeletionCondition(in *Inputs, data engine.Data, out *Conversion) {
+	if p.deletionCondition == nil {
+		return
+	}
+	for _, ref := range p.references {
+		if _, found := data.References[ref.key]; !found && p.deletionCondition.template.Reads(ref.key) {
+			out.DeletionUnknown = true
+			return
+		}
+	}
+	out.DeletionCondition = p.deletionCondition.evaluate(data, in.Env)
+	out.DeletionUnknown = out.DeletionCondition.Err != nil && !absent(out.DeletionCondition.Err)
+}
+
+// resolve renders namespace and name of the reference. Both come from data: what
+// cannot be a name is an error before anything is looked up under it.
 func (r reference) resolve(data engine.Data, env engine.Env) (policyv1alpha1.DependentResource, error) {
 	target := policyv1alpha1.DependentResource{Group: r.group, Resource: r.resource}
 	if r.namespace != nil {
@@ -135,9 +162,19 @@ func (r reference) resolve(data engine.Data, env engine.Env) (policyv1alpha1.Dep
 			return target, err
 		}
 		target.Namespace = strings.TrimSpace(namespace)
+		if target.Namespace != "" {
+			if problem := checkNamespace(target.Namespace); problem != "" {
+				return target, r.namespace.unusable(target.Namespace, "a namespace", problem)
+			}
+		}
 	}
 	name, err := r.name.execute(data, env)
 	target.Name = strings.TrimSpace(name)
+	if err == nil && target.Name != "" {
+		if problem := checkObjectName(r.group, target.Name); problem != "" {
+			return target, r.name.unusable(target.Name, "the name of one of "+r.resource, problem)
+		}
+	}
 	return target, err
 }
 

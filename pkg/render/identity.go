@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
 
@@ -33,11 +36,16 @@ func (p *Policy) Name(source *unstructured.Unstructured) (string, error) {
 	}
 	name = strings.TrimSpace(name)
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-		return "", &Error{Field: p.name.path.String(), Cause: &engine.Error{
-			Message: fmt.Sprintf("renders %q, which cannot be the name of a PediaCluster: %s", shorten(name), problems[0]),
-		}}
+		return "", p.name.unusable(name, "the name of a PediaCluster", problems[0])
 	}
 	return name, nil
+}
+
+// unusable is the error that what the template renders cannot be what it is for.
+func (c *compiled) unusable(rendered, what, problem string) error {
+	return &Error{Field: c.path.String(), Cause: &engine.Error{
+		Message: fmt.Sprintf("renders %q, which cannot be %s: %s", shorten(rendered), what, problem),
+	}}
 }
 
 // sourceEnv is the clock and chance of the templates that are rendered before
@@ -46,11 +54,16 @@ func sourceEnv(source *unstructured.Unstructured) engine.Env {
 	return engine.Env{Now: source.GetCreationTimestamp().Time, Seed: string(source.GetUID())}
 }
 
-// shorten keeps what a tenant can write into a message within bounds.
-func shorten(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
+// ControllingPolicy returns the reference to the policy that controls a lifecycle
+// with these owners. It reports whether there is one: a controller that is no
+// policy of this API, in whatever version, is none.
+func ControllingPolicy(owners []metav1.OwnerReference) (metav1.OwnerReference, bool) {
+	for _, owner := range owners {
+		if owner.Controller == nil || !*owner.Controller {
+			continue
+		}
+		version, err := schema.ParseGroupVersion(owner.APIVersion)
+		return owner, err == nil && version.Group == policyv1alpha1.GroupName && owner.Kind == "ClusterImportPolicy"
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return metav1.OwnerReference{}, false
 }

@@ -120,9 +120,12 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		return Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: fmt.Sprintf(
 			"PediaCluster %q was made for %s: change nameTemplate so that names differ, or delete that PediaCluster",
 			current.GetName(), shorten(current.GetAnnotations()[policyv1alpha1.CreatedForAnnotation]))}
+	case current != nil && current.GetDeletionTimestamp() != nil && unwanted:
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonDeletionConditionMet,
+			Message: "deletionCondition is true; " + DescribeDeletion(current)}
 	case current != nil && current.GetDeletionTimestamp() != nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting,
-			Message: "the PediaCluster is being deleted; it is made again when it is gone and creationCondition is true"}
+			Message: DescribeDeletion(current) + "; it is made again when it is gone and creationCondition is true"}
 	case c.DeletionCondition.Err != nil && !absent(c.DeletionCondition.Err):
 		return failed(c.DeletionCondition.Err)
 	case unwanted && ownership == Owned:

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -126,6 +126,9 @@ func (r *review) run() Plan {
 func (r *review) importAs(name string) Plan {
 	lifecycle, former := r.lifecycles(name)
 	env := r.Env
+	if naming := ChooseName(name, named(former)); lifecycle == nil && naming.Behind != "" {
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonRenamed, Message: naming.DescribeBehind(name)}
+	}
 	switch {
 	case lifecycle == nil:
 		if plan := r.taken(name); plan != nil {
@@ -178,6 +181,16 @@ func (r *review) lifecycles(name string) (lifecycle *policyv1alpha1.PediaCluster
 		}
 	}
 	return lifecycle, former
+}
+
+// named is what the choice of a name knows of these lifecycles.
+func named(lifecycles []*policyv1alpha1.PediaClusterLifecycle) (named []NamedLifecycle) {
+	for _, lifecycle := range lifecycles {
+		named = append(named, NamedLifecycle{Name: lifecycle.Name, Created: lifecycle.CreationTimestamp.Time,
+			Deleting:        lifecycle.DeletionTimestamp != nil,
+			HasPediaCluster: meta.IsStatusConditionTrue(lifecycle.Status.Conditions, policyv1alpha1.LifecycleCreated)})
+	}
+	return named
 }
 
 // taken is the plan of an import that cannot have a lifecycle, because another
@@ -292,7 +305,7 @@ func (r *review) current(name string) (*unstructured.Unstructured, error) {
 }
 
 func controllerOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
-	if owner := metav1.GetControllerOfNoCopy(lifecycle); owner != nil {
+	if owner, ok := ControllingPolicy(lifecycle.OwnerReferences); ok {
 		return owner.Name
 	}
 	return ""
@@ -306,7 +319,8 @@ func (r *review) failed(reason string, err error) Plan {
 // conclude fills in what the plan says.
 func (r *review) conclude(plan Plan) {
 	r.result.Action = policyv1alpha1.RenderAction(plan.Action)
-	r.result.Reason, r.result.Message, r.result.Changed = plan.Reason, plan.Message, plan.Changed
+	r.result.Reason, r.result.Changed = plan.Reason, plan.Changed
+	r.result.Message = Bounded(SourceMessage(r.Source, plan.Message), MaxMessage)
 }
 
 // show fills in what the conversion says.
@@ -319,12 +333,13 @@ func (r *review) show(conversion *Conversion) {
 			found++
 		}
 	}
-	// The conditions are evaluated when every reference has been found.
+	// The creation condition is evaluated when every reference has been found, the
+	// deletion condition when those have been that it reads.
 	if found == len(r.policy.references) {
 		r.result.CreationCondition = r.showCondition(conversion.CreationCondition)
-		if r.policy.deletionCondition != nil {
-			r.result.DeletionCondition = r.showCondition(conversion.DeletionCondition)
-		}
+	}
+	if r.policy.deletionCondition != nil && (!conversion.DeletionUnknown || conversion.DeletionCondition.Err != nil) {
+		r.result.DeletionCondition = r.showCondition(conversion.DeletionCondition)
 	}
 	for _, err := range []error{conversion.CreationCondition.Err, conversion.DeletionCondition.Err, conversion.Missing, conversion.Err} {
 		r.addError(err)
@@ -374,7 +389,7 @@ func (r *review) addError(err error) {
 	shown := policyv1alpha1.TemplateError{
 		Field: template.Field,
 		Line:  int32(template.Cause.Line), Column: int32(template.Cause.Column),
-		Expression: template.Cause.Expression, Message: template.Cause.Message,
+		Expression: Bounded(template.Cause.Expression, MaxMessage), Message: Bounded(template.Cause.Message, MaxMessage),
 	}
 	if !slices.Contains(r.result.Errors, shown) {
 		r.result.Errors = append(r.result.Errors, shown)

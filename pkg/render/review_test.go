@@ -83,7 +83,7 @@ func withLifecycles(lifecycles ...*policyv1alpha1.PediaClusterLifecycle) func(*R
 func lifecycleOf(policyName, name string, uid types.UID) *policyv1alpha1.PediaClusterLifecycle {
 	yes := true
 	lifecycle := &policyv1alpha1.PediaClusterLifecycle{ObjectMeta: metav1.ObjectMeta{Name: name, UID: uid,
-		OwnerReferences: []metav1.OwnerReference{{Kind: "ClusterImportPolicy", Name: policyName, Controller: &yes}}}}
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: policyName, Controller: &yes}}}}
 	lifecycle.Spec.Source = owner.Source
 	return lifecycle
 }

@@ -66,7 +66,7 @@ func (e *explainer) run(ctx context.Context, name string) error {
 		return err
 	}
 	facts := facts{lifecycle: lifecycle}
-	if owner := metav1.GetControllerOf(lifecycle); owner != nil {
+	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
 		facts.policyName = owner.Name
 		facts.policy, facts.policyErr = e.client.ClusterImportPolicies().Get(ctx, owner.Name, metav1.GetOptions{})
 	}

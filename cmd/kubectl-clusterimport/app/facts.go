@@ -191,7 +191,7 @@ func (f *facts) pediaClusterStep(step stepFunc) {
 	case f.pediaClusterErr != nil:
 		step(unasked, name, "%v", f.pediaClusterErr)
 	case f.pediaCluster.GetDeletionTimestamp() != nil:
-		step(waits, name, "is being deleted")
+		step(waits, name, "%s", strings.TrimPrefix(render.DescribeDeletion(f.pediaCluster), "the PediaCluster "))
 	case f.result == nil:
 		step(good, name, "exists")
 	case f.result.Action == policyv1alpha1.RenderConflict:
@@ -242,11 +242,16 @@ func (f *facts) outcome() string {
 	if f.exists() {
 		imported = "Imported"
 	}
+	ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
 	switch {
+	case f.lifecycle.DeletionTimestamp != nil && ready != nil && f.lifecycle.Status.Phase == policyv1alpha1.LifecycleDeleting:
+		return fmt.Sprintf("Being deleted. %s: %s", ready.Reason, ready.Message)
+	case f.lifecycle.DeletionTimestamp != nil:
+		return "Being deleted."
 	case f.policy != nil && f.policy.Spec.Suspend:
 		return imported + ". The policy is suspended."
 	case f.result == nil:
-		if ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
+		if ready != nil {
 			return fmt.Sprintf("%s. %s: %s", imported, ready.Reason, ready.Message)
 		}
 		return imported + "."

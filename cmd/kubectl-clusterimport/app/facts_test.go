@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -110,6 +111,16 @@ func TestExplain(t *testing.T) {
 			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
 		}},
 		{name: "renamed", change: func(f *facts) { f.result.Name = "blue" }},
+		{name: "being deleted", change: func(f *facts) {
+			now := metav1.NewTime(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC))
+			f.lifecycle.DeletionTimestamp = &now
+			f.lifecycle.Status.Phase = policyv1alpha1.LifecycleDeleting
+			f.lifecycle.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
+				Reason: policyv1alpha1.ReasonSourceGone, Message: "the Source is gone; the PediaCluster is being deleted"}}
+			f.pediaCluster.SetDeletionTimestamp(&now)
+			f.pediaCluster.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
+		}},
 		{name: "suspended", change: func(f *facts) { f.policy.Spec.Suspend = true }},
 		{name: "render is forbidden", change: func(f *facts) {
 			f.result, f.resultErr = nil, errors.New("you may not render")

@@ -118,6 +118,10 @@ func New(clock clock.PassiveClock) *Brake {
 func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.ask(r, held)
+}
+
+func (b *Brake) ask(r Removal, held bool) (Verdict, string) {
 	f, ok := b.fleets[r.Import.Policy]
 	if !ok {
 		f = &fleet{requests: map[index.Import]map[types.UID]*request{}}
@@ -144,6 +148,41 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 	// The plan changes with its removals, those that are held included.
 	f.wait(b.clock.Now())
 	return asked.answer(f.plan)
+}
+
+// Hold keeps the removal of a PediaCluster held while it cannot be told whether it
+// is still wanted. It reports whether it is held, as this process knows or, when
+// before is set, as another one did, and returns it with the cause that is known of
+// it.
+func (b *Brake) Hold(r Removal, before bool) (kept Removal, plan string, held bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f, ok := b.fleets[r.Import.Policy]; ok {
+		if known, ok := f.requests[r.Import][r.PediaCluster]; ok {
+			r, before = known.Removal, known.verdict == Held || before && known.verdict == Undecided
+		}
+	}
+	if !before {
+		return r, "", false
+	}
+	_, plan = b.ask(r, true)
+	return r, plan, true
+}
+
+// Holds reports whether a removal of the import is held.
+func (b *Brake) Holds(i index.Import) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, ok := b.fleets[i.Policy]
+	if !ok {
+		return false
+	}
+	for _, r := range f.requests[i] {
+		if r.verdict == Held {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *request) answer(plan string) (Verdict, string) {
@@ -199,7 +238,7 @@ func (b *Brake) Pending(policy string) int {
 
 // Withdraw forgets the removals of an import whose cause has ended: all but
 // those that stay wanted.
-func (b *Brake) Withdraw(i index.Import, wanted func(Removal, Verdict) bool) {
+func (b *Brake) Withdraw(i index.Import, wanted func(Removal) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.fleets[i.Policy]
@@ -207,7 +246,7 @@ func (b *Brake) Withdraw(i index.Import, wanted func(Removal, Verdict) bool) {
 		return
 	}
 	for uid, r := range f.requests[i] {
-		if !wanted(r.Removal, r.verdict) {
+		if !wanted(r.Removal) {
 			delete(f.requests[i], uid)
 		}
 	}

@@ -82,7 +82,7 @@ func (d driver) want(what string, got, want any) {
 }
 
 func (d driver) withdraw(name string) {
-	d.Withdraw(index.Import{Policy: "mcp", Name: name}, func(Removal, Verdict) bool { return false })
+	d.Withdraw(index.Import{Policy: "mcp", Name: name}, func(Removal) bool { return false })
 }
 
 func TestFewRemovalsGoOnceTheyAreCounted(t *testing.T) {
@@ -280,4 +280,46 @@ func TestAHoldIsNotedLate(t *testing.T) {
 	d.ask(0, 1, "Deselected")
 	verdict, _ := d.Ask(removalOf("cluster-0000", "Deselected"), true)
 	d.want("once its mark is seen", verdict, Held)
+}
+
+func TestWhatIsHeldStaysSoWhileItsCauseCannotBeTold(t *testing.T) {
+	const name = "cluster-0000"
+	unknown := removalOf(name, "SelectorFailed")
+	hold := func(d driver, before bool) bool {
+		kept, _, held := d.Hold(unknown, before)
+		if held {
+			d.want("kept", kept.PediaCluster, unknown.PediaCluster)
+		}
+		d.want("holds", d.Holds(unknown.Import), held)
+		return held
+	}
+	for what, test := range map[string]struct {
+		prepare func(d driver)
+		before  bool
+		want    bool
+	}{
+		"it was never asked for":         {func(driver) {}, false, false},
+		"another process held it":        {func(driver) {}, true, true},
+		"it waits to be decided":         {func(d driver) { d.ask(0, 1, "Deselected") }, false, false},
+		"it waits, and was held":         {func(d driver) { d.ask(0, 1, "Deselected") }, true, true},
+		"it is held":                     {func(d driver) { d.ask(0, 50, "Deselected"); d.decide(tenth, "") }, false, true},
+		"it was approved":                {func(d driver) { d.ask(0, 1, "Deselected"); d.decide(tenth, "") }, false, false},
+		"it was released a moment ago":   {func(d driver) { d.ask(0, 50, "Deselected"); d.decide(tenth, d.decide(tenth, "").Plan) }, true, false},
+		"another one of the policy held": {func(d driver) { d.ask(1, 50, "Deselected"); d.decide(tenth, "") }, false, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := drive(t)
+			test.prepare(d)
+			d.want("held", hold(d, test.before), test.want)
+		})
+	}
+
+	// The cause that it was held for stays, and with it the plan.
+	d := drive(t)
+	d.ask(0, 50, "Deselected")
+	plan := d.decide(tenth, "").Plan
+	kept, under, _ := d.Hold(unknown, true)
+	d.want("cause", kept.Cause, "Deselected")
+	d.want("plan", under, plan)
+	d.want("plan decided again", d.decide(tenth, "").Plan, plan)
 }

@@ -15,7 +15,7 @@ func Compile(text string, opts Options) (*Template, error) {
 		// Editors put it there, and YAML allows it nowhere else.
 		text = strings.TrimPrefix(text, "\ufeff")
 	}
-	t := &Template{text: text, output: opts.Output}
+	t := &Template{text: text, output: opts.Output, reads: map[string]bool{}}
 	if opts.References != nil {
 		t.declared = slices.Clone(opts.References)
 		if t.declared == nil {
@@ -435,7 +435,7 @@ func (c *compiler) operand(node parse.Node) expression {
 	switch n := node.(type) {
 	case *parse.DotNode:
 		if c.rootDot {
-			return rootExpression{c.site(n)}
+			return c.root(n)
 		}
 		return dotExpression{}
 	case *parse.NilNode:
@@ -459,7 +459,7 @@ func (c *compiler) operand(node parse.Node) expression {
 		slot := c.lookup(n)
 		if slot == 0 && c.rootVariable {
 			if len(n.Ident) == 1 {
-				return rootExpression{c.site(n)}
+				return c.root(n)
 			}
 			return c.rootPath(n, "$", n.Ident[1:])
 		}
@@ -495,9 +495,11 @@ func (c *compiler) rootPath(node parse.Node, prefix string, names []string) expr
 			panic(at.errorf(".references cannot be used here; there is only .source"))
 		}
 		if len(names) == 1 {
+			c.readsAll()
 			return referencesExpression{at}
 		}
 		c.checkReference(node, names[1])
+		c.template.reads[names[1]] = true
 		return &objectPath{reference: names[1], path: names[2:], prefix: prefix + ".references." + names[1], at: at}
 	}
 	has := ".source"
@@ -505,6 +507,19 @@ func (c *compiler) rootPath(node parse.Node, prefix string, names []string) expr
 		has += " and .references"
 	}
 	panic(at.errorf("there is no %s.%s; a template has %s", prefix, shorten(names[0]), has))
+}
+
+// root compiles the root as a whole.
+func (c *compiler) root(node parse.Node) expression {
+	c.readsAll()
+	return rootExpression{c.site(node)}
+}
+
+// readsAll records that the template may read every reference.
+func (c *compiler) readsAll() {
+	for _, key := range c.template.declared {
+		c.template.reads[key] = true
+	}
 }
 
 func (c *compiler) checkReference(node parse.Node, key string) {

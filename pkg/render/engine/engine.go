@@ -87,10 +87,16 @@ type Template struct {
 	output Output
 	// declared are the keys usable below .references, in their given order.
 	declared []string
+	// reads are the keys below .references that the template may read.
+	reads map[string]bool
 	// mutates says that the template calls a function that writes into its
 	// argument. Only such a template is given copies of its data.
 	mutates bool
 }
+
+// Reads reports whether the template may read the reference of that key. One that
+// reads .references as a whole may read all of them.
+func (t *Template) Reads(reference string) bool { return t.reads[reference] }
 
 // Execute renders the template. The error, if there is one, is an *Error.
 // Execute never changes data.

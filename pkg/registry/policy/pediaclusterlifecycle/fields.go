@@ -3,17 +3,16 @@ package pediaclusterlifecycle
 import (
 	"fmt"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // indexed are the field labels that the watch cache keeps an index of: those
@@ -52,11 +51,8 @@ func Indexers() *cache.Indexers {
 // PolicyName returns the name of the policy that controls the lifecycle, empty
 // when there is none.
 func PolicyName(lifecycle *policy.PediaClusterLifecycle) string {
-	owner := metav1.GetControllerOfNoCopy(lifecycle)
-	if owner == nil || owner.Kind != "ClusterImportPolicy" {
-		return ""
-	}
-	if version, err := schema.ParseGroupVersion(owner.APIVersion); err != nil || version.Group != policy.GroupName {
+	owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences)
+	if !ok {
 		return ""
 	}
 	return owner.Name

@@ -22,6 +22,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Failed", Type: "integer", Description: "The number of Sources with an error or a conflict."},
 	{Name: "Ready", Type: "string", Description: "Whether every selected Source has what the policy wants for it."},
 	printing.AgeColumn,
+	{Name: "Deleting", Type: "integer", Priority: 1, Description: "The number of Sources whose PediaCluster or lifecycle is being deleted."},
 	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the policy is ready, or is not."},
 	{Name: "Message", Type: "string", Priority: 1, Description: "The same in a sentence."},
 }
@@ -39,6 +40,6 @@ func cells(printed *policy.ClusterImportPolicy, name, age string) []any {
 	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.PolicyReady)
 	return []any{
 		name, source.String(), int64(counts.Selected), int64(counts.Created), int64(counts.Waiting), int64(counts.Held), int64(counts.Failed + counts.Conflict),
-		string(ready.Status), age, ready.Reason, ready.Message,
+		string(ready.Status), age, int64(counts.Deleting), ready.Reason, ready.Message,
 	}
 }
