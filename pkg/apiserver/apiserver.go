@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/author"
+	lifecyclestorage "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle/storage"
 	policyrest "github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/rest"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
@@ -25,10 +26,9 @@ type Config struct {
 
 // ExtraConfig is what this server has beside every other API server.
 type ExtraConfig struct {
-	// Controllers run while the API is served; nil means none. They get a
-	// client configuration for this server's own API and must return soon
-	// after the context ends. The server's readiness does not depend on them.
-	Controllers func(ctx context.Context, loopback *rest.Config)
+	// Controllers run while the API is served; nil means none. They must return
+	// soon after the context ends. The server's readiness does not depend on them.
+	Controllers func(ctx context.Context, own Own)
 	// Host leads to the host cluster, which is read to answer what a policy
 	// would do. Without it, nothing is rendered, and authors are not checked.
 	Host *rest.Config
@@ -37,6 +37,14 @@ type ExtraConfig struct {
 	StorageGuard *StorageGuard
 	// AuthorCheck is what to do about authors who may not do what their policy does.
 	AuthorCheck author.Mode
+}
+
+// Own is how controllers reach what this server serves.
+type Own struct {
+	// Loopback reaches this server's own API, as the server itself.
+	Loopback *rest.Config
+	// Lifecycles are read and written in storage, without the API.
+	Lifecycles *lifecyclestorage.InProcess
 }
 
 type completedConfig struct {
@@ -83,7 +91,7 @@ func (c CompletedConfig) New() (*genericapiserver.GenericAPIServer, error) {
 		}
 	}
 	if controllers != nil {
-		if err := addControllers(server, controllers); err != nil {
+		if err := addControllers(server, storage.Lifecycles, controllers); err != nil {
 			return nil, err
 		}
 	}
@@ -106,12 +114,12 @@ func (c CompletedConfig) host() (*policyrest.Host, error) {
 // addControllers starts the controllers when the API is served and stops them
 // while it still is, so that their last writes succeed. They have a context of
 // their own since that of a post-start hook ends only after the API is gone.
-func addControllers(server *genericapiserver.GenericAPIServer, run func(context.Context, *rest.Config)) error {
+func addControllers(server *genericapiserver.GenericAPIServer, lifecycles *lifecyclestorage.InProcess, run func(context.Context, Own)) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 
 	start := func(hook genericapiserver.PostStartHookContext) error {
-		running.Go(func() { run(ctx, hook.LoopbackClientConfig) })
+		running.Go(func() { run(ctx, Own{Loopback: hook.LoopbackClientConfig, Lifecycles: lifecycles}) })
 		return nil
 	}
 	end := func() error {

@@ -19,7 +19,6 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/migration"
@@ -145,7 +144,7 @@ func (s *StorageGuard) takeOver(importer *policyrest.Importer) (func(context.Con
 // watchOver runs the guard with the server, and returns controllers, which may be
 // nil, that work while it lets them.
 func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, storage *policyrest.Storage,
-	controllers func(context.Context, *rest.Config)) (func(context.Context, *rest.Config), error) {
+	controllers func(context.Context, Own)) (func(context.Context, Own), error) {
 	config := s.Config
 	var err error
 	if config.TakeOver, err = s.takeOver(storage.Importer); err != nil {
@@ -171,12 +170,12 @@ func (s *StorageGuard) watchOver(server *genericapiserver.GenericAPIServer, stor
 	if controllers == nil {
 		return nil, err
 	}
-	return func(ctx context.Context, loopback *rest.Config) {
+	return func(ctx context.Context, own Own) {
 		for ctx.Err() == nil {
 			// What they write to the host is as dangerous as what is answered here.
 			serving, release, err := guard.Admit(ctx)
 			if err == nil {
-				controllers(serving, loopback)
+				controllers(serving, own)
 				release()
 			}
 			select {

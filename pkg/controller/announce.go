@@ -17,7 +17,8 @@ import (
 	"k8s.io/utils/clock"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -230,17 +231,17 @@ func (a *announcer) record(change announcement) {
 }
 
 // executed tells of the write that a plan was carried out with.
-func (a *announcer) executed(lifecycle *policyv1alpha1.PediaClusterLifecycle, before *unstructured.Unstructured, done execution) {
-	if done.err != nil {
+func (a *announcer) executed(lifecycle *policyv1alpha1.PediaClusterLifecycle, before *unstructured.Unstructured, done decision.Execution) {
+	if done.Err != nil {
 		return
 	}
-	switch done.plan.Action {
+	switch done.Plan.Action {
 	case render.ActionCreate:
-		a.wrote(lifecycle, done.pediaCluster, eventCreated, "")
+		a.wrote(lifecycle, done.PediaCluster, eventCreated, "")
 	case render.ActionUpdate:
-		a.wrote(lifecycle, done.pediaCluster, eventUpdated, "changed: "+strings.Join(done.plan.Changed, ", "))
+		a.wrote(lifecycle, done.PediaCluster, eventUpdated, "changed: "+strings.Join(done.Plan.Changed, ", "))
 	case render.ActionDelete:
-		a.deleted(lifecycle, before, done.plan.Reason)
+		a.deleted(lifecycle, before, done.Plan.Reason)
 	}
 }
 
@@ -320,11 +321,11 @@ func (a *announcer) turned(lifecycle *policyv1alpha1.PediaClusterLifecycle, now 
 // createdNow reports whether the PediaCluster was created between the two.
 func createdNow(before, now policyv1alpha1.PediaClusterLifecycleStatus) bool {
 	created := meta.FindStatusCondition(now.Conditions, policyv1alpha1.LifecycleCreated)
-	return !isCreated(before) && created != nil && created.Reason == policyv1alpha1.ReasonCreated
+	return !decision.IsCreated(before) && created != nil && created.Reason == policyv1alpha1.ReasonCreated
 }
 
 // failed tells of a Source without a lifecycle on its policy.
-func (a *announcer) failed(state *policyState, i index.Import, f failure) {
+func (a *announcer) failed(state *policyState, i memory.Import, f failure) {
 	name := cache.NewObjectName(i.Namespace, i.Name).String()
 	policy := referenceToPolicy(state.policy)
 	a.announce(policy, announcement{

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -43,7 +43,7 @@ func exampleState(b *testing.B) *policyState {
 }
 
 // importNumber is an import of a policy with many.
-func importNumber(n int) index.Import { return importOfMCP(fmt.Sprintf("cluster-%06d", n)) }
+func importNumber(n int) memory.Import { return importOfMCP(fmt.Sprintf("cluster-%06d", n)) }
 
 // workOf is a look at an import, and the lifecycle that its policy wants for it.
 func workOf(state *policyState, n int) (*importWork, *policyv1alpha1.PediaClusterLifecycle) {
@@ -72,7 +72,7 @@ func BenchmarkTallySet(b *testing.B) {
 	for _, imports := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
 			t := countedTally(imports, 0)
-			changing := make([]index.Import, 1_000)
+			changing := make([]memory.Import, 1_000)
 			for n := range changing {
 				changing[n] = importNumber(n * imports / len(changing))
 			}
@@ -96,7 +96,7 @@ func BenchmarkTallySet(b *testing.B) {
 func BenchmarkTallyBegin(b *testing.B) {
 	for _, imports := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
-			t, all := countedTally(imports, 0), map[index.Import]struct{}{}
+			t, all := countedTally(imports, 0), map[memory.Import]struct{}{}
 			for n := range imports {
 				all[importNumber(n)] = struct{}{}
 			}
@@ -183,7 +183,7 @@ func onRecords(b *testing.B, run func(b *testing.B, c *importController, imports
 // at it begins. It must not grow with the number of imports.
 func BenchmarkLifecyclesOfSource(b *testing.B) {
 	onRecords(b, func(b *testing.B, c *importController, imports int) {
-		looked := make([]index.Import, 1_000)
+		looked := make([]memory.Import, 1_000)
 		for n := range looked {
 			looked[n] = importNumber(n * imports / len(looked))
 		}

@@ -3,9 +3,11 @@
 // them; the import controller works on one Source under one policy at a time:
 // its lifecycle, its PediaCluster, and the lifecycle's status.
 //
-// It reads and writes this server's own objects through the loopback client,
-// and the host's through the host client. What to do is decided by pkg/render;
-// here it is done. cmd starts it through a runner that pkg/apiserver is given.
+// Each pass over an import observes (observe.go), has pkg/decision and pkg/render decide,
+// applies (converge.go, removal.go) and records (record.go). Policies are read and written
+// through the loopback client, lifecycles in this server's own storage, and the host's
+// objects through the host client. cmd starts it through a runner that pkg/apiserver is
+// given.
 package controller
 
 import (
@@ -15,11 +17,6 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
@@ -32,18 +29,17 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/ptr"
+	"k8s.io/utils/clock"
 
-	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 	policyscheme "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/scheme"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/informers/externalversions"
-	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/intern"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -54,6 +50,8 @@ const fieldManager = "policy-apiserver"
 type Config struct {
 	// Loopback reaches this server's own API, as the server itself.
 	Loopback *rest.Config
+	// Lifecycles is the storage of lifecycles in this process.
+	Lifecycles lifecycles.WatchableStorage
 	// Host reaches the API server of the host cluster.
 	Host *rest.Config
 	// Workers is how many imports are worked on at a time.
@@ -72,6 +70,7 @@ func Run(ctx context.Context, config Config) error {
 		// is read, not remembered.
 		config := config
 		config.Host, config.Loopback = term.fenced(config.Host), term.fenced(config.Loopback)
+		config.Lifecycles = &fencedStorage{term: term, storage: config.Lifecycles}
 		c, err := newControllers(config)
 		if err == nil {
 			err = c.run(ctx)
@@ -85,15 +84,10 @@ func Run(ctx context.Context, config Config) error {
 // pediaClusters is what is watched of Clusterpedia.
 var pediaClusters = hostobjects.Kind{GroupVersionResource: render.PediaClusterGVR}
 
-// Indexes of the lifecycle informer.
-const (
-	byPolicy = "policy" // name of the policy
-	bySource = "source" // type and name of the Source
-)
-
 type controllers struct {
 	policies  *policyController
 	imports   *importController
+	store     *lifecycles.Store
 	types     *servedtypes.Tracker
 	objects   *hostobjects.Pool
 	informers externalversions.SharedInformerFactory
@@ -117,23 +111,18 @@ func newControllers(config Config) (*controllers, error) {
 		workers:   config.Workers,
 	}
 	policies := c.informers.Policy().V1alpha1().ClusterImportPolicies()
-	lifecycles := c.informers.Policy().V1alpha1().PediaClusterLifecycles()
-	if err := lifecycles.Informer().AddIndexers(cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource}); err != nil {
-		return nil, err
-	}
-
-	if err := lifecycles.Informer().SetTransform(lean()); err != nil {
-		return nil, err
-	}
+	stored := c.informers.InformerFor(&lifecycles.Lifecycle{}, func(versioned.Interface, time.Duration) cache.SharedIndexInformer {
+		return lifecycles.NewInformer(config.Lifecycles)
+	})
+	c.store = lifecycles.New(config.Lifecycles, stored.GetIndexer(), clock.RealClock{})
 
 	c.types = servedtypes.New(host.discovery, host.metadata, c.typesChanged)
 	c.objects = hostobjects.NewPool(host.dynamic, host.metadata, c)
-	records := &lifecycleStore{lister: lifecycles.Lister(), indexer: lifecycles.Informer().GetIndexer(),
-		client: own.PolicyV1alpha1().PediaClusterLifecycles(), rest: own.PolicyV1alpha1().RESTClient()}
-	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), records, c.types, c.objects,
+	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), c.store, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
-	c.imports = newImportController(c.policies, records, host.dynamic, c.types, c.objects, c.policies.brake)
-	c.policies.enqueueImport, c.policies.enqueueAmongMany = c.imports.enqueue, c.imports.enqueueAmongMany
+	c.imports = newImportController(c.policies, c.store, host.dynamic, c.types, c.objects, c.policies.brake)
+	c.store.OnRecorded(c.imports.recorded)
+	c.policies.enqueueImport, c.policies.enqueueInBulk = c.imports.enqueue, c.imports.enqueueInBulk
 	c.policies.checkOwners = c.imports.checkOwners
 	if config.Probe != nil {
 		c.imports.prober = probe.New(*config.Probe, c.imports.clusterAnswered)
@@ -142,7 +131,7 @@ func newControllers(config Config) (*controllers, error) {
 	if _, err := policies.Informer().AddEventHandler(c.policies.eventHandler()); err != nil {
 		return nil, err
 	}
-	if _, err := lifecycles.Informer().AddEventHandler(c.imports.lifecycleHandler()); err != nil {
+	if _, err := stored.AddEventHandler(c.imports.lifecycleHandler()); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -213,11 +202,12 @@ func (c *controllers) run(ctx context.Context) error {
 
 	defer fleet.set(c)()
 	logger.Info("The controllers run", "workers", c.workers)
-	wg.Go(func() { wait.UntilWithContext(ctx, c.imports.lookForLate, lateDelay) })
-	wg.Go(func() { wait.UntilWithContext(ctx, c.giveBack, time.Minute) })
+	wg.Go(func() { wait.UntilWithContext(ctx, func(context.Context) { c.imports.enqueueOverdue() }, overdueDelay) })
+	wg.Go(func() { wait.UntilWithContext(ctx, c.releaseMemory, time.Minute) })
+	wg.Go(func() { c.store.Run(ctx, c.imports.order.busy) })
 	wg.Go(func() { work(ctx, c.policies.queue, c.policies.reconcile) })
 	for range c.workers {
-		wg.Go(func() { work(ctx, c.imports.queue, c.imports.reconcile) })
+		wg.Go(func() { work(ctx, c.imports.queue, c.imports.work) })
 		wg.Go(func() { work(ctx, c.imports.owners, c.imports.reconcileOwner) })
 	}
 	<-ctx.Done()
@@ -225,10 +215,10 @@ func (c *controllers) run(ctx context.Context) error {
 	return nil
 }
 
-// giveBack returns the memory that a bulk has taken. By itself Go keeps it for
+// releaseMemory returns the memory that a bulk has taken. By itself Go keeps it for
 // minutes, as long as hardly any garbage is made.
-func (c *controllers) giveBack(context.Context) {
-	if c.imports.lanes.bulkIsOver() {
+func (c *controllers) releaseMemory(context.Context) {
+	if c.imports.order.bulkIsOver() {
 		debug.FreeOSMemory()
 	}
 }
@@ -276,10 +266,10 @@ func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, na
 	case kind == pediaClusters:
 		c.imports.pediaClusterChanged(name, change)
 	case kind.MetadataOnly:
-		c.imports.referenceChanged(index.Object{GroupResource: kind.GroupResource(), Namespace: namespace, Name: name})
+		c.imports.referenceChanged(memory.Object{GroupResource: kind.GroupResource(), Namespace: namespace, Name: name})
 	default:
 		for _, policy := range policies {
-			c.imports.sourceChanged(index.Import{Policy: policy, Namespace: namespace, Name: name}, change)
+			c.imports.sourceChanged(memory.Import{Policy: policy, Namespace: namespace, Name: name}, change)
 		}
 	}
 }
@@ -295,187 +285,7 @@ func (c *controllers) StateChanged(kind hostobjects.Kind, policies []string) {
 	}
 }
 
-// lean drops what the controllers do not read of a lifecycle, and has lifecycles
-// share what they repeat. The server keeps managed fields that a write leaves out.
-func lean() cache.TransformFunc {
-	pool := &intern.Pool{}
-	return func(object any) (any, error) {
-		if lifecycle, ok := object.(*policyv1alpha1.PediaClusterLifecycle); ok { // no tombstone
-			lifecycle.ManagedFields = nil
-			pool.Share(lifecycle)
-		}
-		return object, nil
-	}
-}
-
-func indexByPolicy(object any) ([]string, error) {
-	return []string{policyOf(object.(*policyv1alpha1.PediaClusterLifecycle))}, nil
-}
-
-func indexBySource(object any) ([]string, error) {
-	return []string{sourceKey(object.(*policyv1alpha1.PediaClusterLifecycle).Spec.Source)}, nil
-}
-
-// sourceKey names a Source, in whatever version.
-func sourceKey(source policyv1alpha1.DependentResource) string {
-	resource := schema.GroupResource{Group: source.Group, Resource: source.Resource}
-	return resource.String() + "/" + source.Namespace + "/" + source.Name
-}
-
-// policyOf is the name of the policy that controls the lifecycle, empty when none
-// does.
-func policyOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
-	owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences)
-	if !ok {
-		return ""
-	}
-	return owner.Name
-}
-
 // importOf is the import that the lifecycle records.
-func importOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) index.Import {
-	return index.Import{Policy: policyOf(lifecycle), Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
-}
-
-// lifecycleStore reads lifecycles from the informer and writes them.
-type lifecycleStore struct {
-	lister  policylisters.PediaClusterLifecycleLister
-	indexer cache.Indexer
-	client  lifecycleClient
-	rest    rest.Interface
-	// gone are the lifecycles that were let go and that the informer has not seen
-	// go yet, by UID.
-	gone sync.Map
-	// written are the lifecycles that were written and that the informer has not
-	// seen so yet, by UID: what one look has said, the next one has to know.
-	written sync.Map
-}
-
-// wrote is called with a lifecycle as it was written.
-func (s *lifecycleStore) wrote(written *policyv1alpha1.PediaClusterLifecycle) {
-	written.ManagedFields = nil // as the informer has it
-	s.written.Store(written.UID, written)
-	if known, err := s.lister.Get(written.Name); err == nil {
-		s.seen(known)
-	}
-}
-
-// seen is called when the informer has seen a lifecycle. It reports whether that is
-// known to be as it was written, or older.
-func (s *lifecycleStore) seen(lifecycle *policyv1alpha1.PediaClusterLifecycle) (known bool) {
-	written, ok := s.written.Load(lifecycle.UID)
-	if !ok {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(lifecycle.ResourceVersion, written.(*policyv1alpha1.PediaClusterLifecycle).ResourceVersion)
-	if err != nil || order >= 0 {
-		s.written.CompareAndDelete(lifecycle.UID, written)
-	}
-	return err == nil && order <= 0
-}
-
-// latest returns the lifecycle as it was written last, should the informer not
-// have seen that yet.
-func (s *lifecycleStore) latest(lifecycle *policyv1alpha1.PediaClusterLifecycle) *policyv1alpha1.PediaClusterLifecycle {
-	s.seen(lifecycle)
-	if written, ok := s.written.Load(lifecycle.UID); ok {
-		return written.(*policyv1alpha1.PediaClusterLifecycle)
-	}
-	return lifecycle
-}
-
-// delete marks just this version of a lifecycle as deleted, and returns it as it
-// is then, nil when it is gone.
-func (s *lifecycleStore) delete(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, propagation *metav1.DeletionPropagation) (*policyv1alpha1.PediaClusterLifecycle, error) {
-	marked := &policyv1alpha1.PediaClusterLifecycle{}
-	// The typed client does not return what is left of the object.
-	err := s.rest.Delete().Resource("pediaclusterlifecycles").Name(lifecycle.Name).
-		Body(&metav1.DeleteOptions{Preconditions: preconditions(lifecycle), PropagationPolicy: propagation}).Do(ctx).Into(marked)
-	switch {
-	case apierrors.IsNotFound(err) || err == nil && marked.UID == "":
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	s.wrote(marked)
-	return marked, nil
-}
-
-// letGo lets just this version of a lifecycle go, whose PediaCluster is gone or
-// left to its users. One with finalizers that are not ours has to be marked as
-// deleted; it is returned, since it stays until they are gone, too.
-func (s *lifecycleStore) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (left *policyv1alpha1.PediaClusterLifecycle, err error) {
-	if !onlyOurs(lifecycle.Finalizers) {
-		patch, err := withoutFinalizer(&lifecycle.ObjectMeta)
-		if err != nil {
-			return nil, err
-		}
-		left, err := s.client.Patch(ctx, lifecycle.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-		switch {
-		case apierrors.IsNotFound(err):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		case len(left.Finalizers) == 0: // it went with this write
-			return nil, nil
-		}
-		s.wrote(left)
-		return left, nil
-	}
-	s.gone.Store(lifecycle.UID, nil)
-	err = s.client.Delete(ctx, lifecycle.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: preconditions(lifecycle)})
-	if apierrors.IsNotFound(err) {
-		err = nil
-	}
-	if known, _ := s.lister.Get(lifecycle.Name); err != nil || known == nil || known.UID != lifecycle.UID { // Get fails on none but a missing one
-		s.gone.Delete(lifecycle.UID)
-	}
-	return nil, err
-}
-
-func onlyOurs(finalizers []string) bool {
-	return len(finalizers) == 1 && finalizers[0] == policyv1alpha1.Finalizer
-}
-
-// get returns the lifecycle of that name, nil when there is none.
-func (s *lifecycleStore) get(name string) *policyv1alpha1.PediaClusterLifecycle {
-	lifecycle, err := s.lister.Get(name)
-	if err != nil { // it fails on none but a missing one
-		return nil
-	}
-	if _, gone := s.gone.Load(lifecycle.UID); gone {
-		return nil
-	}
-	return s.latest(lifecycle)
-}
-
-// seenGone is called when the informer has seen a lifecycle go.
-func (s *lifecycleStore) seenGone(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-	s.gone.Delete(lifecycle.UID)
-	s.written.Delete(lifecycle.UID)
-}
-
-// ofSource returns the lifecycles of a Source, whatever their policy.
-func (s *lifecycleStore) ofSource(source policyv1alpha1.DependentResource) []*policyv1alpha1.PediaClusterLifecycle {
-	return s.indexed(bySource, sourceKey(source))
-}
-
-// ofPolicy returns the lifecycles of a policy.
-func (s *lifecycleStore) ofPolicy(policy string) []*policyv1alpha1.PediaClusterLifecycle {
-	return s.indexed(byPolicy, policy)
-}
-
-func (s *lifecycleStore) indexed(name, value string) []*policyv1alpha1.PediaClusterLifecycle {
-	objects, err := s.indexer.ByIndex(name, value)
-	if err != nil {
-		utilruntime.HandleError(err)
-	}
-	lifecycles := make([]*policyv1alpha1.PediaClusterLifecycle, 0, len(objects))
-	for _, object := range objects {
-		lifecycle := object.(*policyv1alpha1.PediaClusterLifecycle)
-		if _, gone := s.gone.Load(lifecycle.UID); !gone {
-			lifecycles = append(lifecycles, s.latest(lifecycle))
-		}
-	}
-	return lifecycles
+func importOf(lifecycle *lifecycles.Lifecycle) memory.Import {
+	return memory.Import{Policy: decision.PolicyOf(lifecycle), Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
 }

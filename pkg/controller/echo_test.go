@@ -18,7 +18,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/fake"
@@ -30,7 +30,7 @@ import (
 // these tests are about moments that a real host cannot be brought to.
 type oneImport struct {
 	*importController
-	index.Import
+	memory.Import
 	host       *dynamicfake.FakeDynamicClient
 	lifecycles *hookedIndexer
 }
@@ -76,7 +76,7 @@ var mcpClusters = schema.GroupVersionResource{Group: "cluster.mcp.io", Version: 
 func newOneImport(t *testing.T) *oneImport {
 	t.Helper()
 	state := stateOfOne(t, 1, "https://old")
-	i := index.Import{Policy: "mcp", Name: "a"}
+	i := memory.Import{Policy: "mcp", Name: "a"}
 	source := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "cluster.mcp.io/v1alpha1", "kind": "Cluster",
 		"metadata": map[string]any{"name": "a", "resourceVersion": "5", "uid": "s"}}}
 	lifecycle := (&importWork{Import: i, state: state}).desiredLifecycle("mcp-a")
@@ -183,7 +183,7 @@ func TestWhatARestoredHostHasIsNoEcho(t *testing.T) {
 
 // isBusy has another import wait, so that records are postponed, until it ends.
 func (o *oneImport) isBusy() (ended func()) {
-	o.enqueueAmongMany(index.Import{Policy: "mcp", Name: "another"})
+	o.enqueueAmongMany(memory.Import{Policy: "mcp", Name: "another"})
 	return func() {
 		another, _ := o.queue.Get()
 		o.queue.Done(another)
@@ -285,7 +285,7 @@ func TestWhatWasToldBeforeALifecycleIsKnownIsNotLost(t *testing.T) {
 			one.clusterAnswered("mcp-a")
 		},
 		"a contender for its name": func(one *oneImport) {
-			one.setWants(index.Import{Policy: "mcp", Name: "b"}, "mcp-a")
+			one.setWants(memory.Import{Policy: "mcp", Name: "b"}, "mcp-a")
 		},
 		"that its PediaCluster was deleted": func(one *oneImport) {
 			one.pediaClusterChanged("mcp-a", hostobjects.Deleted)

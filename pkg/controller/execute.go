@@ -14,77 +14,54 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// execution is a plan after it was carried out, or could not be.
-type execution struct {
-	plan render.Plan
-	// pediaCluster is the one that exists now, nil when there is none.
-	pediaCluster *unstructured.Unstructured
-	// err is why it has to be tried again.
-	err error
-	// stale is set when what the plan was made from is no longer so: the next
-	// attempt will see it, and there is nothing to tell.
-	stale bool
-}
-
-// settled reports whether the PediaCluster is what the policy wants, or is not
-// wanted.
-func (e execution) settled() bool {
-	if e.err != nil {
-		return false
-	}
-	switch e.plan.Action {
-	case render.ActionCreate, render.ActionUpdate, render.ActionNone:
-		return true
-	default:
-		return e.plan.Reason == policyv1alpha1.ReasonDeletionConditionMet
-	}
-}
-
-// execute carries out a plan in at most one write.
-func (w *importWork) execute(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, current *unstructured.Unstructured, plan render.Plan) execution {
-	client := w.host.Resource(render.PediaClusterGVR)
-	done := execution{plan: plan, pediaCluster: current}
+// carryOut carries out a plan in at most one write.
+func (p *pass) carryOut(ctx context.Context, lifecycle *lifecycles.Lifecycle, current *unstructured.Unstructured, plan render.Plan) decision.Execution {
+	client := p.host.Resource(render.PediaClusterGVR)
+	done := decision.Execution{Plan: plan, PediaCluster: current}
 	var err error
 	switch plan.Action {
 	case render.ActionCreate:
-		done.pediaCluster, err = client.Create(ctx, plan.Object, metav1.CreateOptions{
+		done.PediaCluster, err = client.Create(ctx, plan.Object, metav1.CreateOptions{
 			FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
 	case render.ActionUpdate:
 		var patch []byte
 		if patch, err = json.Marshal(plan.Patch); err != nil {
 			break
 		}
-		done.pediaCluster, err = client.Patch(ctx, current.GetName(), types.MergePatchType, patch, metav1.PatchOptions{
+		done.PediaCluster, err = client.Patch(ctx, current.GetName(), types.MergePatchType, patch, metav1.PatchOptions{
 			FieldManager: fieldManager, FieldValidation: metav1.FieldValidationStrict})
 	case render.ActionDelete:
-		if _, err = w.deletePediaCluster(ctx, w.state.policy, lifecycle, current, plan.Reason); err == nil {
-			done.pediaCluster = nil
+		if _, err = p.deletePediaCluster(ctx, p.state.policy, lifecycle, current, plan.Reason); err == nil {
+			done.PediaCluster = nil
 			if len(current.GetFinalizers()) > 0 { // it is there until they are gone
-				done.pediaCluster = current
-				done.plan.Message += "; " + render.DescribeDeletion(current)
+				done.PediaCluster = current
+				done.Plan.Message += "; " + render.DescribeDeletion(current)
 			}
 		}
 	}
-	if err == nil {
-		return done
-	}
-
-	done.pediaCluster = current
-	switch {
-	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), isStale(err):
-		done.err, done.stale = err, true
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		done.plan = render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
-			Message: "the host refuses the PediaCluster: " + refusal(err)}
-	default:
-		done.err = err
-		done.plan = render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonHostUnavailable,
-			Message: "writing the PediaCluster, which is tried again: " + refusal(err)}
+	if err != nil {
+		return failed(plan, current, err)
 	}
 	return done
+}
+
+// failed is a plan that could not be carried out.
+func failed(plan render.Plan, current *unstructured.Unstructured, err error) decision.Execution {
+	switch {
+	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), isStale(err):
+		return decision.Execution{Plan: plan, PediaCluster: current, Err: err, Stale: true}
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return decision.Execution{PediaCluster: current, Plan: render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
+			Message: "the host refuses the PediaCluster: " + refusal(err)}}
+	default:
+		return decision.Execution{PediaCluster: current, Err: err, Plan: render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonHostUnavailable,
+			Message: "writing the PediaCluster, which is tried again: " + refusal(err)}}
+	}
 }
 
 // refusal says what the host found wrong, without the values that it may quote:

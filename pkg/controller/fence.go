@@ -8,8 +8,13 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 )
 
 // term is one time of leading. It stands between the election and the lease,
@@ -121,3 +126,57 @@ func (f *fence) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // WrappedRoundTripper is how client-go finds the connections below.
 func (f *fence) WrappedRoundTripper() http.RoundTripper { return f.next }
+
+// fencedStorage is the storage of lifecycles for one term: no request begins once the lease
+// may be another's.
+type fencedStorage struct {
+	term    *term
+	storage lifecycles.WatchableStorage
+}
+
+var _ lifecycles.WatchableStorage = &fencedStorage{}
+
+// fencedBy sends a request to storage while the lease is held.
+func fencedBy[R any](term *term, request func() (R, error)) (R, error) {
+	if err := term.held(); err != nil {
+		var none R
+		return none, err
+	}
+	return request()
+}
+
+func (f *fencedStorage) Create(ctx context.Context, lifecycle *lifecycles.Lifecycle) (*lifecycles.Lifecycle, error) {
+	return fencedBy(f.term, func() (*lifecycles.Lifecycle, error) { return f.storage.Create(ctx, lifecycle) })
+}
+
+func (f *fencedStorage) Update(ctx context.Context, lifecycle *lifecycles.Lifecycle) (*lifecycles.Lifecycle, error) {
+	return fencedBy(f.term, func() (*lifecycles.Lifecycle, error) { return f.storage.Update(ctx, lifecycle) })
+}
+
+func (f *fencedStorage) SetOwners(ctx context.Context, lifecycle *lifecycles.Lifecycle) (*lifecycles.Lifecycle, error) {
+	return fencedBy(f.term, func() (*lifecycles.Lifecycle, error) { return f.storage.SetOwners(ctx, lifecycle) })
+}
+
+func (f *fencedStorage) MarkDeleted(ctx context.Context, lifecycle *lifecycles.Lifecycle, propagation *metav1.DeletionPropagation) (*lifecycles.Lifecycle, error) {
+	return fencedBy(f.term, func() (*lifecycles.Lifecycle, error) { return f.storage.MarkDeleted(ctx, lifecycle, propagation) })
+}
+
+func (f *fencedStorage) Remove(ctx context.Context, lifecycle *lifecycles.Lifecycle) (*lifecycles.Lifecycle, error) {
+	return fencedBy(f.term, func() (*lifecycles.Lifecycle, error) { return f.storage.Remove(ctx, lifecycle) })
+}
+
+func (f *fencedStorage) Get(ctx context.Context, name string) (*lifecycles.Lifecycle, error) {
+	return fencedBy(f.term, func() (*lifecycles.Lifecycle, error) { return f.storage.Get(ctx, name) })
+}
+
+func (f *fencedStorage) HasPolicy(ctx context.Context, policy string) (bool, error) {
+	return fencedBy(f.term, func() (bool, error) { return f.storage.HasPolicy(ctx, policy) })
+}
+
+func (f *fencedStorage) List(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+	return fencedBy(f.term, func() (runtime.Object, error) { return f.storage.List(ctx, options) })
+}
+
+func (f *fencedStorage) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	return fencedBy(f.term, func() (watch.Interface, error) { return f.storage.Watch(ctx, options) })
+}

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +11,8 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -122,7 +122,7 @@ func (f *fleetCollector) CollectWithStability(ch chan<- metrics.Metric) {
 	policies, err := c.policies.lister.List(labels.Everything())
 	utilruntime.HandleError(err)
 	counts := c.policies.tally.counts()
-	credentials := c.policies.records.credentials(f.now())
+	credentials := credentials(c.store.List(), f.now())
 	for _, policy := range policies {
 		name := policy.Name
 		if counts, ok := counts[name]; ok {
@@ -189,16 +189,14 @@ type expiring struct {
 
 // credentials returns when credentials expire, by policy. A policy none of whose
 // credentials say so is missing.
-func (s *lifecycleStore) credentials(now time.Time) map[string]*expiring {
-	lifecycles, err := s.lister.List(labels.Everything())
-	utilruntime.HandleError(err)
+func credentials(known []*lifecycles.Lifecycle, now time.Time) map[string]*expiring {
 	policies := map[string]*expiring{}
-	for _, lifecycle := range lifecycles {
+	for _, lifecycle := range known {
 		credentials := lifecycle.Status.Credentials
 		if credentials == nil || credentials.ExpirationTime == nil {
 			continue
 		}
-		policy := policyOf(lifecycle)
+		policy := decision.PolicyOf(lifecycle)
 		of := policies[policy]
 		if of == nil {
 			of = &expiring{earliest: math.Inf(1)}
@@ -239,45 +237,11 @@ func planned(policy string, plan render.Plan) {
 	}
 }
 
-// changes remembers since when imports wait to be worked on because their Source
-// or a reference changed. It never holds more than the imports that wait.
-type changes struct {
-	mu    sync.Mutex
-	since map[index.Import]time.Time
-}
-
-// put remembers a change, unless an earlier one waits already.
-func (c *changes) put(i index.Import, at time.Time) {
-	if at.IsZero() {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if before, ok := c.since[i]; ok && before.Before(at) {
-		return
-	}
-	if c.since == nil {
-		c.since = map[index.Import]time.Time{}
-	}
-	c.since[i] = at
-}
-
-// take returns the first change since the import was last worked on, and forgets
-// it. It is zero when there was none.
-func (c *changes) take(i index.Import) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at := c.since[i]
-	delete(c.since, i)
-	return at
-}
-
 // propagated records how long the change took that was written, if there was one.
-func (w *importWork) propagated(done execution) {
-	written := done.err == nil && (done.plan.Action == render.ActionCreate || done.plan.Action == render.ActionUpdate)
-	if !written || w.changed.IsZero() {
+func (p *pass) propagated(done decision.Execution) {
+	if !done.Written() || p.changed.IsZero() {
 		return
 	}
-	propagationDuration.WithLabelValues(w.Policy).Observe(time.Since(w.changed).Seconds())
-	w.changed = time.Time{}
+	propagationDuration.WithLabelValues(p.Policy).Observe(time.Since(p.changed).Seconds())
+	p.changed = time.Time{}
 }

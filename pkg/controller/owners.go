@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -48,7 +49,7 @@ func isControlledBy(lifecycle *policyv1alpha1.PediaClusterLifecycle, policy *pol
 
 // checkOwner has a lifecycle seen to unless its policy is known and its own.
 func (c *importController) checkOwner(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-	if policy, err := c.policies.lister.Get(policyOf(lifecycle)); err == nil {
+	if policy, err := c.policies.lister.Get(decision.PolicyOf(lifecycle)); err == nil {
 		if _, right := rightfulPolicy(lifecycle, []*policyv1alpha1.ClusterImportPolicy{policy}); right {
 			return
 		}
@@ -58,14 +59,14 @@ func (c *importController) checkOwner(lifecycle *policyv1alpha1.PediaClusterLife
 
 // checkAllOwners does so for every lifecycle, once, when all policies are known.
 func (c *importController) checkAllOwners() {
-	for _, object := range c.records.indexer.List() {
-		c.checkOwner(object.(*policyv1alpha1.PediaClusterLifecycle))
+	for _, lifecycle := range c.store.List() {
+		c.checkOwner(lifecycle)
 	}
 }
 
 // checkOwners does so for all lifecycles that name the policy.
 func (c *importController) checkOwners(policy string) {
-	for _, lifecycle := range c.records.ofPolicy(policy) {
+	for _, lifecycle := range c.store.OfPolicy(policy) {
 		c.checkOwner(lifecycle)
 	}
 }
@@ -73,7 +74,7 @@ func (c *importController) checkOwners(policy string) {
 // reconcileOwner restores the controller reference of a lifecycle, or releases its
 // PediaCluster when its policy does not exist.
 func (c *importController) reconcileOwner(ctx context.Context, name string) error {
-	lifecycle := c.records.get(name)
+	lifecycle := c.store.Get(name)
 	if lifecycle == nil {
 		return nil
 	}
@@ -99,17 +100,15 @@ func (c *importController) reconcileOwner(ctx context.Context, name string) erro
 		return nil
 	case policy == nil:
 		klog.FromContext(ctx).Info("The policy of a lifecycle does not exist; its PediaCluster is released", "lifecycle", klog.KObj(lifecycle))
-		_, err := c.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonPolicyDeleted, fate: released})
+		_, err := c.remove(ctx, decision.Removal{Lifecycle: lifecycle, Cause: policyv1alpha1.ReasonPolicyDeleted, Fate: decision.Orphan})
 		return err
 	default:
 		klog.FromContext(ctx).Info("Restoring the controller reference of a lifecycle", "lifecycle", klog.KObj(lifecycle), "policy", klog.KObj(policy))
 		restored := lifecycle.DeepCopy()
 		restored.OwnerReferences = []metav1.OwnerReference{controllerReference(policy)}
-		updated, err := c.records.client.Update(ctx, restored, metav1.UpdateOptions{FieldManager: fieldManager})
-		if err != nil {
+		if err := c.store.SetOwners(ctx, restored); err != nil {
 			return fmt.Errorf("restoring the controller reference of the lifecycle: %w", err)
 		}
-		c.records.wrote(updated)
 		return nil
 	}
 }

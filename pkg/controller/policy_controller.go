@@ -26,8 +26,10 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -42,7 +44,7 @@ const statusDelay = time.Second
 type policyController struct {
 	client  policyclient.ClusterImportPolicyInterface
 	lister  policylisters.ClusterImportPolicyLister
-	records *lifecycleStore
+	store   *lifecycles.Store
 	types   *servedtypes.Tracker
 	objects *hostobjects.Pool
 	events  events.EventRecorder
@@ -52,8 +54,8 @@ type policyController struct {
 	// announcer tells of what becomes of imports.
 	announcer *announcer
 
-	// enqueueImport has one import worked on, enqueueAmongMany one of many.
-	enqueueImport, enqueueAmongMany func(index.Import)
+	// enqueueImport has one import worked on, enqueueInBulk one of many.
+	enqueueImport, enqueueInBulk func(memory.Import)
 	// checkOwners has the lifecycles seen to that name a policy and are not its own.
 	checkOwners func(policy string)
 	// context is the one in which informers run; set before work begins.
@@ -105,9 +107,9 @@ func (p *problem) equal(other *problem) bool {
 }
 
 func newPolicyController(client policyclient.ClusterImportPolicyInterface, lister policylisters.ClusterImportPolicyLister,
-	records *lifecycleStore, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
+	store *lifecycles.Store, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
 	c := &policyController{
-		client: client, lister: lister, records: records, types: types, objects: objects, events: recorder,
+		client: client, lister: lister, store: store, types: types, objects: objects, events: recorder,
 		queue:   newQueue[string]("policies", nil),
 		tally:   newTally(),
 		brake:   brake.New(clock.RealClock{}),
@@ -135,12 +137,12 @@ func (c *policyController) eventHandler() cache.ResourceEventHandler {
 }
 
 // importsOf returns the import of a Source under every policy on its type.
-func (c *policyController) importsOf(source policyv1alpha1.DependentResource) (imports []index.Import) {
+func (c *policyController) importsOf(source policyv1alpha1.DependentResource) (imports []memory.Import) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for name, state := range c.states {
 		if state.policy.Spec.Source.Group == source.Group && state.policy.Spec.Source.Resource == source.Resource {
-			imports = append(imports, index.Import{Policy: name, Namespace: source.Namespace, Name: source.Name})
+			imports = append(imports, memory.Import{Policy: name, Namespace: source.Namespace, Name: source.Name})
 		}
 	}
 	return imports
@@ -163,7 +165,7 @@ func (c *policyController) state(name string) *policyState {
 
 // worked records what became of an import, nil when there is nothing left of
 // it, and has the status of its policy follow.
-func (c *policyController) worked(i index.Import, result *outcome) {
+func (c *policyController) worked(i memory.Import, result *outcome) {
 	state := c.state(i.Policy)
 	if state == nil {
 		return
@@ -175,16 +177,16 @@ func (c *policyController) worked(i index.Import, result *outcome) {
 }
 
 // expected records what becomes of an import whose record is left to be written.
-func (c *policyController) expected(i index.Import, result *outcome) {
+func (c *policyController) expected(i memory.Import, result *outcome) {
 	if c.state(i.Policy) != nil {
 		c.tally.expect(i, result)
 	}
 }
 
 // hasLifecycle reports whether the import has a lifecycle to tell of it.
-func (c *policyController) hasLifecycle(state *policyState, i index.Import) bool {
-	return slices.ContainsFunc(c.records.ofSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
-		return policyOf(lifecycle) == i.Policy
+func (c *policyController) hasLifecycle(state *policyState, i memory.Import) bool {
+	return slices.ContainsFunc(c.store.OfSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
+		return decision.PolicyOf(lifecycle) == i.Policy
 	})
 }
 
@@ -218,7 +220,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	if settled && concernsImports(before, state) {
 		c.enqueueImports(state)
 	}
-	if policy.DeletionTimestamp != nil && slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) && len(c.records.ofPolicy(name)) == 0 {
+	if policy.DeletionTimestamp != nil && slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) && len(c.store.OfPolicy(name)) == 0 {
 		return c.finalize(ctx, policy)
 	}
 	return c.conclude(ctx, state)
@@ -236,7 +238,7 @@ func (c *policyController) forget(name string) {
 	for _, kind := range state.kinds() {
 		c.objects.Unsubscribe(kind, name)
 	}
-	for _, lifecycle := range c.records.ofPolicy(name) {
+	for _, lifecycle := range c.store.OfPolicy(name) {
 		c.enqueueImport(importOf(lifecycle))
 	}
 	c.checkOwners(name)
@@ -354,7 +356,7 @@ func (s *policyState) versions() []string {
 }
 
 // sourceResource names the Source of an import.
-func (s *policyState) sourceResource(i index.Import) policyv1alpha1.DependentResource {
+func (s *policyState) sourceResource(i memory.Import) policyv1alpha1.DependentResource {
 	return policyv1alpha1.DependentResource{
 		Group: s.policy.Spec.Source.Group, Version: s.source.Version, Resource: s.policy.Spec.Source.Resource,
 		Namespace: i.Namespace, Name: i.Name,
@@ -403,28 +405,38 @@ func concernsImports(before, now *policyState) bool {
 
 // enqueueImports has every import of the policy worked on.
 func (c *policyController) enqueueImports(state *policyState) {
-	imports := map[index.Import]struct{}{}
+	imports := map[memory.Import]struct{}{}
 	c.objects.Each(state.sources, func(namespace, name string) {
-		imports[index.Import{Policy: state.policy.Name, Namespace: namespace, Name: name}] = struct{}{}
+		imports[memory.Import{Policy: state.policy.Name, Namespace: namespace, Name: name}] = struct{}{}
 	})
-	for _, lifecycle := range c.records.ofPolicy(state.policy.Name) {
+	for _, lifecycle := range c.store.OfPolicy(state.policy.Name) {
 		imports[importOf(lifecycle)] = struct{}{}
 	}
 	c.tally.begin(state.policy.Name, imports)
 	for i := range imports {
-		c.enqueueAmongMany(i)
+		c.enqueueInBulk(i)
 	}
 }
+
+// lifecycleDeleted is called when a lifecycle of the policy is gone: a policy that is being
+// deleted may have waited for the last one. It is asked at most once a second, however many
+// go.
+func (c *policyController) lifecycleDeleted(policy string) {
+	if state := c.state(policy); state != nil && state.policy.DeletionTimestamp != nil {
+		c.queue.AddAfter(policy, statusDelay)
+	}
+}
+
+// passing reports whether the policy has a problem that passes by itself.
+func (s *policyState) passing() bool { return s.problem != nil && !s.problem.lasting }
 
 // finalize lets the policy go when its lifecycles are gone.
 func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
 	// The informer may lag behind a lifecycle that was just made.
-	left, err := c.records.client.List(ctx, metav1.ListOptions{
-		FieldSelector: policyv1alpha1.FieldPolicy + "=" + policy.Name, Limit: 1})
-	if err != nil {
+	switch left, err := c.store.HasPolicy(ctx, policy.Name); {
+	case err != nil:
 		return fmt.Errorf("making sure that no lifecycle of the policy is left: %w", err)
-	}
-	if len(left.Items) > 0 {
+	case left:
 		return errors.New("lifecycles of the policy are left")
 	}
 	patch, err := withoutFinalizer(&policy.ObjectMeta)

@@ -17,7 +17,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 )
 
 // pruning is what a policy's status says of removals that count.
@@ -100,7 +100,7 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 }
 
 // importsOf are the imports of these removals.
-func importsOf(removals []brake.Removal) (imports []index.Import) {
+func importsOf(removals []brake.Removal) (imports []memory.Import) {
 	for _, r := range removals {
 		imports = append(imports, r.Import)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,391 +18,292 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// This file holds everything that can delete a PediaCluster.
+// This file holds everything that can delete a PediaCluster. pkg/decision says which
+// lifecycles go and what becomes of their PediaClusters; here it is done.
 
-// removal is why a lifecycle goes, and what becomes of its PediaCluster.
-type removal struct {
-	cause string
-	fate  fate
-	// counted removals are held when there are too many of them. All others are
-	// what a person asked for: the deletion of the Source, seen as it happened,
-	// or of the policy.
-	counted bool
-	// asked is when a person asked for it, nil for all other causes. A PediaCluster
-	// that is younger, by more than what was under way then, was not meant: the
-	// request comes from a restored storage.
-	asked *metav1.Time
-	// policy is the one that it was decided by. Without one nothing is deleted.
-	policy *policyv1alpha1.ClusterImportPolicy
+// release finalizes the lifecycles that a person has deleted. It reports whether one is gone.
+func (p *pass) release(ctx context.Context, release []decision.Removal) (gone bool, err error) {
+	for _, r := range release {
+		still, err := p.remove(ctx, r)
+		if err != nil {
+			return gone, err
+		}
+		gone = gone || still == nil
+	}
+	if len(release) > 0 {
+		p.lifecycles = p.lifecyclesOf(p.Import) // as they are now
+	}
+	return gone, nil
 }
 
-// underWay is how long after a policy was deleted its PediaClusters may still be
-// made by imports that had begun, as far as clocks agree.
-const underWay = 2 * time.Minute
+// removal is the removal of one lifecycle of the import, by its policy.
+func (p *pass) removal(lifecycle *lifecycles.Lifecycle, r decision.Removal) decision.Removal {
+	return p.observe().Removal(lifecycle, r)
+}
 
-// fate is what becomes of the PediaCluster of a lifecycle that goes.
-type fate int
-
-const (
-	// deleted is the fate of a PediaCluster that nobody wants any more.
-	deleted fate = iota
-	// released leaves it to its users.
-	released
-	// handedOver leaves it to the next lifecycle of the same Source.
-	handedOver
-)
-
-// removeAll removes every lifecycle of the import, as far as it may.
-func (w *importWork) removeAll(ctx context.Context, r removal) (result *outcome, err error) {
-	for _, lifecycle := range w.lifecycles {
-		still, err := w.removeIfMay(ctx, lifecycle, r)
+// removeAll removes the lifecycles of the import, as far as the brake lets them go.
+func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (result *outcome, err error) {
+	for _, r := range removals {
+		still, err := p.removeIfMay(ctx, r)
 		if err != nil {
-			return w.unchanged(), err
+			return p.unchanged(), err
 		}
 		result = summedUp(result, cmp.Or(still, &outcome{phase: policyv1alpha1.LifecycleDeleting}))
 	}
-	w.withdraw()
+	p.withdraw()
 	return result, nil
 }
 
-// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster. It
-// returns what became of the lifecycle, nil when it is gone.
-func (w *importWork) removeIfMay(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (still *outcome, err error) {
-	r.policy = w.state.policy
-	switch {
-	case w.state.policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan, deletedByHand(lifecycle):
-		r.fate = released
-	case r.counted && r.fate == deleted:
-		object, err := w.livePediaCluster(ctx, lifecycle.Name)
-		if err != nil {
-			return nil, err
-		}
-		if lifecycle.DeletionTimestamp != nil && (object == nil || object.GetDeletionTimestamp() != nil) {
-			break // it goes already
-		}
-		if object == nil || ownerOf(lifecycle).Ownership(object) != render.Owned {
-			r.fate = released // nothing is deleted, and so it shall stay
-			break
-		}
-		switch held, verdict := w.ask(lifecycle, object, r.cause); verdict {
-		case brake.Undecided:
-			return outcomeOf(w.said(lifecycle)), nil
-		case brake.Held:
-			status := stalledStatus(lifecycle, w.said(lifecycle), object, held)
-			aboutSource(&status, w.source)
-			_, err := w.writeStatus(ctx, lifecycle, status)
-			return outcomeOf(status), err
-		}
+// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster. It returns what
+// became of the lifecycle, nil when it is gone.
+func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *outcome, err error) {
+	if !r.Counted || r.Fate != decision.Delete {
+		return p.remove(ctx, r)
 	}
-	return w.remove(ctx, lifecycle, r)
+	object, err := p.livePediaCluster(ctx, r.Lifecycle.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Lifecycle.DeletionTimestamp != nil && (object == nil || object.GetDeletionTimestamp() != nil):
+		return p.remove(ctx, r) // it goes already
+	case object == nil || decision.OwnerOf(r.Lifecycle).Ownership(object) != render.Owned:
+		r.Fate = decision.Orphan // nothing is deleted, and so it shall stay
+		return p.remove(ctx, r)
+	}
+	switch held, verdict := p.ask(r.Lifecycle, object, r.Cause); verdict {
+	case brake.Undecided:
+		return outcomeOf(r.Lifecycle.Status), nil
+	case brake.Held:
+		status := p.project(r.Lifecycle).Blocked(held, object)
+		_, err := p.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
+		return outcomeOf(status), err
+	}
+	return p.remove(ctx, r)
 }
 
-// ask asks the brake whether a PediaCluster may be removed, and what to say if
-// it is held.
-func (w *importWork) ask(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, cause string) (*stalled, brake.Verdict) {
-	r := brake.Removal{Import: w.Import, PediaCluster: object.GetUID(), Cause: cause}
-	w.wanted = append(w.wanted, r)
-	before := w.said(lifecycle).PrunePlan
-	verdict, plan := w.brake.Ask(r, before != "")
+// ask asks the brake whether a PediaCluster may be removed, and what to say if it is held.
+func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured, cause string) (*decision.Reason, brake.Verdict) {
+	r := brake.Removal{Import: p.Import, PediaCluster: object.GetUID(), Cause: cause}
+	p.asked = append(p.asked, r)
+	before := lifecycle.Status.PrunePlan
+	verdict, plan := p.brake.Ask(r, before != "")
 	if verdict != brake.Held {
 		return nil, verdict
 	}
-	return w.held(lifecycle, cmp.Or(plan, before), // not decided since this process began
+	return p.held(lifecycle, cmp.Or(plan, before), // not decided since this process began
 		causes[cause]+", but more PediaClusters would go at once than maxPrune of the policy allows"), verdict
 }
 
 // held is why a lifecycle keeps a PediaCluster that is to be removed.
-func (w *importWork) held(lifecycle *policyv1alpha1.PediaClusterLifecycle, plan, why string) *stalled {
+func (p *pass) held(lifecycle *lifecycles.Lifecycle, plan, why string) *decision.Reason {
 	release := "delete this lifecycle"
 	if lifecycle.DeletionTimestamp != nil {
 		release += " once more, with --cascade=orphan,"
 	}
-	return &stalled{
-		phase: policyv1alpha1.LifecycleHeld, reason: policyv1alpha1.ReasonPruneHeld, plan: plan,
-		message: fmt.Sprintf("%s: kept until plan %s is released, as the PruneHeld condition of policy %q explains; "+
-			"%s to leave its PediaCluster to its users", why, plan, w.Policy, release),
+	return &decision.Reason{
+		Phase: policyv1alpha1.LifecycleHeld, Reason: policyv1alpha1.ReasonPruneHeld, PrunePlan: plan,
+		Message: fmt.Sprintf("%s: kept until plan %s is released, as the PruneHeld condition of policy %q explains; "+
+			"%s to leave its PediaCluster to its users", why, plan, p.Policy, release),
 	}
 }
 
-// stillHeld is why a lifecycle keeps a PediaCluster whose removal was held, while it
-// cannot be told whether it is still to be removed. An error must neither release it
-// nor hide it. It is nil when nothing was held.
-func (w *importWork) stillHeld(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, cause *stalled) *stalled {
-	before := w.said(lifecycle).PrunePlan
-	if lifecycle.DeletionTimestamp != nil || before == "" && !w.brake.Holds(w.Import) {
+// stillHeld is why a lifecycle keeps a PediaCluster whose removal was held, while it cannot be
+// told whether it is still to be removed. An error must neither release it nor hide it. It is
+// nil when nothing was held.
+func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, cause *decision.Reason) *decision.Reason {
+	before := lifecycle.Status.PrunePlan
+	if lifecycle.DeletionTimestamp != nil || before == "" && !p.brake.Holds(p.Import) {
 		return nil
 	}
-	why := func(plan string) *stalled {
-		return w.held(lifecycle, plan, "the removal of the PediaCluster was held by maxPrune of the policy, and stays so while its cause cannot be judged ("+cause.message+")")
+	why := func(plan string) *decision.Reason {
+		return p.held(lifecycle, plan, "the removal of the PediaCluster was held by maxPrune of the policy, and stays so while its cause cannot be judged ("+cause.Message+")")
 	}
-	object, err := w.livePediaCluster(ctx, lifecycle.Name)
+	object, err := p.livePediaCluster(ctx, lifecycle.Name)
 	switch {
 	case err != nil && before != "":
 		return why(before)
-	case err != nil, object == nil, object.GetDeletionTimestamp() != nil, ownerOf(lifecycle).Ownership(object) != render.Owned:
+	case err != nil, object == nil, object.GetDeletionTimestamp() != nil, decision.OwnerOf(lifecycle).Ownership(object) != render.Owned:
 		return nil
 	}
-	r, plan, held := w.brake.Hold(brake.Removal{Import: w.Import, PediaCluster: object.GetUID(), Cause: cause.reason}, before != "")
+	r, plan, held := p.brake.Hold(brake.Removal{Import: p.Import, PediaCluster: object.GetUID(), Cause: cause.Reason}, before != "")
 	if !held {
 		return nil
 	}
-	w.wanted = append(w.wanted, r)
+	p.asked = append(p.asked, r)
 	return why(cmp.Or(plan, before))
+}
+
+// keepHeld keeps the removals of former PediaClusters held whose turn it is not, and returns
+// what became of the import.
+func (p *pass) keepHeld(ctx context.Context, result *outcome, replaced []*lifecycles.Lifecycle) *outcome {
+	for _, old := range replaced {
+		p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed})
+		result = summedUp(result, outcomeOf(old.Status))
+	}
+	return result
 }
 
 // causes are the reasons of removals that count, as a sentence begins.
 var causes = map[string]string{
 	policyv1alpha1.ReasonSourceGone:           "the Source is gone, though nobody saw it being deleted",
-	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer let the Source through",
+	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer select the Source",
 	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
 	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
 }
 
 // withdraw tells the brake which removals of the import are no longer wanted.
-func (w *importWork) withdraw() {
-	w.brake.Withdraw(w.Import, func(r brake.Removal) bool { return slices.Contains(w.wanted, r) })
+func (p *pass) withdraw() {
+	p.brake.Withdraw(p.Import, func(r brake.Removal) bool { return slices.Contains(p.asked, r) })
 }
 
-// deletions are the imports whose Source was deleted before our eyes.
-type deletions struct {
-	mu   sync.Mutex
-	seen map[index.Import]struct{}
-}
-
-func (d *deletions) set(i index.Import, seen bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !seen {
-		delete(d.seen, i)
-		return
+// remove removes one lifecycle: at once if it may, otherwise it marks it as deleted, deletes
+// or releases its PediaCluster, then takes our finalizer off. It is called again until all is
+// done, and returns what became of the lifecycle, nil when it is gone.
+func (c *importController) remove(ctx context.Context, r decision.Removal) (still *outcome, err error) {
+	object := c.objects.Object(pediaClusters, "", r.Lifecycle.Name)
+	if c.mayGoAtOnce(r.Lifecycle, object) && r.FateOf(object) == decision.Delete {
+		return nil, c.removeAtOnce(ctx, r, object)
 	}
-	if d.seen == nil {
-		d.seen = map[index.Import]struct{}{}
-	}
-	d.seen[i] = struct{}{}
-}
-
-func (d *deletions) has(i index.Import) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_, ok := d.seen[i]
-	return ok
-}
-
-// creations are the lifecycles that were created and that the informer has not shown
-// yet, by import. Safe for concurrent use.
-type creations struct {
-	mu   sync.Mutex
-	made map[index.Import]*policyv1alpha1.PediaClusterLifecycle
-}
-
-func (c *creations) put(i index.Import, created *policyv1alpha1.PediaClusterLifecycle) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.made == nil {
-		c.made = map[index.Import]*policyv1alpha1.PediaClusterLifecycle{}
-	}
-	c.made[i] = created
-}
-
-// get returns the lifecycle that was created for the import, nil when it was seen.
-func (c *creations) get(i index.Import) *policyv1alpha1.PediaClusterLifecycle {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.made[i]
-}
-
-// seen is called when the informer has shown a lifecycle, or its end.
-func (c *creations) seen(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if i := importOf(lifecycle); c.made[i] != nil && c.made[i].UID == lifecycle.UID {
-		delete(c.made, i)
-	}
-}
-
-// remove takes one lifecycle back: at once if it may, otherwise it marks it as
-// going, deletes its PediaCluster or leaves it to its users, then lets the
-// lifecycle go. It is called again until all is done, and returns what became of the
-// lifecycle, nil when it is gone.
-func (c *importController) remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (still *outcome, err error) {
-	if deletedByHand(lifecycle) {
-		r.cause, r.fate = policyv1alpha1.ReasonReleased, released
-	}
-	object := c.objects.Object(pediaClusters, "", lifecycle.Name)
-	if mayGoAtOnce(lifecycle, object) && r.fateOf(lifecycle, object) == deleted {
-		return nil, c.removeAtOnce(ctx, lifecycle, object, r)
-	}
-	if lifecycle.DeletionTimestamp == nil {
-		if lifecycle, err = c.mark(ctx, lifecycle, r); err != nil || lifecycle == nil {
+	if r.Lifecycle.DeletionTimestamp == nil {
+		if r.Lifecycle, err = c.mark(ctx, r); err != nil || r.Lifecycle == nil {
 			return nil, err
 		}
 	}
-	if slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer) {
-		pediaCluster, gone, err := c.removePediaCluster(ctx, lifecycle, r)
-		if err != nil {
-			return nil, c.notRemoved(ctx, lifecycle, r, err)
-		}
-		if !gone {
+	if slices.Contains(r.Lifecycle.Finalizers, policyv1alpha1.Finalizer) {
+		pediaCluster, gone, err := c.removePediaCluster(ctx, r)
+		switch {
+		case err != nil:
+			return nil, c.recordRemovalError(ctx, r, err)
+		case !gone:
 			// The informer tells when the finalizers of the PediaCluster change. This is for
 			// the case that it has missed it.
-			c.queue.AddAfter(importOf(lifecycle), lateDelay)
-			return c.hangs(ctx, lifecycle, pediaCluster, r)
+			c.queue.AddAfter(importOf(r.Lifecycle), overdueDelay)
+			return c.recordDeleting(ctx, r, pediaCluster)
 		}
-		if r.fate != deleted {
-			c.index.Reserve(lifecycle.Name, importOf(lifecycle))
-		}
-		if lifecycle, err = c.records.letGo(ctx, lifecycle); err != nil {
-			return nil, fmt.Errorf("letting the lifecycle go: %w", err)
+		if r.Lifecycle, err = c.finalize(ctx, r); err != nil {
+			return nil, err
 		}
 	}
-	if lifecycle == nil || len(lifecycle.Finalizers) == 0 {
+	if r.Lifecycle == nil || len(r.Lifecycle.Finalizers) == 0 {
 		return nil, nil
 	}
 	// An event of the lifecycle tells when its finalizers change.
-	pediaCluster, err := c.livePediaCluster(ctx, lifecycle.Name)
+	pediaCluster, err := c.livePediaCluster(ctx, r.Lifecycle.Name)
 	if err != nil {
 		return nil, err
 	}
-	return c.hangs(ctx, lifecycle, pediaCluster, r)
+	return c.recordDeleting(ctx, r, pediaCluster)
 }
 
-// mark marks a lifecycle as deleted, and returns it as it is then, nil when it is
-// gone.
-func (c *importController) mark(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (*policyv1alpha1.PediaClusterLifecycle, error) {
-	klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(lifecycle), "cause", r.cause)
+// finalize takes our finalizer off a lifecycle whose PediaCluster is gone or left. It returns
+// the lifecycle as long as others hold it, nil when it is gone.
+func (c *importController) finalize(ctx context.Context, r decision.Removal) (*lifecycles.Lifecycle, error) {
+	if r.Fate != decision.Delete {
+		c.memory.Reserve(r.Lifecycle.Name, importOf(r.Lifecycle))
+	}
+	left, err := c.store.Remove(ctx, r.Lifecycle)
+	if err != nil {
+		return nil, fmt.Errorf("taking our finalizer off the lifecycle: %w", err)
+	}
+	return left, nil
+}
+
+// mark marks a lifecycle as deleted, and returns it as it is then, nil when it is gone.
+func (c *importController) mark(ctx context.Context, r decision.Removal) (*lifecycles.Lifecycle, error) {
+	klog.FromContext(ctx).V(2).Info("Removing a lifecycle", "lifecycle", klog.KObj(r.Lifecycle), "cause", r.Cause)
 	var propagation *metav1.DeletionPropagation
-	if r.fate == released {
-		// It is written down: what is decided now must not be decided otherwise
-		// when the PediaCluster's turn comes.
+	if r.Fate == decision.Orphan {
+		// It is written down: what is decided now must not be decided otherwise when the
+		// PediaCluster's turn comes.
 		propagation = ptr.To(metav1.DeletePropagationOrphan)
 	}
-	marked, err := c.records.delete(ctx, lifecycle, propagation)
+	marked, err := c.store.MarkDeleted(ctx, r.Lifecycle, propagation)
 	if err != nil {
 		return nil, fmt.Errorf("deleting the lifecycle: %w", err)
 	}
 	return marked, nil
 }
 
-// hangs has a lifecycle say what its deletion waits for. The PediaCluster is nil when
+// recordDeleting has a lifecycle say what its deletion waits for. The PediaCluster is nil when
 // there is none.
-func (c *importController) hangs(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, pediaCluster *unstructured.Unstructured, r removal) (*outcome, error) {
-	fate := r.fate
-	if pediaCluster != nil {
-		fate = r.fateOf(lifecycle, pediaCluster)
-	}
-	status := deletingStatus(lifecycle, c.said(lifecycle), pediaCluster, r.cause, deletionMessage(r.cause, lifecycle, pediaCluster, fate))
-	_, err := c.writeStatus(ctx, lifecycle, status)
+func (c *importController) recordDeleting(ctx context.Context, r decision.Removal, pediaCluster *unstructured.Unstructured) (*outcome, error) {
+	status := decision.Projection{Lifecycle: r.Lifecycle}.Deleting(r, pediaCluster)
+	_, err := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
 	return outcomeOf(status), err
 }
 
-// mayGoAtOnce reports whether nothing has to be waited for when a lifecycle goes
-// with its PediaCluster, nil for none. It says that there is one: another one is
-// made under no version of a lifecycle that says so.
-func mayGoAtOnce(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured) bool {
-	return lifecycle.DeletionTimestamp == nil && onlyOurs(lifecycle.Finalizers) && isCreated(lifecycle.Status) &&
+// mayGoAtOnce reports whether nothing has to be waited for when a lifecycle goes with its
+// PediaCluster, nil for none. Storage says that there is one: another one is created under no
+// version of a lifecycle that says so.
+func (c *importController) mayGoAtOnce(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured) bool {
+	return lifecycle.DeletionTimestamp == nil && lifecycles.OnlyOurs(lifecycle.Finalizers) &&
+		decision.IsCreated(lifecycle.Status) && !c.store.HasPending(lifecycle.Name) &&
 		object != nil && object.GetDeletionTimestamp() == nil && len(object.GetFinalizers()) == 0
 }
 
-// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. If
-// that breaks off, all is decided anew: the PediaCluster is made again if it is
-// wanted by then.
-func (c *importController) removeAtOnce(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) error {
-	if err := c.deleteOwned(ctx, lifecycle, object, r); err != nil {
-		return c.notRemoved(ctx, lifecycle, r, err)
+// removeAtOnce deletes a PediaCluster, then its lifecycle, with one write each. If that breaks
+// off, all is decided again: the PediaCluster is created again if it is wanted by then.
+func (c *importController) removeAtOnce(ctx context.Context, r decision.Removal, object *unstructured.Unstructured) error {
+	if err := c.deleteOwned(ctx, r, object); err != nil {
+		return c.recordRemovalError(ctx, r, err)
 	}
-	if _, err := c.records.letGo(ctx, lifecycle); err != nil {
-		return fmt.Errorf("letting the lifecycle go: %w", err)
-	}
-	return nil
+	_, err := c.finalize(ctx, r)
+	return err
 }
 
-// notRemoved tells why a PediaCluster is still there, and returns the error.
-func (c *importController) notRemoved(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal, err error) error {
+// recordRemovalError records why a PediaCluster is still there, and returns the error.
+func (c *importController) recordRemovalError(ctx context.Context, r decision.Removal, err error) error {
 	if isStale(err) {
 		return err
 	}
 	doing := "removing"
-	if r.fate != deleted {
+	if r.Fate != decision.Delete {
 		doing = "releasing"
 	}
-	status := stalledStatus(lifecycle, c.said(lifecycle), nil,
-		&stalled{phase: policyv1alpha1.LifecycleDeleting, reason: policyv1alpha1.ReasonHostUnavailable,
-			message: doing + " the PediaCluster, which is tried again: " + refusal(err)})
-	status.PrunePlan = "" // it is held no longer
-	_, failed := c.writeStatus(ctx, lifecycle, status)
+	status := decision.Projection{Lifecycle: r.Lifecycle}.Blocked(&decision.Reason{
+		Phase: policyv1alpha1.LifecycleDeleting, Reason: policyv1alpha1.ReasonHostUnavailable,
+		Message: doing + " the PediaCluster, which is tried again: " + refusal(err)}, nil)
+	_, failed := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
 	return errors.Join(err, failed)
 }
 
-// removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it to
-// its users, and reports whether that is done; when it is not, the PediaCluster is
-// returned. One that was not made for this import stays untouched.
-func (c *importController) removePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, r removal) (object *unstructured.Unstructured, gone bool, err error) {
-	// A deletion of what has changed since the informer saw it fails. That there
-	// is nothing to take back, only the host can say.
-	object = c.objects.Object(pediaClusters, "", lifecycle.Name)
-	if object == nil || r.fateOf(lifecycle, object) != deleted {
-		if object, err = c.livePediaCluster(ctx, lifecycle.Name); err != nil {
+// removePediaCluster deletes the PediaCluster of the lifecycle, or leaves it, and reports
+// whether that is done; when it is not, the PediaCluster is returned. One that was not made
+// for this import stays untouched.
+func (c *importController) removePediaCluster(ctx context.Context, r decision.Removal) (object *unstructured.Unstructured, gone bool, err error) {
+	// A deletion of what has changed since the informer saw it fails. That there is nothing
+	// to take back, only the host can say.
+	object = c.objects.Object(pediaClusters, "", r.Lifecycle.Name)
+	if object == nil || r.FateOf(object) != decision.Delete {
+		if object, err = c.livePediaCluster(ctx, r.Lifecycle.Name); err != nil {
 			return nil, false, err
 		}
 		if object == nil {
-			if said := c.said(lifecycle); r.fate == deleted && said.Phase == policyv1alpha1.LifecycleDeleting && isCreated(said) {
-				c.policies.announcer.gone(lifecycle, r.cause)
+			if said := r.Lifecycle.Status; r.Fate == decision.Delete && said.Phase == policyv1alpha1.LifecycleDeleting && decision.IsCreated(said) {
+				c.policies.announcer.gone(r.Lifecycle, r.Cause)
 			}
 			return nil, true, nil
 		}
 	}
-	if fate := r.fateOf(lifecycle, object); fate != deleted {
-		return object, true, c.releasePediaCluster(ctx, lifecycle, object, fate)
+	if fate := r.FateOf(object); fate != decision.Delete {
+		return object, true, c.releasePediaCluster(ctx, r.Lifecycle, object, fate)
 	}
 	if object.GetDeletionTimestamp() == nil {
-		if err := c.deleteOwned(ctx, lifecycle, object, r); err != nil {
+		if err := c.deleteOwned(ctx, r, object); err != nil {
 			return nil, false, err
 		}
 	}
 	return object, len(object.GetFinalizers()) == 0, nil
 }
 
-// fateOf is what becomes of this PediaCluster.
-func (r removal) fateOf(lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured) fate {
-	switch {
-	case hasOrphanAnnotation(&lifecycle.ObjectMeta), isPaused(lifecycle),
-		ownerOf(lifecycle).Ownership(object) != render.Owned, // its reference to us is taken away, should there be one
-		r.asked != nil && object.GetCreationTimestamp().After(r.asked.Add(underWay)):
-		return released
-	default:
-		return r.fate
-	}
-}
-
-// livePediaCluster reads a PediaCluster from the host: the informer may not have
-// seen yet what was just made. It is nil when there is none, which an answer that
-// its type is not served does not say.
-func (c *importController) livePediaCluster(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-	object, err := c.host.Resource(render.PediaClusterGVR).Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case err == nil:
-		return object, nil
-	case objectNotFound(err):
-		return nil, nil
-	case apierrors.IsNotFound(err):
-		removed, err := c.types.Removed(ctx, render.PediaClusterGVR.GroupResource())
-		if err == nil && removed {
-			return nil, nil
-		}
-		return nil, errors.Join(errors.New("the host does not serve PediaClusters now"), err)
-	default:
-		return nil, fmt.Errorf("reading the PediaCluster: %w", err)
-	}
-}
-
 // releasePediaCluster takes the marks of ownership off a PediaCluster.
-func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, fate fate) error {
-	release := render.Release(object, fate == handedOver)
+func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured, fate decision.Fate) error {
+	release := render.Release(object, fate == decision.Retain)
 	if release == nil {
 		return nil
 	}
@@ -417,18 +317,18 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *p
 		return fmt.Errorf("releasing the PediaCluster: %w", err)
 	}
 	klog.FromContext(ctx).V(2).Info("Released a PediaCluster", "pediaCluster", object.GetName())
-	if fate == released {
+	if fate == decision.Orphan {
 		c.policies.announcer.wrote(lifecycle, object, eventReleased, "")
 	}
 	return nil
 }
 
-// deleteOwned deletes just this version of the PediaCluster of a lifecycle that
-// goes, and tells of it.
-func (c *importController) deleteOwned(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle, object *unstructured.Unstructured, r removal) error {
-	deleted, err := c.deletePediaCluster(ctx, r.policy, lifecycle, object, r.cause)
+// deleteOwned deletes just this version of the PediaCluster of a lifecycle that goes, and
+// tells of it.
+func (c *importController) deleteOwned(ctx context.Context, r decision.Removal, object *unstructured.Unstructured) error {
+	deleted, err := c.deletePediaCluster(ctx, r.By, r.Lifecycle, object, r.Cause)
 	if deleted {
-		c.policies.announcer.deleted(lifecycle, object, r.cause)
+		c.policies.announcer.deleted(r.Lifecycle, object, r.Cause)
 	}
 	return err
 }
@@ -465,7 +365,10 @@ var errUnconfirmed = errors.New("not deleted")
 // confirm makes sure that nobody has just said that a PediaCluster is to stay:
 // informers may not have seen it yet, but storage knows.
 func (c *importController) confirm(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
-	stored, err := c.records.client.Get(ctx, lifecycle.Name, metav1.GetOptions{})
+	if policy == nil {
+		return fmt.Errorf("%w: no policy has decided it", errUnconfirmed)
+	}
+	stored, err := c.store.Live(ctx, lifecycle.Name)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: reading its lifecycle: %w", errUnconfirmed, err)
@@ -479,7 +382,7 @@ func (c *importController) confirm(ctx context.Context, policy *policyv1alpha1.C
 	case err != nil:
 		return fmt.Errorf("%w: reading its policy: %w", errUnconfirmed, err)
 	case latest.UID != policy.UID || latest.Generation != policy.Generation ||
-		hasOrphanAnnotation(&latest.ObjectMeta) != hasOrphanAnnotation(&policy.ObjectMeta):
+		decision.HasOrphanAnnotation(latest) != decision.HasOrphanAnnotation(policy):
 		return fmt.Errorf("%w: its policy has changed: waiting until that is seen", errUnconfirmed)
 	}
 	return nil
@@ -494,47 +397,4 @@ func isStale(err error) bool {
 func preconditions(object metav1.Object) *metav1.Preconditions {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	return &metav1.Preconditions{UID: &uid, ResourceVersion: &version}
-}
-
-func isPaused(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
-	return lifecycle.Annotations[policyv1alpha1.PausedAnnotation] == "true"
-}
-
-func hasOrphanAnnotation(object *metav1.ObjectMeta) bool {
-	return object.Annotations[policyv1alpha1.OrphanAnnotation] == "true"
-}
-
-func removedByServer(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
-	return lifecycle.Annotations[policyv1alpha1.RemovedAnnotation] == "true"
-}
-
-// deletedByHand reports whether a person has deleted the lifecycle, or has said of
-// one that this server deletes that its PediaCluster is to stay.
-func deletedByHand(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
-	return lifecycle.DeletionTimestamp != nil && (!removedByServer(lifecycle) || hasOrphanAnnotation(&lifecycle.ObjectMeta))
-}
-
-// letGo lets a deleted lifecycle go whose cluster nobody says is gone. Deleted by
-// hand it releases its PediaCluster. Deleted by this server, for a cause that has
-// passed, it hands the PediaCluster over to the lifecycle that comes next. It returns
-// what became of the lifecycle, nil when it is gone.
-func (c *importController) letGo(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (still *outcome, err error) {
-	return c.remove(ctx, lifecycle, removal{cause: policyv1alpha1.ReasonReleased, fate: handedOver})
-}
-
-// releaseDeleted lets the lifecycles go that a person has deleted, whatever is wrong
-// with the policy. It reports whether one is gone.
-func (w *importWork) releaseDeleted(ctx context.Context) (gone bool, err error) {
-	for _, lifecycle := range w.lifecycles {
-		if !deletedByHand(lifecycle) {
-			continue
-		}
-		still, err := w.letGo(ctx, lifecycle)
-		if err != nil {
-			return gone, err
-		}
-		gone = gone || still == nil
-	}
-	w.lifecycles = w.lifecyclesOf(w.Import) // as they are now
-	return gone, nil
 }

@@ -13,7 +13,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -57,7 +58,7 @@ func outcomeOf(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
 		reason, message = ready.Reason, ready.Message
 	}
-	result := newOutcome(status.Phase, isCreated(status), reason, message)
+	result := newOutcome(status.Phase, decision.IsCreated(status), reason, message)
 	result.owned = result.created && meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleCreated).Reason == policyv1alpha1.ReasonCreated
 	return result
 }
@@ -70,13 +71,13 @@ type tally struct {
 }
 
 type policyTally struct {
-	outcomes map[index.Import]outcome
+	outcomes map[memory.Import]outcome
 	counts   policyv1alpha1.ImportCounts
 	owned    int // PediaClusters that were made for these imports
-	failures map[index.Import]failure
+	failures map[memory.Import]failure
 	// left are the imports that have not been worked on since the policy or its
 	// types changed.
-	left map[index.Import]struct{}
+	left map[memory.Import]struct{}
 	// complete is set once every import has been worked on.
 	complete bool
 }
@@ -87,9 +88,9 @@ func (t *tally) of(policy string) *policyTally {
 	p, ok := t.policies[policy]
 	if !ok {
 		p = &policyTally{
-			outcomes: map[index.Import]outcome{},
-			failures: map[index.Import]failure{},
-			left:     map[index.Import]struct{}{},
+			outcomes: map[memory.Import]outcome{},
+			failures: map[memory.Import]failure{},
+			left:     map[memory.Import]struct{}{},
 		}
 		t.policies[policy] = p
 	}
@@ -103,7 +104,7 @@ func (t *tally) forget(policy string) {
 }
 
 // begin starts a pass over all imports of a policy.
-func (t *tally) begin(policy string, imports map[index.Import]struct{}) {
+func (t *tally) begin(policy string, imports map[memory.Import]struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
@@ -119,7 +120,7 @@ func (t *tally) begin(policy string, imports map[index.Import]struct{}) {
 }
 
 // expect records what becomes of an import that is left to be worked on.
-func (t *tally) expect(i index.Import, result *outcome) {
+func (t *tally) expect(i memory.Import, result *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.of(i.Policy).set(i, result)
@@ -127,7 +128,7 @@ func (t *tally) expect(i index.Import, result *outcome) {
 
 // turn records that imports have come into another phase. What else became of them
 // stays as it was.
-func (t *tally) turn(imports []index.Import, phase policyv1alpha1.LifecyclePhase) {
+func (t *tally) turn(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, i := range imports {
@@ -141,7 +142,7 @@ func (t *tally) turn(imports []index.Import, phase policyv1alpha1.LifecyclePhase
 
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new.
-func (t *tally) set(i index.Import, result *outcome) *failure {
+func (t *tally) set(i memory.Import, result *outcome) *failure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(i.Policy)
@@ -160,7 +161,7 @@ func (t *tally) set(i index.Import, result *outcome) *failure {
 	return result.failure
 }
 
-func (p *policyTally) set(i index.Import, result *outcome) {
+func (p *policyTally) set(i memory.Import, result *outcome) {
 	if before, ok := p.outcomes[i]; ok {
 		before.count(&p.counts, -1)
 		if before.owned {
@@ -248,7 +249,7 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 // firstFailures are the first few, by namespace and name of the Source.
 func (p *policyTally) firstFailures() (first []policyv1alpha1.SourceFailure) {
 	for i, failure := range p.failures {
-		at, _ := slices.BinarySearchFunc(first, i, func(f policyv1alpha1.SourceFailure, i index.Import) int {
+		at, _ := slices.BinarySearchFunc(first, i, func(f policyv1alpha1.SourceFailure, i memory.Import) int {
 			return cmp.Or(strings.Compare(f.Namespace, i.Namespace), strings.Compare(f.Name, i.Name))
 		})
 		if at == mostFailures {
@@ -321,7 +322,7 @@ func (p *policyTally) deletion(policy *policyv1alpha1.ClusterImportPolicy) strin
 	if len(p.outcomes) == 1 {
 		left = message + ", and goes after the lifecycle of 1 Source"
 	}
-	var first *index.Import
+	var first *memory.Import
 	for i, result := range p.outcomes {
 		if result.waits != "" && (first == nil || compareImports(i, *first) < 0) {
 			first = &i
@@ -334,6 +335,23 @@ func (p *policyTally) deletion(policy *policyv1alpha1.ClusterImportPolicy) strin
 }
 
 // compareImports orders the imports of a policy by namespace and name of the Source.
-func compareImports(a, b index.Import) int {
+func compareImports(a, b memory.Import) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+}
+
+// summedUp is the outcome of an import with two lifecycles. Something that is held has to be
+// decided by a person, and is never hidden. A failure is worse than a lifecycle that goes.
+func summedUp(main, former *outcome) *outcome {
+	if main == nil || former == nil {
+		return cmp.Or(main, former)
+	}
+	result := *main
+	result.created = main.created || former.created
+	result.owned = main.owned || former.owned
+	switch {
+	case main.phase == policyv1alpha1.LifecycleHeld:
+	case former.phase == policyv1alpha1.LifecycleHeld, former.phase == policyv1alpha1.LifecycleDeleting && main.failure == nil:
+		result.phase, result.waits = former.phase, former.waits
+	}
+	return &result
 }

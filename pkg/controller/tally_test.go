@@ -11,10 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 )
 
-func importOfMCP(name string) index.Import { return index.Import{Policy: "mcp", Name: name} }
+func importOfMCP(name string) memory.Import { return memory.Import{Policy: "mcp", Name: name} }
 
 func mcpState(change ...func(*policyState)) *policyState {
 	state := &policyState{policy: &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp", Generation: 3}}}
@@ -25,7 +25,7 @@ func mcpState(change ...func(*policyState)) *policyState {
 }
 
 func begin(t *tally, names ...string) {
-	imports := map[index.Import]struct{}{}
+	imports := map[memory.Import]struct{}{}
 	for _, name := range names {
 		imports[importOfMCP(name)] = struct{}{}
 	}
@@ -155,7 +155,7 @@ func TestWhatIsNoLongerThereIsNotCountedInANewPass(t *testing.T) {
 
 func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
 	tally := newTally()
-	imports := map[index.Import]struct{}{}
+	imports := map[memory.Import]struct{}{}
 	for i := range 2000 {
 		imports[importOfMCP(fmt.Sprint(i))] = struct{}{}
 	}

@@ -1,7 +1,6 @@
 package decision
 
 import (
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +24,8 @@ type Removal struct {
 	// younger, by more than what was under way then, was not meant: the request comes from a
 	// restored storage.
 	Asked *metav1.Time
+	// By is the policy, in the version that it was decided by. Without one nothing is deleted.
+	By *policyv1alpha1.ClusterImportPolicy
 }
 
 // underWay is how long after a policy was deleted its PediaClusters may still be made by
@@ -43,13 +44,11 @@ const (
 	Retain
 )
 
-// removal is the removal of one lifecycle of the import for a cause. Deciding it here, once,
-// is what keeps deletionPolicy and a person's wish from being a matter of the path.
-func (s *Snapshot) removal(lifecycle *Lifecycle, r Removal) Removal {
-	r.Lifecycle = lifecycle
-	if r.Fate == Delete && (s.Policy.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan ||
-		r.Counted && lifecycle.DeletionTimestamp != nil && (!RemovedByServer(lifecycle) || HasOrphanAnnotation(lifecycle))) {
-		// A person's deletion, which never deletes a cluster, must not be a way around the brake.
+// Removal is the removal of one lifecycle of the import for a cause. That deletionPolicy is
+// heeded here, once, keeps it from being a matter of the path.
+func (s *Snapshot) Removal(lifecycle *Lifecycle, r Removal) Removal {
+	r.Lifecycle, r.By = lifecycle, s.Policy
+	if r.Fate == Delete && s.Policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {
 		r.Fate = Orphan
 	}
 	return r
@@ -68,17 +67,25 @@ func (r Removal) FateOf(pediaCluster *unstructured.Unstructured) Fate {
 	}
 }
 
+// Finalization is the removal of a lifecycle that is being deleted and that no cause removes:
+// its PediaCluster is handed over to the next lifecycle, or released if a person deleted it.
+func Finalization(lifecycle *Lifecycle) Removal {
+	r := Removal{Lifecycle: lifecycle, Cause: policyv1alpha1.ReasonReleased, Fate: Retain}
+	if DeletedByPerson(lifecycle) {
+		r.Fate = Orphan
+	}
+	return r
+}
+
 // OwnerOf is the import that the lifecycle records, as the owner of its PediaCluster.
 func OwnerOf(lifecycle *Lifecycle) render.Owner {
 	return render.Owner{Policy: PolicyOf(lifecycle), Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
 }
 
-// PolicyOf is the name of the policy that controls the lifecycle, empty for none.
+// PolicyOf is the name of the policy that controls the lifecycle, empty when none does.
 func PolicyOf(lifecycle *Lifecycle) string {
-	for _, owner := range lifecycle.OwnerReferences {
-		if owner.Controller != nil && *owner.Controller && owner.Kind == "ClusterImportPolicy" {
-			return owner.Name
-		}
+	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
+		return owner.Name
 	}
 	return ""
 }
@@ -98,13 +105,8 @@ func RemovedByServer(lifecycle *Lifecycle) bool {
 	return lifecycle.Annotations[policyv1alpha1.RemovedAnnotation] == "true"
 }
 
-// DeletedByPerson reports whether somebody else did.
+// DeletedByPerson reports whether a person has deleted the lifecycle, or has said of one
+// that this server deletes that its PediaCluster is to stay.
 func DeletedByPerson(lifecycle *Lifecycle) bool {
-	return lifecycle.DeletionTimestamp != nil && !RemovedByServer(lifecycle)
-}
-
-// HoldsPediaCluster reports whether the lifecycle still waits for what becomes of its
-// PediaCluster.
-func HoldsPediaCluster(lifecycle *Lifecycle) bool {
-	return slices.Contains(lifecycle.Finalizers, policyv1alpha1.Finalizer)
+	return lifecycle.DeletionTimestamp != nil && (!RemovedByServer(lifecycle) || HasOrphanAnnotation(lifecycle))
 }

@@ -14,9 +14,7 @@ type rule struct {
 
 // rules are asked in this order, and the first that applies decides.
 var rules = []rule{
-	{"the policy does not exist", policyAbsent},
 	{"the policy is being deleted", policyDeleted},
-	{"a person deletes the lifecycle", deletedByPerson},
 	{"the policy has a problem", policyBlocked},
 	{"the policy is suspended", policySuspended},
 	{"a lifecycle is paused", lifecyclePaused},
@@ -37,17 +35,19 @@ func Decide(s *Snapshot) (decided Decision) {
 			break
 		}
 	}
+	decided.Release = released(s)
 	return decided
 }
 
-// policyAbsent: a policy that went without waiting for its imports, because somebody removed
-// its finalizer, releases their PediaClusters. Nobody has asked for their deletion in a way
-// that can be made sure of.
-func policyAbsent(s *Snapshot) *Decision {
-	if s.Policy.Exists {
-		return nil
+// released: whoever deletes a lifecycle releases its PediaCluster, under any problem of the
+// policy.
+func released(s *Snapshot) (release []Removal) {
+	for _, lifecycle := range s.Lifecycles {
+		if DeletedByPerson(lifecycle) {
+			release = append(release, Finalization(lifecycle))
+		}
 	}
-	return s.remove(Removal{Cause: policyv1alpha1.ReasonPolicyDeleted, Fate: Orphan})
+	return release
 }
 
 // policyDeleted: a person has asked for the removal of all that the policy has made. The
@@ -57,45 +57,27 @@ func policyDeleted(s *Snapshot) *Decision {
 		return nil
 	}
 	r := Removal{Cause: policyv1alpha1.ReasonPolicyDeleted, Asked: s.Policy.DeletionTimestamp}
-	if s.Policy.Suspend || s.Policy.Orphan {
+	if s.Policy.Spec.Suspend || HasOrphanAnnotation(s.Policy) {
 		r.Fate = Orphan
 	}
 	return s.remove(r)
 }
 
-// deletedByPerson: whoever deletes a lifecycle releases its PediaCluster, under any problem
-// of the policy. Only when the Source was deleted too does the PediaCluster go with it.
-func deletedByPerson(s *Snapshot) *Decision {
-	if s.Source.Presence == Gone && s.Source.DeletionSeen {
-		return nil
-	}
-	var d Decision
-	for _, lifecycle := range s.Lifecycles {
-		if DeletedByPerson(lifecycle) && HoldsPediaCluster(lifecycle) {
-			d.Remove = append(d.Remove, Removal{Lifecycle: lifecycle, Cause: policyv1alpha1.ReasonReleased, Fate: Orphan})
-		}
-	}
-	if len(d.Remove) == 0 {
-		return nil
-	}
-	return &d
-}
-
 // policyBlocked: what cannot be decided changes nothing. A lasting problem is shown; another
 // one passes by itself.
 func policyBlocked(s *Snapshot) *Decision {
-	switch p := s.Policy.Problem; {
+	switch p := s.Problem; {
 	case p == nil:
 		return nil
 	case !p.Lasting:
 		return &Decision{Rest: true}
 	default:
-		return blocked(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.Message)
+		return s.blocked(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.Message)
 	}
 }
 
 func policySuspended(s *Snapshot) *Decision {
-	if !s.Policy.Suspend {
+	if !s.Policy.Spec.Suspend {
 		return nil
 	}
 	return &Decision{Rest: true}
@@ -105,7 +87,7 @@ func lifecyclePaused(s *Snapshot) *Decision {
 	if !slices.ContainsFunc(s.Lifecycles, Paused) {
 		return nil
 	}
-	return blocked(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonPaused,
+	return s.blocked(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonPaused,
 		"nothing is created, changed or deleted until the annotation "+policyv1alpha1.PausedAnnotation+" is removed")
 }
 
@@ -113,7 +95,7 @@ func typeLost(s *Snapshot) *Decision {
 	if s.Source.Presence != TypeLost {
 		return nil
 	}
-	return blocked(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, s.Source.TypeLost+
+	return s.blocked(policyv1alpha1.LifecycleHeld, policyv1alpha1.ReasonSourceTypeLost, s.Source.TypeLost+
 		": the PediaCluster stays until the Source is back; delete this lifecycle to release it")
 }
 
@@ -138,7 +120,7 @@ func selectorFailed(s *Snapshot) *Decision {
 	if s.Source.Presence != Present || s.Source.SelectorErr == nil {
 		return nil
 	}
-	return blocked(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonSelectorFailed, s.Source.SelectorErr.Error())
+	return s.blocked(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonSelectorFailed, s.Source.SelectorErr.Error())
 }
 
 func notSelected(s *Snapshot) *Decision {
@@ -155,19 +137,29 @@ func selected(s *Snapshot) *Decision {
 	return &Decision{Converge: true}
 }
 
-// undecided: without knowing whether there is a Source, all stays as it is.
-func undecided(*Snapshot) *Decision { return &Decision{Rest: true} }
+// undecided: nothing before has decided without the Source.
+func undecided(*Snapshot) *Decision { return &Decision{Observe: true} }
 
-func blocked(phase policyv1alpha1.LifecyclePhase, reason, message string) *Decision {
-	return &Decision{Blocked: &Reason{Phase: phase, Reason: reason, Message: message}}
+// blocked is the decision to leave the import as it is. A lifecycle whose removal had begun,
+// for a cause that is not there any more, hands its PediaCluster over to the next one.
+func (s *Snapshot) blocked(phase policyv1alpha1.LifecyclePhase, reason, message string) *Decision {
+	d := &Decision{Blocked: &Reason{Phase: phase, Reason: reason, Message: message}}
+	for _, lifecycle := range s.Lifecycles {
+		if lifecycle.DeletionTimestamp != nil && !DeletedByPerson(lifecycle) {
+			d.Remove = append(d.Remove, Finalization(lifecycle))
+		}
+	}
+	return d
 }
 
-// remove is the decision to remove every lifecycle of the import. Without one, nothing is
-// left of the import.
+// remove is the decision to remove every lifecycle of the import but those that are released
+// anyway. Without one, nothing is left of the import.
 func (s *Snapshot) remove(r Removal) *Decision {
 	d := &Decision{}
 	for _, lifecycle := range s.Lifecycles {
-		d.Remove = append(d.Remove, s.removal(lifecycle, r))
+		if !DeletedByPerson(lifecycle) {
+			d.Remove = append(d.Remove, s.Removal(lifecycle, r))
+		}
 	}
 	return d
 }

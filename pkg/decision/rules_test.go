@@ -44,18 +44,22 @@ func annotated(annotation string) func(*Lifecycle) {
 
 func going(l *Lifecycle) { l.DeletionTimestamp = &then }
 
-func withoutOurFinalizer(l *Lifecycle) { l.Finalizers = []string{"example.com/theirs"} }
-
 var (
 	removedByServer = annotated(policyv1alpha1.RemovedAnnotation)
 	paused          = annotated(policyv1alpha1.PausedAnnotation)
 	orphaned        = annotated(policyv1alpha1.OrphanAnnotation)
 )
 
+func policy() *policyv1alpha1.ClusterImportPolicy {
+	p := &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp", UID: "p"}}
+	p.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyDelete
+	return p
+}
+
 // snapshot is one of a selected Source with one lifecycle, changed.
 func snapshot(change ...func(*Snapshot)) *Snapshot {
 	s := &Snapshot{
-		Policy:     Policy{Name: "mcp", UID: "p", Exists: true, DeletionPolicy: policyv1alpha1.DeletionPolicyDelete},
+		Policy:     policy(),
 		Lifecycles: []*Lifecycle{lifecycle()},
 		Source:     Source{Presence: Present, Selected: true},
 	}
@@ -71,25 +75,28 @@ func of(lifecycles ...*Lifecycle) func(*Snapshot) {
 
 // in words what is decided.
 func words(d Decision) string {
-	switch {
-	case d.Converge:
-		return "converge"
-	case d.Rest:
-		return "rest"
-	case d.Blocked != nil:
-		return fmt.Sprintf("blocked: %s/%s", d.Blocked.Phase, d.Blocked.Reason)
-	case len(d.Remove) == 0:
-		return "nothing is left"
-	}
 	text := ""
-	for _, r := range d.Remove {
+	for _, r := range append(slices.Clone(d.Release), d.Remove...) {
 		text += fmt.Sprintf("%s %s for %s", []string{"delete", "orphan", "retain"}[r.Fate], r.Lifecycle.Name, r.Cause)
 		if r.Counted {
 			text += ", counted"
 		}
 		text += "; "
 	}
-	return text[:len(text)-2]
+	switch {
+	case d.Observe:
+		return text + "observe"
+	case d.Converge:
+		return text + "converge"
+	case d.Rest:
+		return text + "rest"
+	case d.Blocked != nil:
+		return text + fmt.Sprintf("blocked: %s/%s", d.Blocked.Phase, d.Blocked.Reason)
+	case text == "":
+		return "nothing is left"
+	default:
+		return text[:len(text)-2]
+	}
 }
 
 func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
@@ -97,12 +104,12 @@ func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
 		return func(s *Snapshot) { s.Source = Source{Presence: Gone, DeletionSeen: seen} }
 	}
 	deselected := func(s *Snapshot) { s.Source.Selected = false }
-	suspended := func(s *Snapshot) { s.Policy.Suspend = true }
-	orphaning := func(s *Snapshot) { s.Policy.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan }
+	suspended := func(s *Snapshot) { s.Policy.Spec.Suspend = true }
+	orphaning := func(s *Snapshot) { s.Policy.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan }
 	policyGoing := func(s *Snapshot) { s.Policy.DeletionTimestamp = &then }
 	problem := func(lasting bool) func(*Snapshot) {
 		return func(s *Snapshot) {
-			s.Policy.Problem = &Problem{Reason: policyv1alpha1.ReasonSourceTypeNotServed, Message: "no", Lasting: lasting}
+			s.Problem = &Problem{Message: "no", Lasting: lasting}
 			s.Source = Source{Presence: Unknown}
 		}
 	}
@@ -114,26 +121,27 @@ func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
 		{"a selected Source", snapshot(), "the Source is selected", "converge"},
 		{"a selected Source without a lifecycle", snapshot(of()), "the Source is selected", "converge"},
 
-		{"no policy", snapshot(func(s *Snapshot) { s.Policy = Policy{Name: "mcp"} }), "the policy does not exist", "orphan mcp-a for PolicyDeleted"},
-		{"no policy and no lifecycle", snapshot(func(s *Snapshot) { s.Policy = Policy{} }, of()), "the policy does not exist", "nothing is left"},
-
 		{"a policy that is deleted", snapshot(policyGoing), "the policy is being deleted", "delete mcp-a for PolicyDeleted"},
 		{"a suspended policy that is deleted", snapshot(policyGoing, suspended), "the policy is being deleted", "orphan mcp-a for PolicyDeleted"},
-		{"a policy that is deleted with --cascade=orphan", snapshot(policyGoing, func(s *Snapshot) { s.Policy.Orphan = true }),
+		{"a policy that is deleted with --cascade=orphan", snapshot(policyGoing, func(s *Snapshot) { s.Policy.Annotations = map[string]string{policyv1alpha1.OrphanAnnotation: "true"} }),
 			"the policy is being deleted", "orphan mcp-a for PolicyDeleted"},
 		{"an orphaning policy that is deleted", snapshot(policyGoing, orphaning), "the policy is being deleted", "orphan mcp-a for PolicyDeleted"},
 		{"a policy that is deleted though it has a problem", snapshot(policyGoing, problem(true)), "the policy is being deleted", "delete mcp-a for PolicyDeleted"},
 		{"a policy that is deleted while a lifecycle is paused", snapshot(policyGoing, of(lifecycle(paused))), "the policy is being deleted", "delete mcp-a for PolicyDeleted"},
 
-		{"a lifecycle that a person deletes", snapshot(of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
-		{"that, under a suspended policy", snapshot(suspended, of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
-		{"that, under a policy with a problem", snapshot(problem(false), of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
-		{"that, paused", snapshot(of(lifecycle(going, paused))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
-		{"that, while the Source is not selected", snapshot(deselected, of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
-		{"that, after the Source was found absent", snapshot(gone(false), of(lifecycle(going))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
-		{"that, after the Source was deleted", snapshot(gone(true), of(lifecycle(going))), "the Source is gone", "delete mcp-a for SourceGone"},
-		{"that, when only others hold it", snapshot(of(lifecycle(going, withoutOurFinalizer))), "the Source is selected", "converge"},
-		{"one of two", snapshot(of(lifecycle(going), lifecycle(func(l *Lifecycle) { l.Name = "mcp-b" }))), "a person deletes the lifecycle", "orphan mcp-a for Released"},
+		{"a lifecycle that a person deletes", snapshot(of(lifecycle(going))), "the Source is selected", "orphan mcp-a for Released; converge"},
+		{"that, under a policy that is deleted", snapshot(policyGoing, of(lifecycle(going))), "the policy is being deleted", "orphan mcp-a for Released"},
+		{"that, under a suspended policy", snapshot(suspended, of(lifecycle(going))), "the policy is suspended", "orphan mcp-a for Released; rest"},
+		{"that, under a policy with a problem", snapshot(problem(false), of(lifecycle(going))), "the policy has a problem", "orphan mcp-a for Released; rest"},
+		{"that, under a policy with a lasting problem", snapshot(problem(true), of(lifecycle(going))), "the policy has a problem",
+			"orphan mcp-a for Released; blocked: Waiting/WaitingForType"},
+		{"that, paused", snapshot(of(lifecycle(going, paused))), "a lifecycle is paused", "orphan mcp-a for Released; blocked: Held/Paused"},
+		{"that, while the Source is not selected", snapshot(deselected, of(lifecycle(going))), "the Source is not selected", "orphan mcp-a for Released"},
+		{"that, after the Source was deleted", snapshot(gone(true), of(lifecycle(going))), "the Source is gone", "orphan mcp-a for Released"},
+		{"one of two, while the Source is gone", snapshot(gone(true), of(lifecycle(going), lifecycle(func(l *Lifecycle) { l.Name = "mcp-b" }))),
+			"the Source is gone", "orphan mcp-a for Released; delete mcp-b for SourceGone"},
+		{"what this server removes, which a person wants to stay", snapshot(deselected, of(lifecycle(going, removedByServer, orphaned))),
+			"the Source is not selected", "orphan mcp-a for Released"},
 
 		{"a lasting problem", snapshot(problem(true)), "the policy has a problem", "blocked: Waiting/WaitingForType"},
 		{"a passing problem", snapshot(problem(false)), "the policy has a problem", "rest"},
@@ -149,10 +157,11 @@ func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
 		{"that, under an orphaning policy", snapshot(orphaning, gone(true)), "the Source is gone", "orphan mcp-a for SourceGone"},
 		{"that, while this server removes it already", snapshot(gone(false), of(lifecycle(going, removedByServer))),
 			"the Source is gone", "delete mcp-a for SourceGone, counted"},
-		{"that, which a person wants to stay", snapshot(gone(false), of(lifecycle(going, removedByServer, orphaned))),
-			"the Source is gone", "orphan mcp-a for SourceGone, counted"},
+		{"a paused lifecycle whose removal had begun", snapshot(of(lifecycle(going, removedByServer, paused))),
+			"a lifecycle is paused", "retain mcp-a for Released; blocked: Held/Paused"},
 		{"nothing", snapshot(of(), func(s *Snapshot) { s.Source = Source{Presence: Never} }), "the Source never was", "nothing is left"},
 
+		{"a Source that nobody has asked the host about", snapshot(func(s *Snapshot) { s.Source = Source{} }), "nothing is known of the Source", "observe"},
 		{"a selector that fails", snapshot(func(s *Snapshot) { s.Source = Source{Presence: Present, SelectorErr: errors.New("no such key")} }),
 			"the selector fails", "blocked: Failed/SelectorFailed"},
 		{"a Source that is not selected", snapshot(deselected), "the Source is not selected", "delete mcp-a for SourceDeselected, counted"},
@@ -170,19 +179,23 @@ func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
 // anySnapshot makes a snapshot of any facts at all.
 func anySnapshot(random *rand.Rand) *Snapshot {
 	maybe := func() bool { return random.IntN(3) == 0 }
-	s := &Snapshot{Policy: Policy{Name: "mcp", Exists: !maybe(), Orphan: maybe(), Suspend: maybe(), DeletionPolicy: policyv1alpha1.DeletionPolicyDelete}}
+	s := &Snapshot{Policy: policy()}
+	s.Policy.Spec.Suspend = maybe()
 	if maybe() {
-		s.Policy.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan
+		s.Policy.Annotations = map[string]string{policyv1alpha1.OrphanAnnotation: "true"}
+	}
+	if maybe() {
+		s.Policy.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan
 	}
 	if maybe() {
 		s.Policy.DeletionTimestamp = &then
 	}
 	if maybe() {
-		s.Policy.Problem = &Problem{Lasting: maybe()}
+		s.Problem = &Problem{Lasting: maybe()}
 	}
 	for n := range random.IntN(3) {
 		l := lifecycle(func(l *Lifecycle) { l.Name = fmt.Sprint("mcp-", n) })
-		for _, change := range []func(*Lifecycle){going, removedByServer, paused, orphaned, withoutOurFinalizer} {
+		for _, change := range []func(*Lifecycle){going, removedByServer, paused, orphaned} {
 			if maybe() {
 				change(l)
 			}
@@ -210,11 +223,11 @@ func onAnySnapshots(t *testing.T, check func(t *testing.T, s *Snapshot, d Decisi
 
 func TestWhatIsNotKnownRemovesNothing(t *testing.T) {
 	onAnySnapshots(t, func(t *testing.T, s *Snapshot, d Decision) {
-		asked := !s.Policy.Exists || s.Policy.DeletionTimestamp != nil
-		unknown := s.Policy.Problem != nil || s.Source.Presence == Unknown || s.Source.Presence == TypeLost ||
+		asked := s.Policy.DeletionTimestamp != nil
+		unknown := s.Problem != nil || s.Source.Presence == Unknown || s.Source.Presence == TypeLost ||
 			s.Source.Presence == Present && s.Source.SelectorErr != nil
 		for _, r := range d.Remove {
-			if unknown && !asked && r.Fate != Orphan {
+			if unknown && !asked && r.Fate == Delete {
 				t.Errorf("%s is removed", r.Lifecycle.Name)
 			}
 		}
@@ -227,9 +240,9 @@ func TestNothingIsRemovedWithoutACause(t *testing.T) {
 			var holds bool
 			switch r.Cause {
 			case policyv1alpha1.ReasonPolicyDeleted:
-				holds = !s.Policy.Exists && r.Fate == Orphan || s.Policy.DeletionTimestamp != nil
-			case policyv1alpha1.ReasonReleased:
-				holds = DeletedByPerson(r.Lifecycle) && r.Fate == Orphan
+				holds = s.Policy.DeletionTimestamp != nil
+			case policyv1alpha1.ReasonReleased: // a removal that had begun, whose cause is not there any more
+				holds = r.Fate == Retain && r.Lifecycle.DeletionTimestamp != nil && d.Blocked != nil
 			case policyv1alpha1.ReasonSourceGone:
 				holds = s.Source.Presence == Gone && r.Counted == !s.Source.DeletionSeen
 			case policyv1alpha1.ReasonSourceDeselected:
@@ -237,6 +250,25 @@ func TestNothingIsRemovedWithoutACause(t *testing.T) {
 			}
 			if !holds {
 				t.Errorf("%s is removed for %s", r.Lifecycle.Name, r.Cause)
+			}
+		}
+	})
+}
+
+func TestWhatAPersonDeletesIsReleasedAndNothingElse(t *testing.T) {
+	onAnySnapshots(t, func(t *testing.T, s *Snapshot, d Decision) {
+		released := map[string]bool{}
+		for _, r := range d.Release {
+			released[r.Lifecycle.Name] = r.Fate == Orphan
+		}
+		for _, l := range s.Lifecycles {
+			if released[l.Name] != DeletedByPerson(l) {
+				t.Errorf("%s is released: %t", l.Name, released[l.Name])
+			}
+		}
+		for _, r := range d.Remove {
+			if released[r.Lifecycle.Name] {
+				t.Errorf("%s is removed twice", r.Lifecycle.Name)
 			}
 		}
 	})
@@ -259,9 +291,9 @@ func TestOnlyWhatIsOursAndNobodyWantsToStayIsDeleted(t *testing.T) {
 				switch {
 				case whose != "ours" && (whose != "younger than the request" || r.Asked != nil),
 					Paused(by), HasOrphanAnnotation(by),
-					s.Policy.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan,
-					r.Counted && DeletedByPerson(by),
-					s.Policy.DeletionTimestamp != nil && (s.Policy.Suspend || s.Policy.Orphan):
+					s.Policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan,
+					DeletedByPerson(by),
+					s.Policy.DeletionTimestamp != nil && (s.Policy.Spec.Suspend || HasOrphanAnnotation(s.Policy)):
 					t.Errorf("%s, which is %s, is deleted", by.Name, whose)
 				}
 			}

@@ -11,9 +11,6 @@
 package decision
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
@@ -23,32 +20,18 @@ type Lifecycle = policyv1alpha1.PediaClusterLifecycle
 // Snapshot is all that one decision is made from. Nobody changes it. A read that fails
 // makes no snapshot: without one, nothing is decided.
 type Snapshot struct {
-	Policy Policy
+	Policy *policyv1alpha1.ClusterImportPolicy
+	// Problem is why imports of the policy cannot be worked on, nil when they can.
+	Problem *Problem
 	// Lifecycles are those of the import, in their newest known state: none, one, or two
 	// while its name changes.
 	Lifecycles []*Lifecycle
 	Source     Source
 }
 
-// Policy is what is known of the policy of an import.
-type Policy struct {
-	Name string
-	UID  types.UID
-	// Exists is false when storage has no such policy.
-	Exists bool
-	// DeletionTimestamp is when a person deleted the policy, nil when nobody did.
-	DeletionTimestamp *metav1.Time
-	// Orphan is set when the deletion leaves PediaClusters to their users.
-	Orphan         bool
-	Suspend        bool
-	DeletionPolicy policyv1alpha1.DeletionPolicy
-	// Problem is why imports of the policy cannot be worked on, nil when they can.
-	Problem *Problem
-}
-
 // Problem is why the imports of a policy cannot be worked on.
 type Problem struct {
-	Reason, Message string
+	Message string
 	// Lasting problems are shown on the lifecycles. While there is another one, they rest.
 	Lasting bool
 }
@@ -82,11 +65,14 @@ type Source struct {
 	SelectorErr error
 }
 
-// Decision is what becomes of an import. One of its fields is set, or none when nothing is
-// done and nothing is said.
+// Decision is what becomes of an import. Nothing is set when nothing is left of it.
 type Decision struct {
 	// Rule is the name of the rule that decided.
 	Rule string
+	// Release are the lifecycles that a person has deleted, whatever else is decided.
+	Release []Removal
+	// Observe is set when it cannot be decided without the Source.
+	Observe bool
 	// Remove are the removals to carry out.
 	Remove []Removal
 	// Blocked is why the import stays as it is, to be shown on its lifecycles.

@@ -13,6 +13,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 )
@@ -139,12 +140,12 @@ func (o *ControllerOptions) limited(host *rest.Config) *rest.Config {
 
 // runner returns what runs beside the API: here, and nowhere else, the
 // controllers are given to the server.
-func (o *ControllerOptions) runner(host *rest.Config) func(ctx context.Context, loopback *rest.Config) {
+func (o *ControllerOptions) runner(host *rest.Config) func(ctx context.Context, own apiserver.Own) {
 	host = o.limited(host)
 	lease := o.Lease
 	lease.Identity = hostname() + "_" + uuid.NewString()
-	return func(ctx context.Context, loopback *rest.Config) {
-		err := controller.Run(ctx, controller.Config{Loopback: loopback, Host: host, Workers: o.Workers, Probe: o.probe(), Lease: lease})
+	return func(ctx context.Context, own apiserver.Own) {
+		err := controller.Run(ctx, controller.Config{Loopback: own.Loopback, Lifecycles: own.Lifecycles, Host: host, Workers: o.Workers, Probe: o.probe(), Lease: lease})
 		if err != nil {
 			utilruntime.HandleErrorWithContext(ctx, err, "The controllers cannot run")
 		}

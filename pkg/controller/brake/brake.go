@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 )
 
 // Window is how long a removal counts.
@@ -47,7 +47,7 @@ const (
 
 // Removal is the removal of one PediaCluster.
 type Removal struct {
-	Import index.Import
+	Import memory.Import
 	// PediaCluster is the UID of what would be removed.
 	PediaCluster types.UID
 	// Cause is the reason in one word.
@@ -75,7 +75,7 @@ type Decision struct {
 	Plan string
 	Held int
 	// Concerned are the imports that have to be told of Plan, once.
-	Concerned []index.Import
+	Concerned []memory.Import
 	// Wait is after how long it can be decided; the rest is empty until then. 0
 	// when it was decided.
 	Wait time.Duration
@@ -91,12 +91,12 @@ type Brake struct {
 
 // fleet are the removals that were asked for of one policy.
 type fleet struct {
-	requests map[index.Import]map[types.UID]*request
+	requests map[memory.Import]map[types.UID]*request
 	// asked is when the last undecided one was, since when the first one since the
 	// last decision; zero for none.
 	asked, since time.Time
-	plan     string
-	decided  bool // in this process
+	plan         string
+	decided      bool // in this process
 }
 
 type request struct {
@@ -124,7 +124,7 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 func (b *Brake) ask(r Removal, held bool) (Verdict, string) {
 	f, ok := b.fleets[r.Import.Policy]
 	if !ok {
-		f = &fleet{requests: map[index.Import]map[types.UID]*request{}}
+		f = &fleet{requests: map[memory.Import]map[types.UID]*request{}}
 		b.fleets[r.Import.Policy] = f
 	}
 	known, ok := f.requests[r.Import][r.PediaCluster]
@@ -170,7 +170,7 @@ func (b *Brake) Hold(r Removal, before bool) (kept Removal, plan string, held bo
 }
 
 // Holds reports whether a removal of the import is held.
-func (b *Brake) Holds(i index.Import) bool {
+func (b *Brake) Holds(i memory.Import) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.fleets[i.Policy]
@@ -238,7 +238,7 @@ func (b *Brake) Pending(policy string) int {
 
 // Withdraw forgets the removals of an import whose cause has ended: all but
 // those that stay wanted.
-func (b *Brake) Withdraw(i index.Import, wanted func(Removal) bool) {
+func (b *Brake) Withdraw(i memory.Import, wanted func(Removal) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.fleets[i.Policy]

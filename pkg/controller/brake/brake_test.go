@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/index"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 )
 
 // A fleet of 200 with the default of maxPrune.
@@ -26,7 +26,7 @@ func drive(t *testing.T) driver {
 }
 
 func removalOf(name, cause string) Removal {
-	return Removal{Import: index.Import{Policy: "mcp", Name: name}, PediaCluster: types.UID("uid of " + name), Cause: cause}
+	return Removal{Import: memory.Import{Policy: "mcp", Name: name}, PediaCluster: types.UID("uid of " + name), Cause: cause}
 }
 
 // ask asks for that many removals and returns what is answered to all of them.
@@ -82,7 +82,7 @@ func (d driver) want(what string, got, want any) {
 }
 
 func (d driver) withdraw(name string) {
-	d.Withdraw(index.Import{Policy: "mcp", Name: name}, func(Removal) bool { return false })
+	d.Withdraw(memory.Import{Policy: "mcp", Name: name}, func(Removal) bool { return false })
 }
 
 func TestFewRemovalsGoOnceTheyAreCounted(t *testing.T) {

@@ -40,9 +40,11 @@ type Storage interface {
 	// MarkDeleted sets the deletion timestamp and returns the lifecycle as it is then,
 	// nil when it is gone.
 	MarkDeleted(ctx context.Context, lifecycle *Lifecycle, propagation *metav1.DeletionPropagation) (*Lifecycle, error)
-	// Remove takes the lifecycle out of storage, or with finalizers of others takes
-	// ours off.
-	Remove(ctx context.Context, lifecycle *Lifecycle) error
+	// Remove takes the lifecycle out of storage. One with finalizers of others loses only
+	// ours, and is returned.
+	Remove(ctx context.Context, lifecycle *Lifecycle) (*Lifecycle, error)
+	// SetOwners stores the owner references of the lifecycle.
+	SetOwners(ctx context.Context, lifecycle *Lifecycle) (*Lifecycle, error)
 	// Get reads storage, not a cache.
 	Get(ctx context.Context, name string) (*Lifecycle, error)
 	// HasPolicy reports whether storage has a lifecycle of the policy.
@@ -290,17 +292,28 @@ func (s *Store) trim(name string) {
 	}
 }
 
-// Remove takes just this version of a lifecycle out of storage. One with finalizers of
-// others loses only ours, and stays until the others are gone.
-func (s *Store) Remove(ctx context.Context, lifecycle *Lifecycle) error {
+// SetOwners stores the owner references of just this version of a lifecycle.
+func (s *Store) SetOwners(ctx context.Context, lifecycle *Lifecycle) error {
 	defer s.names.lock(lifecycle.Name)()
-	err := s.storage.Remove(ctx, lifecycle)
-	switch {
-	case apierrors.IsNotFound(err):
-	case err != nil:
-		return err
-	case !OnlyOurs(lifecycle.Finalizers):
-		return nil
+	updated, err := s.storage.SetOwners(ctx, lifecycle)
+	if err == nil {
+		s.wrote(updated, nil)
+	}
+	return err
+}
+
+// Remove takes just this version of a lifecycle out of storage. One with finalizers of others
+// loses only ours, and is returned: it stays until the others are gone.
+func (s *Store) Remove(ctx context.Context, lifecycle *Lifecycle) (left *Lifecycle, err error) {
+	defer s.names.lock(lifecycle.Name)()
+	left, err = s.storage.Remove(ctx, lifecycle)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	if err == nil && left != nil {
+		_, p := s.pendingOf(lifecycle.Name)
+		s.wrote(left, p)
+		return left, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -308,7 +321,7 @@ func (s *Store) Remove(ctx context.Context, lifecycle *Lifecycle) error {
 		s.drop(lifecycle.Name)
 	}
 	s.overlay[lifecycle.Name] = &entry{removed: lifecycle.UID, version: lifecycle.ResourceVersion, written: s.clock.Now()}
-	return nil
+	return nil, nil
 }
 
 // OnlyOurs reports whether nobody else holds an object with these finalizers.

@@ -90,14 +90,19 @@ func (m *memory) MarkDeleted(_ context.Context, lifecycle *Lifecycle, _ *metav1.
 	return m.put("mark", lifecycle, func(stored, _ *Lifecycle) { stored.DeletionTimestamp = ptr.To(metav1.Now()) })
 }
 
-func (m *memory) Remove(_ context.Context, lifecycle *Lifecycle) error {
-	_, err := m.put("remove", lifecycle, func(stored, _ *Lifecycle) { stored.Finalizers = others(stored.Finalizers) })
+func (m *memory) SetOwners(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
+	return m.put("owners", lifecycle, func(stored, given *Lifecycle) { stored.OwnerReferences = given.OwnerReferences })
+}
+
+func (m *memory) Remove(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
+	left, err := m.put("remove", lifecycle, func(stored, _ *Lifecycle) { stored.Finalizers = others(stored.Finalizers) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err == nil && len(m.objects[lifecycle.Name].Finalizers) == 0 {
+	if err == nil && len(left.Finalizers) == 0 {
 		delete(m.objects, lifecycle.Name)
+		return nil, nil
 	}
-	return err
+	return left, err
 }
 
 func others(finalizers []string) []string {
@@ -179,6 +184,13 @@ func (w *world) create(name string) *Lifecycle {
 	return created
 }
 
+func (w *world) remove(lifecycle *Lifecycle) {
+	w.t.Helper()
+	if left, err := w.Remove(w.t.Context(), lifecycle); left != nil || err != nil {
+		w.t.Fatalf("left is %v, the error %v", left, err)
+	}
+}
+
 func newLifecycle(name string) *Lifecycle {
 	return &Lifecycle{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: []string{policyv1alpha1.Finalizer}, OwnerReferences: []metav1.OwnerReference{
@@ -239,7 +251,7 @@ func TestWhatIsRemovedIsGoneAtOnceHoweverLateTheInformerIs(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
 	w.catchUp("mcp-a")
-	w.must(w.Remove(t.Context(), created))
+	w.remove(created)
 	if w.Get("mcp-a") != nil || len(w.OfSource(created.Spec.Source)) > 0 || len(w.OfPolicy("mcp")) > 0 {
 		t.Error("it is still read")
 	}
@@ -262,9 +274,10 @@ func TestALifecycleThatOthersHoldStaysAfterItsRemoval(t *testing.T) {
 	created, err := w.Create(t.Context(), held, func() error { return nil })
 	w.must(err)
 	w.catchUp("mcp-a")
-	w.must(w.Remove(t.Context(), created))
-	if w.Get("mcp-a") == nil {
-		t.Error("it is not read any more")
+	left, err := w.Remove(t.Context(), created)
+	w.must(err)
+	if got := w.Get("mcp-a"); left == nil || got == nil || got.ResourceVersion != left.ResourceVersion || OnlyOurs(got.Finalizers) {
+		t.Errorf("left is %v, and it reads %v", left, got)
 	}
 }
 
@@ -384,7 +397,7 @@ func TestAPendingRecordFollowsWhatOthersWrite(t *testing.T) {
 	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
 	w.must(err)
 	w.storage.annotate("mcp-a", "theirs")
-	if err := w.flush(t.Context(), "mcp-a"); !apierrors.IsConflict(err) {
+	if err := w.flush(t.Context(), "mcp-a", true); !apierrors.IsConflict(err) {
 		t.Errorf("a record overwrites what it does not know: %v", err)
 	}
 	if w.catchUp("mcp-a") {
@@ -393,7 +406,7 @@ func TestAPendingRecordFollowsWhatOthersWrite(t *testing.T) {
 	if got := w.Get("mcp-a"); got.Annotations["example.com/note"] != "theirs" || got.Status.Phase != policyv1alpha1.LifecycleImported {
 		t.Errorf("it reads %v, %s", got.Annotations, got.Status.Phase)
 	}
-	w.must(w.flush(t.Context(), "mcp-a"))
+	w.must(w.flush(t.Context(), "mcp-a", true))
 	if live, _ := w.storage.Get(t.Context(), "mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleImported {
 		t.Errorf("stored: %s", live.Status.Phase)
 	}
@@ -441,7 +454,7 @@ func TestARecordWhoseWriteFailsStaysPending(t *testing.T) {
 				t.Errorf("it reads %s", got)
 			}
 			w.catchUp("mcp-a")
-			_ = w.flush(t.Context(), "mcp-a")
+			_ = w.flush(t.Context(), "mcp-a", true)
 			if live, _ := w.storage.Get(t.Context(), "mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleWaiting {
 				t.Errorf("stored: %s", live.Status.Phase)
 			}

@@ -68,10 +68,24 @@ func (e *entry) isBeneath(shown *Lifecycle) bool {
 // writer writes pending records, the oldest first.
 type writer struct {
 	queue workqueue.TypedRateLimitingInterface[string]
+	// recorded is called with a lifecycle before and after a record of it was written, and
+	// whether that was written behind.
+	recorded func(before, now *Lifecycle, behind bool)
+}
+
+// OnRecorded has a function called with a lifecycle before and after a record of it was
+// written; behind says whether its pass had left it to be written later. It is to be set
+// before anything is recorded.
+func (s *Store) OnRecorded(recorded func(before, now *Lifecycle, behind bool)) { s.recorded = recorded }
+
+// HasPending reports whether a record is still to be written under the name.
+func (s *Store) HasPending(name string) bool {
+	_, p := s.pendingOf(name)
+	return p != nil
 }
 
 func newWriter() writer {
-	return writer{queue: workqueue.NewTypedRateLimitingQueueWithConfig(
+	return writer{recorded: func(*Lifecycle, *Lifecycle, bool) {}, queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),
 		workqueue.TypedRateLimitingQueueConfig[string]{Name: "lifecycle-records"})}
 }
@@ -88,7 +102,7 @@ func (s *Store) Record(ctx context.Context, lifecycle *Lifecycle, record Record,
 		return nil, err
 	}
 	if urgent || overdue {
-		if err := s.flush(ctx, lifecycle.Name); err != nil {
+		if err := s.flush(ctx, lifecycle.Name, false); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +156,7 @@ func (p *pending) written(stored *Lifecycle) *Lifecycle {
 }
 
 // flush writes the record that is pending under a name.
-func (s *Store) flush(ctx context.Context, name string) error {
+func (s *Store) flush(ctx context.Context, name string, behind bool) error {
 	defer s.names.lock(name)()
 	stored, p := s.pendingOf(name)
 	if p == nil {
@@ -153,6 +167,7 @@ func (s *Store) flush(ctx context.Context, name string) error {
 		if err != nil {
 			return fmt.Errorf("writing the lifecycle: %w", err)
 		}
+		defer s.recorded(stored, updated, behind)
 		stored = updated
 	}
 	s.wrote(stored, p)
@@ -204,7 +219,7 @@ func (s *Store) yield(ctx context.Context, name string, busy func() bool) {
 
 func (s *Store) writeBehind(ctx context.Context, name string) {
 	defer s.queue.Done(name)
-	err := s.flush(ctx, name)
+	err := s.flush(ctx, name, true)
 	if err == nil {
 		s.queue.Forget(name)
 		return

@@ -35,6 +35,8 @@ type Storage struct {
 	Group    *genericapiserver.APIGroupInfo
 	Identity *Identity
 	Importer *Importer
+	// Lifecycles are those of the group, for the controllers of this process.
+	Lifecycles *lifecyclestorage.InProcess
 }
 
 // NewStorage returns the storage that optsGetter describes. No request lives
@@ -74,5 +76,5 @@ func NewStorage(scheme *runtime.Scheme, codecs serializer.CodecFactory, optsGett
 	group := genericapiserver.NewDefaultAPIGroupInfo(policy.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
 	group.VersionedResourcesStorageMap[policyv1alpha1.SchemeGroupVersion.Version] = endpoints
 	importer := newImporter(codecs, policies.ClusterImportPolicy.Store, lifecycles.PediaClusterLifecycle.Store)
-	return &Storage{Group: &group, Identity: identity, Importer: importer}, nil
+	return &Storage{Group: &group, Identity: identity, Importer: importer, Lifecycles: lifecycles.NewInProcess(requestTimeout)}, nil
 }

@@ -78,20 +78,24 @@ func (p *InProcess) MarkDeleted(ctx context.Context, lifecycle *policyv1alpha1.P
 }
 
 // Remove takes just this version of a lifecycle out of storage. One that others hold by
-// their finalizers loses only ours.
-func (p *InProcess) Remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) error {
+// their finalizers loses only ours, and is returned.
+func (p *InProcess) Remove(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
 	others := slices.DeleteFunc(slices.Clone(lifecycle.Finalizers), func(f string) bool { return f == policyv1alpha1.Finalizer })
 	if len(others) > 0 {
 		left := *lifecycle
 		left.Finalizers = others
-		_, err := p.Update(ctx, &left)
-		return err
+		return p.Update(ctx, &left)
 	}
 	ctx, cancel := p.as(ctx)
 	defer cancel()
 	_, _, err := p.lifecycles.Delete(ctx, lifecycle.Name, rest.ValidateAllObjectFunc,
 		&metav1.DeleteOptions{Preconditions: versionOf(lifecycle), GracePeriodSeconds: ptr.To[int64](0)})
-	return err
+	return nil, err
+}
+
+// SetOwners stores the owner references of just this version of a lifecycle.
+func (p *InProcess) SetOwners(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
+	return p.Update(ctx, lifecycle)
 }
 
 func versionOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) *metav1.Preconditions {

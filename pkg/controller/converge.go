@@ -1,0 +1,390 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/cache"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
+)
+
+// This file makes lifecycle and PediaCluster of a selected Source what the policy wants.
+
+// converge brings about what the policy wants under the name that it wants, or keeps what
+// there is up to date while that name has to wait.
+func (p *pass) converge(ctx context.Context) (*outcome, error) {
+	name, err := p.state.compiled.Name(p.source)
+	if err != nil {
+		p.waitFor(p.Import, "")
+		return p.stay(ctx, &decision.Reason{Phase: policyv1alpha1.LifecycleFailed, Reason: policyv1alpha1.ReasonInvalidName, Message: err.Error()})
+	}
+	p.wantedName = name
+	naming := render.ChooseName(name, p.named())
+	left, gone, err := p.removeNamed(ctx, naming.First)
+	switch {
+	case err != nil:
+		return p.unchanged(), err
+	case gone: // its event has the import worked on again
+		return &outcome{phase: policyv1alpha1.LifecyclePending}, nil
+	case naming.Name == "":
+		p.withdraw()
+		return left, nil
+	case naming.Behind == "":
+		return p.convergeAs(ctx, naming.Name, nil)
+	default:
+		return p.convergeAs(ctx, naming.Name, &decision.Reason{Phase: policyv1alpha1.LifecycleWaiting,
+			Reason: policyv1alpha1.ReasonRenamed, Message: naming.DescribeBehind(name)})
+	}
+}
+
+// removeNamed removes the lifecycles of these names, which have to go before another begins.
+// It reports whether one is gone, and returns what became of the others.
+func (p *pass) removeNamed(ctx context.Context, names []string) (left *outcome, gone bool, err error) {
+	for _, lifecycle := range p.lifecycles {
+		if !slices.Contains(names, lifecycle.Name) {
+			continue
+		}
+		still, err := p.removeIfMay(ctx, p.removal(lifecycle, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
+		if still == nil || err != nil {
+			return nil, err == nil, err
+		}
+		left = summedUp(left, still)
+	}
+	return left, false, nil
+}
+
+// stay keeps an import up to date under the name it has, while it cannot have the one that
+// its policy wants.
+func (p *pass) stay(ctx context.Context, instead *decision.Reason) (*outcome, error) {
+	stays := slices.DeleteFunc(slices.Clone(p.lifecycles), func(l *lifecycles.Lifecycle) bool { return l.DeletionTimestamp != nil })
+	if len(stays) == 1 {
+		return p.convergeAs(ctx, stays[0].Name, instead)
+	}
+	var going []decision.Removal
+	for _, lifecycle := range p.lifecycles {
+		if lifecycle.DeletionTimestamp != nil {
+			going = append(going, decision.Finalization(lifecycle))
+		}
+	}
+	return p.block(ctx, going, instead)
+}
+
+// convergence is an import that is worked on under one lifecycle.
+type convergence struct {
+	*pass
+	lifecycle *lifecycles.Lifecycle
+	// replaced are the lifecycles of former names, to be removed when this one is settled, and
+	// others is what became of those that are being deleted.
+	replaced []*lifecycles.Lifecycle
+	others   *outcome
+	// instead is why the import does not have the name that its policy wants, nil when it does.
+	instead *decision.Reason
+
+	conversion render.Conversion
+	// current is the PediaCluster, and former that of a former name; nil for none.
+	current, former *unstructured.Unstructured
+	plan            render.Plan
+}
+
+// convergeAs works on the import under that name.
+func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Reason) (*outcome, error) {
+	c := &convergence{pass: p, instead: instead}
+	if err := c.sortOut(ctx, name); err != nil {
+		return p.unchanged(), err
+	}
+	if c.lifecycle != nil && c.lifecycle.DeletionTimestamp != nil {
+		// The import is made again when this lifecycle has gone.
+		result, err := p.remove(ctx, decision.Finalization(c.lifecycle))
+		return cmp.Or(result, &outcome{phase: policyv1alpha1.LifecycleDeleting}), err
+	}
+	if c.lifecycle == nil {
+		taken, err := c.createLifecycle(ctx, name)
+		switch {
+		case err != nil:
+			return p.unchanged(), err
+		case taken != nil:
+			wants := ""
+			if taken.Reason == policyv1alpha1.ReasonNameTaken {
+				wants = name
+			}
+			p.waitFor(p.Import, wants)
+			return p.stay(ctx, taken)
+		}
+	}
+	if instead == nil {
+		p.waitFor(p.Import, "")
+	}
+	return c.run(ctx)
+}
+
+// sortOut finds the lifecycle of the name and those of former names. Others are being
+// deleted, and are finalized.
+func (c *convergence) sortOut(ctx context.Context, name string) error {
+	for _, candidate := range c.lifecycles {
+		switch {
+		case candidate.Name == name:
+			c.lifecycle = candidate
+		case decision.DeletedByPerson(candidate): // released already
+			c.others = summedUp(c.others, outcomeOf(candidate.Status))
+		case candidate.Name == c.wantedName:
+			still, err := c.remove(ctx, decision.Finalization(candidate))
+			if err != nil {
+				return err
+			}
+			c.others = summedUp(c.others, still)
+		default:
+			c.replaced = append(c.replaced, candidate)
+		}
+	}
+	return nil
+}
+
+// run makes the PediaCluster what the policy wants, in at most one write, and records it.
+func (c *convergence) run(ctx context.Context) (*outcome, error) {
+	if err := c.makePlan(ctx); err != nil {
+		return c.unchanged(), err
+	}
+	switch held, undecided := c.askBrake(ctx); {
+	case undecided:
+		return c.unchanged(), nil
+	case held != nil:
+		return c.hold(ctx, held)
+	}
+	done, err := c.execute(ctx)
+	if err != nil || done.Stale {
+		return c.unchanged(), cmp.Or(err, done.Err)
+	}
+	result, err := c.record(ctx, done)
+	if err != nil {
+		return c.unchanged(), err
+	}
+	if result, err = c.removeReplaced(ctx, summedUp(result, c.others), done); err != nil {
+		return c.unchanged(), err
+	}
+	c.withdraw()
+	if done.Plan.Reason == policyv1alpha1.ReasonInvalidPediaCluster {
+		c.queue.AddAfter(c.Import, refusedDelay)
+	}
+	return result, done.Err
+}
+
+// makePlan converts the Source and compares the result with what there is.
+func (c *convergence) makePlan(ctx context.Context) (err error) {
+	rendering := rendering{began: time.Now()}
+	c.conversion = c.state.compiled.Convert(render.Inputs{
+		Name: c.lifecycle.Name, Source: c.source, Versions: c.state.versions(),
+		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+			defer rendering.pause()()
+			return c.lookup(ctx, target)
+		},
+		Env: engine.Env{Now: c.lifecycle.CreationTimestamp.Time, Seed: string(c.lifecycle.UID)},
+	})
+	rendering.done(c.Policy)
+	c.memory.SetReads(c.Import, reads(c.conversion.References))
+
+	if c.former, err = c.pass.former(ctx, c.replaced); err != nil {
+		return err
+	}
+	if c.current, err = c.pediaCluster(ctx, c.lifecycle.Name); err != nil {
+		return err
+	}
+	c.plan = c.conversion.Plan(decision.OwnerOf(c.lifecycle), c.current, c.former)
+	planned(c.Policy, c.plan)
+	return nil
+}
+
+// askBrake asks the brake about the PediaCluster that deletionCondition would delete. It
+// returns why it is held, nil when it is not, or that it is not decided yet.
+func (c *convergence) askBrake(ctx context.Context) (held *decision.Reason, undecided bool) {
+	if c.plan.Action == render.ActionDelete {
+		held, verdict := c.ask(c.lifecycle, c.current, c.plan.Reason)
+		return held, verdict == brake.Undecided
+	}
+	if c.conversion.DeletionUnknown {
+		held = c.stillHeld(ctx, c.lifecycle, &decision.Reason{Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: c.plan.Message})
+	}
+	return held, false
+}
+
+// hold records that the removal of the PediaCluster is held.
+func (c *convergence) hold(ctx context.Context, held *decision.Reason) (*outcome, error) {
+	status := c.project(c.lifecycle).Blocked(held, c.current)
+	result := summedUp(c.keepHeld(ctx, outcomeOf(status), c.replaced), c.others)
+	_, err := c.write(ctx, c.lifecycle, c.desiredSpec(), status)
+	c.withdraw()
+	return result, err
+}
+
+// execute carries out the plan.
+func (c *convergence) execute(ctx context.Context) (done decision.Execution, err error) {
+	if c.current == nil && c.plan.Reason == policyv1alpha1.ReasonDeletionConditionMet && decision.IsCreated(c.lifecycle.Status) {
+		c.policies.announcer.gone(c.lifecycle, c.plan.Reason)
+	}
+	if c.plan.Action == render.ActionCreate && decision.IsCreated(c.lifecycle.Status) {
+		if err := c.recordUncreated(ctx); err != nil {
+			return done, err
+		}
+	}
+	done = c.carryOut(ctx, c.lifecycle, c.current, c.plan)
+	c.propagated(done)
+	c.policies.announcer.executed(c.lifecycle, c.current, done)
+	if unread := (*render.LookupError)(nil); !done.Stale && errors.As(c.conversion.Err, &unread) {
+		done.Err = unread
+	}
+	return done, nil
+}
+
+// recordUncreated has the lifecycle say that its PediaCluster has gone: a request that
+// removes the version that said otherwise may still be under way, and must not take the owner
+// of another PediaCluster.
+func (c *convergence) recordUncreated(ctx context.Context) (err error) {
+	switch live, err := c.livePediaCluster(ctx, c.lifecycle.Name); {
+	case err != nil:
+		return err
+	case live != nil:
+		return errors.New("the PediaCluster exists: waiting until the informer shows it")
+	}
+	c.lifecycle, err = c.write(ctx, c.lifecycle, c.lifecycle.Spec, c.project(c.lifecycle).Uncreated())
+	return err
+}
+
+// record has the lifecycle say what became of it.
+func (c *convergence) record(ctx context.Context, done decision.Execution) (*outcome, error) {
+	status := c.project(c.lifecycle).Converged(decision.Convergence{
+		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
+		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
+		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now(),
+	})
+	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || done.Err != nil
+	written, pending, err := c.writeRecord(ctx, c.lifecycle, c.desiredSpec(), status, urgent)
+	if err != nil {
+		return nil, err
+	}
+	if status.Phase == policyv1alpha1.LifecycleImported && len(c.replaced) == 0 && !c.live && done.Err == nil {
+		c.settle(written, done.PediaCluster)
+	}
+	c.pending = pending
+	return outcomeOf(status), nil
+}
+
+// settle leaves the versions at which nothing is left to do.
+func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstructured.Unstructured) {
+	c.settled = &memory.Settled{Lifecycle: string(written.UID) + "/" + written.ResourceVersion,
+		Source: c.source.GetResourceVersion(), PediaCluster: pediaCluster.GetResourceVersion()}
+	if c.current != nil {
+		c.settled.Before = c.current.GetResourceVersion()
+	}
+}
+
+// removeReplaced removes the lifecycles of former names: a cluster is never missing from
+// both names, and so the former PediaCluster goes after there is a new one, unless it is not
+// wanted at all.
+func (c *convergence) removeReplaced(ctx context.Context, result *outcome, done decision.Execution) (*outcome, error) {
+	if c.former != nil && !done.Settled() || c.wantedName == "" { // the policy may want the former name
+		return c.keepHeld(ctx, result, c.replaced), nil
+	}
+	for _, old := range c.replaced {
+		still, err := c.removeIfMay(ctx, c.removal(old, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
+		if err != nil {
+			return nil, err
+		}
+		result = summedUp(result, still)
+	}
+	return result, nil
+}
+
+// createLifecycle creates the lifecycle of the import. It returns why it cannot when another
+// import has what it would need.
+func (c *convergence) createLifecycle(ctx context.Context, name string) (taken *decision.Reason, err error) {
+	want := c.desiredLifecycle(name)
+	c.lifecycle, err = c.store.Create(ctx, want, func() error {
+		if reason := c.whoHas(want); reason != nil {
+			return reason
+		}
+		if len(c.lifecyclesOf(c.Import)) > len(c.lifecycles) {
+			return errors.New("the lifecycle was just created")
+		}
+		return nil
+	})
+	switch reason := (*decision.Reason)(nil); {
+	case errors.As(err, &reason):
+		return reason, nil
+	case apierrors.IsAlreadyExists(err):
+		return c.adopt(ctx, want)
+	default:
+		return nil, err
+	}
+}
+
+// whoHas is why another import has what the lifecycle would need, nil when none has.
+func (c *convergence) whoHas(want *lifecycles.Lifecycle) *decision.Reason {
+	for _, other := range c.store.OfSource(want.Spec.Source) {
+		if importOf(other) != c.Import {
+			return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonSourceTaken,
+				Message: render.SourceTaken(decision.PolicyOf(other), other)}
+		}
+	}
+	if holder, ok := c.memory.ReservedFor(want.Name); ok && holder != c.Import {
+		return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: fmt.Sprintf(
+			"the name %q is kept for the Source %s of policy %q: change nameTemplate so that names differ",
+			want.Name, cache.NewObjectName(holder.Namespace, holder.Name), holder.Policy)}
+	}
+	if holder := c.store.Get(want.Name); holder != nil && importOf(holder) != c.Import {
+		return nameTaken(holder)
+	}
+	return nil
+}
+
+func nameTaken(holder *lifecycles.Lifecycle) *decision.Reason {
+	return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonNameTaken,
+		Message: render.NameTaken(decision.PolicyOf(holder), holder)}
+}
+
+// adopt takes up the lifecycle that has the name in storage: the answer to its creation may
+// have been lost.
+func (c *convergence) adopt(ctx context.Context, want *lifecycles.Lifecycle) (taken *decision.Reason, err error) {
+	holder, err := c.store.Live(ctx, want.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the lifecycle that has the name: %w", err)
+	}
+	if !isControlledBy(holder, c.state.policy) || importOf(holder) != c.Import {
+		return nameTaken(holder), nil
+	}
+	c.store.Adopt(holder)
+	return nil, errors.New("the lifecycle exists already, and is taken up")
+}
+
+// desiredLifecycle is the lifecycle that the policy wants for the import.
+func (p *pass) desiredLifecycle(name string) *lifecycles.Lifecycle {
+	return &lifecycles.Lifecycle{
+		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{controllerReference(p.state.policy)}},
+		Spec:       p.desiredSpec(),
+		Status:     policyv1alpha1.PediaClusterLifecycleStatus{SourceDefinition: p.state.source.Definition},
+	}
+}
+
+// desiredSpec is what the policy wants the lifecycle of the import to record.
+func (p *pass) desiredSpec() policyv1alpha1.PediaClusterLifecycleSpec {
+	policy := p.state.policy
+	spec := policyv1alpha1.PediaClusterLifecycleSpec{Source: p.state.sourceResource(p.Import), Conversion: policy.Spec.Conversion}
+	for i, ref := range policy.Spec.References {
+		spec.References = append(spec.References, policyv1alpha1.VersionedReferenceTemplate{
+			ReferenceTarget: ref.ReferenceTarget, Version: p.state.references[i].Version,
+		})
+	}
+	return spec
+}

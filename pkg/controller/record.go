@@ -1,0 +1,135 @@
+package controller
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// This file records what became of an import: in its lifecycles, and in the counts of its
+// policy.
+
+// project says in a status of the lifecycle what is so now.
+func (p *pass) project(lifecycle *lifecycles.Lifecycle) decision.Projection {
+	return decision.Projection{Lifecycle: lifecycle, Source: p.source}
+}
+
+// block shows why an import stays as it is on its lifecycles, or in the policy's status when
+// it has none. Lifecycles that are being deleted are finalized.
+func (p *pass) block(ctx context.Context, going []decision.Removal, reason *decision.Reason) (result *outcome, err error) {
+	if p.wantedName == "" {
+		p.waitFor(p.Import, "")
+	}
+	if len(p.lifecycles) == 0 {
+		message := reason.Message
+		if p.source != nil {
+			message = render.SourceMessage(p.source, message)
+		}
+		return newOutcome(reason.Phase, false, reason.Reason, message), nil
+	}
+	for _, r := range going {
+		still, err := p.remove(ctx, r)
+		if err != nil {
+			return p.unchanged(), err
+		}
+		if still == nil {
+			still = &outcome{phase: policyv1alpha1.LifecycleDeleting}
+		}
+		result = summedUp(result, still)
+	}
+	for _, lifecycle := range p.lifecycles {
+		if lifecycle.DeletionTimestamp != nil {
+			continue
+		}
+		status := p.blocked(ctx, lifecycle, reason)
+		result = summedUp(result, outcomeOf(status))
+		if _, err := p.write(ctx, lifecycle, lifecycle.Spec, status); err != nil {
+			return p.unchanged(), err
+		}
+	}
+	p.withdraw()
+	return result, nil
+}
+
+// blocked is the status of a lifecycle whose import is blocked. A removal that is held is told
+// first.
+func (p *pass) blocked(ctx context.Context, lifecycle *lifecycles.Lifecycle, reason *decision.Reason) decision.Status {
+	held, shown := p.stillHeld(ctx, lifecycle, reason), *reason
+	if held != nil {
+		if reason.Phase != policyv1alpha1.LifecycleHeld {
+			shown = *held
+		}
+		shown.PrunePlan = held.PrunePlan
+	}
+	return p.project(lifecycle).Blocked(&shown, p.objects.Object(pediaClusters, "", lifecycle.Name))
+}
+
+// mayWait reports whether a status may be written when nothing more urgent is left to do: the
+// cluster is imported, and nothing else was said of it before. What a deletion is judged by
+// does not wait.
+func mayWait(before, now decision.Status) bool {
+	return now.Phase == policyv1alpha1.LifecycleImported && (before.Phase == "" || before.Phase == now.Phase) &&
+		before.SourceDefinition == now.SourceDefinition && before.PrunePlan == now.PrunePlan && before.LastResync == now.LastResync
+}
+
+// write has a lifecycle say spec and status now.
+func (c *importController) write(ctx context.Context, lifecycle *lifecycles.Lifecycle,
+	spec policyv1alpha1.PediaClusterLifecycleSpec, status decision.Status) (*lifecycles.Lifecycle, error) {
+	written, _, err := c.writeRecord(ctx, lifecycle, spec, status, true)
+	return written, err
+}
+
+// writeRecord has a lifecycle say spec and status: now if it is urgent, otherwise when nothing
+// more urgent is left to do, which it reports as pending.
+func (c *importController) writeRecord(ctx context.Context, lifecycle *lifecycles.Lifecycle,
+	spec policyv1alpha1.PediaClusterLifecycleSpec, status decision.Status, urgent bool) (written *lifecycles.Lifecycle, pending bool, err error) {
+	record := lifecycles.Record{Spec: spec, Status: status, Generation: lifecycle.Generation}
+	written, err = c.store.Record(ctx, lifecycle, record, urgent)
+	if err != nil {
+		return nil, false, err
+	}
+	return written, c.store.HasPending(lifecycle.Name), nil
+}
+
+// recorded is called when a lifecycle was written, after its pass if that has left it to be
+// written behind.
+func (c *importController) recorded(before, now *lifecycles.Lifecycle, behind bool) {
+	c.policies.announcer.turned(before, now.Status)
+	if behind {
+		c.policies.worked(importOf(now), outcomeOf(now.Status))
+	}
+}
+
+// probe asks the cluster of a PediaCluster from now on, and returns what it last answered,
+// nil when it has not.
+func (c *importController) probe(name string, pediaCluster *unstructured.Unstructured) *policyv1alpha1.ClusterState {
+	if c.prober == nil {
+		return nil
+	}
+	if pediaCluster == nil {
+		c.prober.Forget(name)
+		return nil
+	}
+	c.prober.Set(name, probe.TargetOf(pediaCluster))
+	result, answered := c.prober.Result(name)
+	if !answered {
+		return nil
+	}
+	return &policyv1alpha1.ClusterState{Ready: string(result.Ready), Message: result.Message, Version: result.Version, APIServer: result.APIServer}
+}
+
+// waiters are the imports that wait for a name.
+func (c *importController) waiters(name string) decision.NameWaiters {
+	waiting := c.memory.Waiters(name)
+	if len(waiting) == 0 {
+		return decision.NameWaiters{}
+	}
+	first := waiting[0]
+	return decision.NameWaiters{Count: len(waiting), Policy: first.Policy, Namespace: first.Namespace, Name: first.Name}
+}
