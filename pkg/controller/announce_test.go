@@ -61,7 +61,7 @@ func pediaClusterNamed(name string) *unstructured.Unstructured {
 }
 
 func did(action render.Action, reason string, changed ...string) execution {
-	return execution{plan: render.Plan{Action: action, Reason: reason, Changed: changed}, pediaCluster: pediaClusterNamed("a")}
+	return decision.Execution{Plan: render.Plan{Action: action, Reason: reason, Changed: changed}, PediaCluster: pediaClusterNamed("a")}
 }
 
 func readyStatus(phase policyv1alpha1.LifecyclePhase, reason, message string) (status policyv1alpha1.PediaClusterLifecycleStatus) {

@@ -24,18 +24,18 @@ func sourceNumber(n int) Object {
 // fleet are imports of which each reads a Secret of its own and would have a
 // name that another holds, and those among them that are looked at.
 type fleet struct {
-	*Index
+	*Memory
 	imports          []Import
 	secrets, sources []Object
 	names            []string
 }
 
 func newFleet(imports int) *fleet {
-	f := &fleet{Index: New()}
+	f := &fleet{Memory: New()}
 	for n := range imports {
 		name := fmt.Sprintf("mcp-%06d", n)
 		f.SetReads(importNumber(n), []Object{secretNumber(n)})
-		f.SetWants(importNumber(n), name)
+		f.WaitFor(importNumber(n), name)
 		if n%(imports/probed) == 0 {
 			f.imports = append(f.imports, importNumber(n))
 			f.secrets, f.sources = append(f.secrets, secretNumber(n)), append(f.sources, sourceNumber(n))
@@ -73,12 +73,12 @@ func BenchmarkReaders(b *testing.B) {
 	})
 }
 
-// BenchmarkContenders is what each look at an import asks for.
-func BenchmarkContenders(b *testing.B) {
+// BenchmarkWaiters is what each look at an import asks for.
+func BenchmarkWaiters(b *testing.B) {
 	onFleets(b, func(f *fleet) func(int) bool {
 		return func(n int) bool {
-			contenders := f.Contenders(f.names[n])
-			return len(contenders) == 1 && contenders[0] == f.imports[n]
+			waiters := f.Waiters(f.names[n])
+			return len(waiters) == 1 && waiters[0] == f.imports[n]
 		}
 	})
 }
@@ -88,7 +88,7 @@ func BenchmarkAddRead(b *testing.B) {
 	onFleets(b, func(f *fleet) func(int) bool {
 		return func(n int) bool {
 			f.AddRead(f.imports[n], f.secrets[n])
-			return len(f.reads[f.imports[n]]) == 1
+			return len(f.of(f.imports[n]).reads) == 1
 		}
 	})
 }
@@ -103,31 +103,6 @@ func BenchmarkSetReads(b *testing.B) {
 			return f.readers[moved] == nil && len(f.readers[f.secrets[n]].members) == 1
 		}
 	})
-}
-
-// BenchmarkTake has an import take its Source and leave it again. Others have
-// taken theirs and not left yet: few while the server works, and all those whose
-// lifecycle could not be written while its storage does not answer.
-func BenchmarkTake(b *testing.B) {
-	take := func(f *fleet) func(int) bool {
-		return func(n int) bool {
-			_, ok := f.Take(f.sources[n], f.imports[n])
-			_, taken := f.takers[f.sources[n]]
-			f.Leave(f.imports[n])
-			_, left := f.takers[f.sources[n]]
-			return ok && taken && !left
-		}
-	}
-	b.Run("taken=0", func(b *testing.B) { onFleets(b, take) })
-	for _, others := range []int{16, 1_000, 100_000} {
-		b.Run(fmt.Sprintf("taken=%d/imports=1000", others), func(b *testing.B) {
-			f := newFleet(probed)
-			for n := range others {
-				f.Take(sourceNumber(1_000_000+n), importNumber(1_000_000+n))
-			}
-			measure(b, take(f))
-		})
-	}
 }
 
 // BenchmarkUnreserve gives the name free that is kept for an import, while names

@@ -1,7 +1,9 @@
 package memory
 
 import (
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -64,56 +66,159 @@ func TestAReservedNameIsKeptUntilItsImportHasBeenWorkedOn(t *testing.T) {
 	}
 }
 
-func TestNothingIsKeptOfAnImportThatReadsNothing(t *testing.T) {
+func TestNothingIsKeptOfAnImportThatIsForgotten(t *testing.T) {
 	x := New()
 	x.SetReads(one, []Object{secret, other})
-	x.SetWants(one, "name")
-	x.SetReads(one, nil)
-	x.SetWants(one, "")
-	if left := len(x.reads) + len(x.readers) + len(x.wants) + len(x.contenders); left != 0 {
+	x.WaitFor(one, "name")
+	x.Reserve("reserved", one)
+	x.SetDeletionSeen(one, true)
+	x.Change(one, time.Now())
+	x.Begin(one)
+	if diff := cmp.Diff([]string{"name", "reserved"}, x.Forget(one)); diff != "" {
+		t.Errorf("names that others may have now (-want +got):\n%s", diff)
+	}
+	if left := len(x.imports) + len(x.readers) + len(x.waiters) + len(x.reserved); left != 0 {
 		t.Errorf("%d entries left", left)
+	}
+	if freed := x.Forget(one); freed != nil {
+		t.Errorf("forgetting it again frees %v", freed)
 	}
 }
 
 func TestANameTellsWhoWouldHaveIt(t *testing.T) {
 	x := New()
-	if diff := cmp.Diff([]string{"a"}, x.SetWants(one, "a")); diff != "" {
+	if diff := cmp.Diff([]string{"a"}, x.WaitFor(one, "a")); diff != "" {
 		t.Errorf("changed names (-want +got):\n%s", diff)
 	}
-	x.SetWants(two, "a")
-	if diff := cmp.Diff([]Import{one, two}, x.Contenders("a")); diff != "" {
-		t.Errorf("contenders (-want +got):\n%s", diff)
+	x.WaitFor(two, "a")
+	if diff := cmp.Diff([]Import{one, two}, x.Waiters("a")); diff != "" {
+		t.Errorf("waiters (-want +got):\n%s", diff)
 	}
-	if changed := x.SetWants(two, "a"); changed != nil {
+	if changed := x.WaitFor(two, "a"); changed != nil {
 		t.Errorf("wanting the same name again changed %v", changed)
 	}
-	if diff := cmp.Diff([]string{"a", "b"}, x.SetWants(one, "b")); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b"}, x.WaitFor(one, "b")); diff != "" {
 		t.Errorf("changed names after wanting another (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Import{two}, x.Contenders("a")); diff != "" {
-		t.Errorf("contenders afterwards (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]Import{two}, x.Waiters("a")); diff != "" {
+		t.Errorf("waiters afterwards (-want +got):\n%s", diff)
 	}
 }
 
-func TestOfTwoPoliciesOneTakesASource(t *testing.T) {
+
+func TestADeletionIsSeenUntilSaidOtherwise(t *testing.T) {
 	x := New()
-	source := Object{Name: "one"}
-	first, second := Import{Policy: "a", Name: "one"}, Import{Policy: "b", Name: "one"}
-	if _, ok := x.Take(source, first); !ok {
-		t.Error("nobody has it, and it cannot be taken")
+	x.SetDeletionSeen(one, false)
+	if len(x.imports) != 0 {
+		t.Error("an entry is made to say nothing")
 	}
-	if _, ok := x.Take(source, first); !ok {
-		t.Error("who has it cannot take it again")
+	for _, seen := range []bool{true, false, true} {
+		x.SetDeletionSeen(one, seen)
+		if got := x.DeletionSeen(one); got != seen || x.DeletionSeen(two) {
+			t.Errorf("the deletion is seen: %t, want %t; of another import: %t", got, seen, x.DeletionSeen(two))
+		}
 	}
-	if taker, ok := x.Take(source, second); ok || taker != first {
-		t.Errorf("it is taken from who has it: %v, %t", taker, ok)
+}
+
+func TestTheFirstChangeSinceTheLastPassCounts(t *testing.T) {
+	x, first := New(), time.Unix(1_000, 0)
+	if since := x.TakeChange(one); !since.IsZero() {
+		t.Errorf("before any change: %v", since)
 	}
-	x.Leave(second)
-	if _, ok := x.Take(source, second); ok {
-		t.Error("it was given back by who did not have it")
+	for _, at := range []time.Time{first.Add(time.Second), first, {}, first.Add(time.Minute)} {
+		x.Change(one, at)
 	}
-	x.Leave(first)
-	if _, ok := x.Take(source, second); !ok {
-		t.Error("it was given back and cannot be taken")
+	if since := x.TakeChange(one); !since.Equal(first) {
+		t.Errorf("the first change is %v", since)
+	}
+	if since := x.TakeChange(one); !since.IsZero() {
+		t.Errorf("it is taken again: %v", since)
+	}
+}
+
+func TestWhatAPassLeavesIsForgottenWhenSomethingHappens(t *testing.T) {
+	result := &Settled{PediaCluster: "7"}
+	for name, test := range map[string]struct {
+		during, after func(m *Memory)
+		want          *Settled
+	}{
+		"nothing":                   {want: result},
+		"another import, meanwhile": {during: func(m *Memory) { m.Invalidate(two) }, want: result},
+		"an event, meanwhile":       {during: func(m *Memory) { m.Invalidate(one) }},
+		"an event, later":           {after: func(m *Memory) { m.Invalidate(one) }},
+		"a pass that is under way":  {after: func(m *Memory) { m.Begin(one) }},
+		"a pass that left work":     {after: func(m *Memory) { pass, _ := m.Begin(one); m.End(one, pass, nil) }},
+		"a pass that overtook":      {during: func(m *Memory) { pass, _ := m.Begin(one); m.End(one, pass, nil) }},
+		"its end":                   {during: func(m *Memory) { m.Forget(one) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := New()
+			pass, _ := m.Begin(one)
+			if test.during != nil {
+				test.during(m)
+			}
+			m.End(one, pass, result)
+			if test.after != nil {
+				test.after(m)
+			}
+			if _, got := m.Begin(one); got != test.want {
+				t.Errorf("the last pass left %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// Every version that a pass is settled at counts: one that is forgotten in the comparison
+// would be a change that is missed.
+func TestEveryVersionCountsInWhatIsSettled(t *testing.T) {
+	m := New()
+	left := Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}
+	if !m.Is(&left, Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}) {
+		t.Fatal("the same versions differ")
+	}
+	for field := range reflect.TypeFor[Settled]().Fields() {
+		if !field.IsExported() || field.Name == "Before" { // what a pass began with
+			continue
+		}
+		now := Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}
+		reflect.ValueOf(&now).Elem().FieldByIndex(field.Index).SetString("another")
+		if before := left; m.Is(&before, now) {
+			t.Errorf("another %s makes no difference", field.Name)
+		}
+	}
+	if m.Is(nil, left) {
+		t.Error("nothing is settled, and it is the same")
+	}
+}
+
+func TestWhatAPassReplacedIsOldUntilTheInformerHasShownTheResult(t *testing.T) {
+	m := New()
+	pass, _ := m.Begin(one)
+	m.End(one, pass, &Settled{PediaCluster: "101", Before: "100"})
+	for _, version := range []struct {
+		shown   string
+		settled bool
+	}{{"100", true}, {"80", false}, {"", false}, {"101", true}, {"100", false}, {"102", false}, {"101", true}} {
+		if got := m.IsSettled(one, version.shown); got != version.settled {
+			t.Errorf("version %q: %v, want %v", version.shown, got, version.settled)
+		}
+	}
+	if m.IsSettled(two, "101") {
+		t.Error("an import without a pass is settled")
+	}
+}
+
+func TestOnlyWhatTheInformerHasNotShownForLongIsOverdue(t *testing.T) {
+	m := New()
+	for i, settled := range map[Import]*Settled{one: {PediaCluster: "1"}, two: {PediaCluster: "2"}} {
+		pass, _ := m.Begin(i)
+		m.End(i, pass, settled)
+	}
+	m.IsSettled(two, "2") // shown
+	if overdue := m.Overdue(); overdue != nil {
+		t.Errorf("overdue at once: %v", overdue)
+	}
+	if diff := cmp.Diff([]Import{one}, m.Overdue()); diff != "" {
+		t.Errorf("overdue (-want +got):\n%s", diff)
 	}
 }

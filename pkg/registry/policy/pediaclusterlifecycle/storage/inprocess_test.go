@@ -121,7 +121,8 @@ func TestWhatThisServerDeletesSaysSo(t *testing.T) {
 		marked.Annotations[policyv1alpha1.OrphanAnnotation] != "true" {
 		t.Errorf("deleted at %v, with %v", marked.DeletionTimestamp, marked.Annotations)
 	}
-	must(t, p.Remove(t.Context(), marked))
+	_, err = p.Remove(t.Context(), marked)
+	must(t, err)
 	if _, err := p.Get(t.Context(), "mcp-a"); !apierrors.IsNotFound(err) {
 		t.Errorf("after its removal: %v", err)
 	}
@@ -138,7 +139,8 @@ func TestWhatOthersHoldLosesOnlyOurFinalizer(t *testing.T) {
 	must(t, err)
 	marked, err := p.MarkDeleted(t.Context(), created, nil)
 	must(t, err)
-	must(t, p.Remove(t.Context(), marked))
+	_, err = p.Remove(t.Context(), marked)
+	must(t, err)
 	left, err := p.Get(t.Context(), "mcp-a")
 	must(t, err)
 	if len(left.Finalizers) != 1 || left.Finalizers[0] != "example.com/mine" {
@@ -153,7 +155,7 @@ func TestOnlyTheVersionThatIsNamedIsRemoved(t *testing.T) {
 	changed.Status.Phase = policyv1alpha1.LifecycleImported
 	_, err := p.Update(t.Context(), changed)
 	must(t, err)
-	if err := p.Remove(t.Context(), created); !apierrors.IsConflict(err) {
+	if _, err := p.Remove(t.Context(), created); !apierrors.IsConflict(err) {
 		t.Errorf("removing an older version: %v", err)
 	}
 	if _, err := p.MarkDeleted(t.Context(), created, nil); !apierrors.IsConflict(err) {
