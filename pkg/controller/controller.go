@@ -148,7 +148,7 @@ func newControllers(config Config) (*controllers, error) {
 }
 
 type hostClients struct {
-	discovery  discovery.DiscoveryInterface
+	discovery  discovery.DiscoveryInterfaceWithContext
 	dynamic    dynamic.Interface
 	metadata   metadata.Interface
 	kubernetes kubernetes.Interface
