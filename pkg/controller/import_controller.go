@@ -699,9 +699,10 @@ func (w *importWork) uncreated(ctx context.Context, lifecycle *policyv1alpha1.Pe
 	return w.writeStatus(ctx, lifecycle, uncreatedStatus(lifecycle))
 }
 
-// current is the PediaCluster of that name, nil when there is none.
+// current is the PediaCluster of that name, nil when there is none. What the
+// informer has is not taken for it while changes may go unseen.
 func (w *importWork) current(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-	if w.fresh {
+	if _, failure := w.objects.Status(pediaClusters); w.fresh || failure != nil {
 		return w.livePediaCluster(ctx, name)
 	}
 	return w.objects.Object(pediaClusters, "", name), nil
@@ -845,7 +846,10 @@ func (w *importWork) lookup(ctx context.Context, target policyv1alpha1.Dependent
 	case w.fresh:
 		version = "" // whatever the host has now
 	case version == "":
-		return nil, nil
+		if _, failure := w.objects.Status(ref.kind); failure == nil {
+			return nil, nil
+		}
+		// Changes may go unseen: only the host knows that there is none.
 	}
 	object, err := w.host.Resource(ref.GroupVersionResource).Namespace(target.Namespace).
 		Get(ctx, target.Name, metav1.GetOptions{ResourceVersion: version})

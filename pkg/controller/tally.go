@@ -199,7 +199,8 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
 	policy := state.policy
-	unsettled := state.problem == nil && !p.complete || state.problem != nil && state.problem.passing
+	problem := state.shown()
+	unsettled := problem == nil && !p.complete || problem != nil && problem.passing
 	if unsettled && policy.Status.ObservedGeneration == policy.Generation {
 		return status, false
 	}
@@ -212,7 +213,7 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 			policyv1alpha1.ReferenceVersion{Key: policy.Spec.References[i].Key, Version: ref.Version})
 	}
 	status.Prune = prune.status()
-	if p.complete || state.problem == nil {
+	if p.complete || problem == nil {
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
@@ -247,11 +248,12 @@ func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Con
 	ready := metav1.Condition{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonImported, Message: p.summary()}
 
-	switch {
-	case state.problem != nil:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, state.problem.reason, state.problem.message
-		if state.problem.lasting {
-			validated.Status, validated.Reason, validated.Message = ready.Status, ready.Reason, ready.Message
+	switch problem := state.shown(); {
+	case problem != nil:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, problem.reason, problem.message
+		validated.Status, validated.Reason, validated.Message = metav1.ConditionUnknown, ready.Reason, ready.Message
+		if problem.lasting {
+			validated.Status = ready.Status
 		}
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason,
 			"goes on by itself when the cause is gone"
