@@ -54,11 +54,14 @@ func (Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 
 // PrepareForCreate starts the first generation. The finalizer is there from the
 // first write on, so that no deletion can overtake it, and so is the definition
-// of the Source, by which a deletion is judged; nothing else of the status is.
+// of the Source, by which a deletion is judged. Nothing else is known yet.
 func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	created := obj.(*policy.PediaClusterLifecycle)
-	created.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: created.Status.SourceDefinition}
 	created.Generation = 1
+	created.Status = policy.PediaClusterLifecycleStatus{
+		SourceDefinition: created.Status.SourceDefinition,
+		Conditions:       policyv1alpha1.NewConditions(created.Generation),
+	}
 	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
 		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
 	}
