@@ -56,6 +56,11 @@ func aggregatedServerIsDown(t *testing.T, h *host) {
 		t.Errorf("nobody knows whether the type is served, and Validated is %+v", validated)
 	}
 
+	out, _ := h.plugin(t, 1, "explain", "aggregated-unknown")
+	contains(t, out, "may select such a Source", "… aggregated: SourcesUnavailable")
+	out, _ = h.plugin(t, 0, "explain", "aggregated-one")
+	contains(t, out, "… Policy              aggregated: SourcesUnavailable", "Imported, as far as is known.")
+
 	// What is known is worked on.
 	p.setToken(t, "one", "rotated")
 	p.waitForToken(t, "one", "rotated")
