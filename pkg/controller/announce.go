@@ -308,7 +308,7 @@ func (a *announcer) turned(lifecycle *policyv1alpha1.PediaClusterLifecycle, now 
 	case policyv1alpha1.LifecycleFailed:
 		change.eventType, change.plural = corev1.EventTypeWarning, "lifecycles failed"
 	case policyv1alpha1.LifecycleImported:
-		if before == nil || createdNow(lifecycle.Status, now) {
+		if before == nil || before.Status == metav1.ConditionUnknown || createdNow(lifecycle.Status, now) {
 			return
 		}
 		change.reason, change.plural = eventImported, "lifecycles are imported again"

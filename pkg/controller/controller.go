@@ -138,7 +138,7 @@ func newControllers(config Config) (*controllers, error) {
 }
 
 type hostClients struct {
-	discovery  discovery.DiscoveryInterface
+	discovery  discovery.DiscoveryInterfaceWithContext
 	dynamic    dynamic.Interface
 	metadata   metadata.Interface
 	kubernetes kubernetes.Interface

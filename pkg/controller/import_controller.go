@@ -176,7 +176,7 @@ func (p *pass) run(ctx context.Context) (*outcome, error) {
 		}
 		decided = decision.Decide(snapshot)
 	}
-	if len(decided.Remove) == 0 && !p.state.passing() {
+	if len(decided.Remove) == 0 && !p.state.rests() {
 		// A deletion that was seen is acted upon at once, or counts.
 		p.memory.SetDeletionSeen(p.Import, false)
 	}

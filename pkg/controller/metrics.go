@@ -2,6 +2,7 @@ package controller
 
 import (
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,16 +46,18 @@ var (
 var (
 	leaderDesc = desc("leader", "1 on the replica whose controllers run, 0 on the others.")
 
-	importsDesc = desc("imports", "Imports by phase.", "policy", "phase")
-	sourcesDesc = desc("sources", "Sources that the selectors of the policy let through.", "policy")
-	heldDesc    = desc("held_removals", "Removals of PediaClusters that maxPrune holds until somebody decides.", "policy")
+	importsDesc   = desc("imports", "Imports by phase.", "policy", "phase")
+	sourcesDesc   = desc("sources", "Sources that the selectors of the policy let through.", "policy")
+	conditionDesc = desc("policy_condition",
+		"1 for the status and reason that each condition of the policy has.", "policy", "condition", "status", "reason")
+	heldDesc = desc("held_removals", "Removals of PediaClusters that maxPrune holds until somebody decides.", "policy")
 
 	expiringDesc = desc("credentials_expiring",
 		"PediaClusters whose credentials expire within that time; the longer times include the shorter ones.", "policy", "within")
 	earliestDesc = desc("credentials_earliest_expiration_timestamp_seconds",
 		"When the first credentials of the policy expire, or did.", "policy")
 
-	fleetDescs = []*metrics.Desc{leaderDesc, importsDesc, sourcesDesc, heldDesc, expiringDesc, earliestDesc}
+	fleetDescs = []*metrics.Desc{leaderDesc, importsDesc, sourcesDesc, conditionDesc, heldDesc, expiringDesc, earliestDesc}
 )
 
 func desc(name, help string, labels ...string) *metrics.Desc {
@@ -130,6 +133,9 @@ func (f *fleetCollector) CollectWithStability(ch chan<- metrics.Metric) {
 			for phase, n := range byPhase(counts) {
 				gauge(importsDesc, float64(n), name, string(phase))
 			}
+		}
+		for _, condition := range policy.Status.Conditions {
+			gauge(conditionDesc, 1, name, condition.Type, strings.ToLower(string(condition.Status)), condition.Reason)
 		}
 		held := int32(0)
 		if policy.Status.Prune != nil {

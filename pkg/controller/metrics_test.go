@@ -40,7 +40,9 @@ func lifecycleExpiring(name string, at time.Time) *policyv1alpha1.PediaClusterLi
 func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	policies := indexerOf(t, &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp"},
-		Status: policyv1alpha1.ClusterImportPolicyStatus{Prune: &policyv1alpha1.PruneStatus{Held: 3}}})
+		Status: policyv1alpha1.ClusterImportPolicyStatus{Prune: &policyv1alpha1.PruneStatus{Held: 3}, Conditions: []metav1.Condition{
+			{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionFalse, Reason: policyv1alpha1.ReasonSourcesUnavailable},
+			{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionUnknown, Reason: policyv1alpha1.ReasonSourcesUnavailable}}}})
 	lifecycles := indexerOf(t, lifecycleExpiring("gone", now.Add(-time.Second)),
 		lifecycleExpiring("soon", now.Add(time.Hour)), lifecycleExpiring("late", now.Add(20*day)))
 	c := &controllers{policies: &policyController{
@@ -82,6 +84,10 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 		# HELP policy_apiserver_leader [ALPHA] 1 on the replica whose controllers run, 0 on the others.
 		# TYPE policy_apiserver_leader gauge
 		policy_apiserver_leader 1
+		# HELP policy_apiserver_policy_condition [ALPHA] 1 for the status and reason that each condition of the policy has.
+		# TYPE policy_apiserver_policy_condition gauge
+		policy_apiserver_policy_condition{condition="Ready",policy="mcp",reason="SourcesUnavailable",status="false"} 1
+		policy_apiserver_policy_condition{condition="Validated",policy="mcp",reason="SourcesUnavailable",status="unknown"} 1
 		# HELP policy_apiserver_sources [ALPHA] Sources that the selectors of the policy let through.
 		# TYPE policy_apiserver_sources gauge
 		policy_apiserver_sources{policy="mcp"} 3

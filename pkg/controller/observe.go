@@ -122,7 +122,10 @@ func (p *pass) lookup(ctx context.Context, target policyv1alpha1.DependentResour
 	case p.live:
 		version = "" // whatever the host has now
 	case version == "":
-		return nil, nil
+		if _, failure := p.objects.Status(ref.kind); failure == nil {
+			return nil, nil
+		}
+		// Changes may go unseen: only the host knows that there is none.
 	}
 	object, err := p.host.Resource(ref.GroupVersionResource).Namespace(target.Namespace).
 		Get(ctx, target.Name, metav1.GetOptions{ResourceVersion: version})
@@ -147,9 +150,10 @@ func objectOf(target policyv1alpha1.DependentResource) memory.Object {
 		Namespace: target.Namespace, Name: target.Name}
 }
 
-// pediaCluster is the PediaCluster of that name, nil when there is none.
+// pediaCluster is the PediaCluster of that name, nil when there is none. What the informer
+// shows is not taken for it while changes may go unseen.
 func (p *pass) pediaCluster(ctx context.Context, name string) (*unstructured.Unstructured, error) {
-	if p.live {
+	if _, failure := p.objects.Status(pediaClusters); p.live || failure != nil {
 		return p.livePediaCluster(ctx, name)
 	}
 	return p.objects.Object(pediaClusters, "", name), nil

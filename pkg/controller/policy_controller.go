@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
@@ -80,8 +82,17 @@ type policyState struct {
 	references []referenceType
 	// pediaClusters says whether the host serves PediaClusters.
 	pediaClusters bool
+	// next is a version of the Source that the host serves instead of the one that
+	// is worked by, and whose objects are not known yet; nil when there is none.
+	next *hostobjects.Kind
 	// problem is why the imports cannot be worked on, nil when they can.
 	problem *problem
+	// outage is why changes on the host may go unseen, nil when none does. The
+	// imports are worked on all the same, with what is known.
+	outage *problem
+	// passing is since when there is a problem that was to pass, zero when there is
+	// none.
+	passing time.Time
 }
 
 type referenceType struct {
@@ -98,6 +109,9 @@ type problem struct {
 	// passing problems are over in a moment; they are not worth a write.
 	passing bool
 }
+
+// problemPatience is how long a problem may be about to pass before it is shown.
+const problemPatience = 15 * time.Second
 
 func (p *problem) equal(other *problem) bool {
 	if p == nil || other == nil {
@@ -209,8 +223,9 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	}
 	state := c.resolve(policy, before)
 	c.subscribe(state, before)
-	if state.problem == nil {
-		state.problem = c.unsynced(state)
+	state.examine(c.objects.Status)
+	if rest := state.settle(before, time.Now()); rest > 0 {
+		c.queue.AddAfter(name, rest)
 	}
 	c.mu.Lock()
 	c.states[name] = state
@@ -235,7 +250,7 @@ func (c *policyController) forget(name string) {
 	if state == nil {
 		return
 	}
-	for _, kind := range state.kinds() {
+	for _, kind := range state.watched() {
 		c.objects.Unsubscribe(kind, name)
 	}
 	for _, lifecycle := range c.store.OfPolicy(name) {
@@ -265,9 +280,12 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 		state.problem = typeProblem(policyv1alpha1.ReasonSourceTypeNotServed, policyv1alpha1.ReasonSourcesUnavailable, err)
 		return state
 	}
-	state.source = resolved
-	state.sources = hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition,
-		LabelSelector: state.selector.String(), Selector: source.SelectorTemplate}
+	state.source, state.sources = resolved, hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource,
+		Definition: resolved.Definition, LabelSelector: state.selector.String(), Selector: source.SelectorTemplate}
+	if !c.known(state.sources) && state.isOtherVersionOf(before) && c.known(before.sources) {
+		state.next = ptr.To(state.sources)
+		state.source, state.sources = before.source, before.sources
+	}
 
 	for _, ref := range policy.Spec.References {
 		resolved, err := c.types.Resolve(schema.GroupResource{Group: ref.Group, Resource: ref.Resource}, ref.Versions)
@@ -311,27 +329,96 @@ func typeProblem(notServed, unavailable string, err error) *problem {
 	return &problem{reason: unavailable, message: err.Error(), passing: errors.Is(err, servedtypes.ErrUnknown)}
 }
 
-// unsynced is the problem that the objects of a type are not known yet.
-func (c *policyController) unsynced(state *policyState) *problem {
-	for _, kind := range state.kinds() {
-		synced, failure := c.objects.Status(kind)
-		if synced {
-			continue
-		}
-		reason := policyv1alpha1.ReasonReferencesUnavailable
-		if kind == state.sources {
-			reason = policyv1alpha1.ReasonSourcesUnavailable
-		}
-		message := fmt.Sprintf("listing %s", kind.GroupResource())
-		if failure != nil {
-			message += ": " + failure.Error()
-		}
-		return &problem{reason: reason, message: message, passing: failure == nil}
-	}
-	return nil
+// isOtherVersionOf reports whether the Sources are those of before, as another
+// version has them.
+func (s *policyState) isOtherVersionOf(before *policyState) bool {
+	return before != nil && before.policy.UID == s.policy.UID && before.policy.Generation == s.policy.Generation &&
+		!before.source.Empty() && before.source.Definition == s.source.Definition && before.source.Version != s.source.Version
 }
 
-// kinds are what is watched for the policy.
+// known reports whether the objects of a kind are.
+func (c *policyController) known(kind hostobjects.Kind) bool {
+	synced, _ := c.objects.Status(kind)
+	return synced
+}
+
+// examine finds out whether the objects that the policy needs are known, and
+// whether they can be listed and watched.
+func (s *policyState) examine(status func(hostobjects.Kind) (synced bool, failure error)) {
+	for _, kind := range s.watched() {
+		synced, failure := status(kind)
+		problem := s.unavailable(kind, synced, failure)
+		switch {
+		case problem == nil:
+		case synced || s.isNext(kind):
+			s.outage = cmp.Or(s.outage, problem)
+		default:
+			s.problem = cmp.Or(s.problem, problem)
+		}
+	}
+}
+
+// unavailable is the problem with the objects of a kind, nil when there is none.
+func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure error) *problem {
+	p := &problem{reason: policyv1alpha1.ReasonReferencesUnavailable}
+	switch {
+	case kind == pediaClusters:
+		p.reason = policyv1alpha1.ReasonHostUnavailable
+	case kind == s.sources || s.isNext(kind):
+		p.reason = policyv1alpha1.ReasonSourcesUnavailable
+	}
+	why := ""
+	if failure != nil {
+		why = ": " + render.Bounded(failure.Error(), render.MaxMessage)
+	}
+	switch {
+	case s.isNext(kind) && failure == nil:
+		return nil // they are being listed
+	case s.isNext(kind):
+		p.message = fmt.Sprintf("listing %s in version %s, which the host serves instead of %s%s; the Sources are taken as they were seen last",
+			kind.GroupResource(), kind.Version, s.source.Version, why)
+	case !synced:
+		p.message = fmt.Sprintf("listing %s%s", kind.GroupResource(), why)
+		p.passing = failure == nil
+	case failure == nil || kind == s.sources && s.next != nil:
+		return nil // the version that was served before has gone
+	default:
+		p.message = fmt.Sprintf("listing and watching %s%s; they are taken as they were seen last", kind.GroupResource(), why)
+	}
+	return p
+}
+
+func (s *policyState) isNext(kind hostobjects.Kind) bool { return s.next != nil && *s.next == kind }
+
+// settle has a problem shown that has been about to pass for too long, and
+// returns after how long to look again at another one.
+func (s *policyState) settle(before *policyState, now time.Time) (again time.Duration) {
+	if s.problem == nil || !s.problem.passing {
+		return 0
+	}
+	s.passing = now
+	if before != nil && !before.passing.IsZero() {
+		s.passing = before.passing
+	}
+	if rest := problemPatience - now.Sub(s.passing); rest > 0 {
+		return rest
+	}
+	s.problem.passing = false
+	return 0
+}
+
+// shown is the problem to tell of, nil when there is none.
+func (s *policyState) shown() *problem { return cmp.Or(s.problem, s.outage) }
+
+// watched are the kinds that are watched for the policy.
+func (s *policyState) watched() []hostobjects.Kind {
+	if s.next == nil {
+		return s.kinds()
+	}
+	return append(s.kinds(), *s.next)
+}
+
+// kinds are those that its imports are worked by.
 func (s *policyState) kinds() (kinds []hostobjects.Kind) {
 	if s.pediaClusters {
 		kinds = append(kinds, pediaClusters)
@@ -366,7 +453,7 @@ func (s *policyState) sourceResource(i memory.Import) policyv1alpha1.DependentRe
 // subscribe watches what the policy needs now, and gives back what it does not
 // need any more.
 func (c *policyController) subscribe(state, before *policyState) {
-	kinds, compiled := state.kinds(), state.compiled
+	kinds, compiled := state.watched(), state.compiled
 	wanted := func(source *unstructured.Unstructured) (wanted bool) {
 		// Whatever is wrong, its import tells of it.
 		defer func() {
@@ -383,7 +470,7 @@ func (c *policyController) subscribe(state, before *policyState) {
 	if before == nil {
 		return
 	}
-	for _, kind := range before.kinds() {
+	for _, kind := range before.watched() {
 		if !slices.Contains(kinds, kind) {
 			c.objects.Unsubscribe(kind, state.policy.Name)
 		}
@@ -427,8 +514,8 @@ func (c *policyController) lifecycleDeleted(policy string) {
 	}
 }
 
-// passing reports whether the policy has a problem that passes by itself.
-func (s *policyState) passing() bool { return s.problem != nil && !s.problem.lasting }
+// rests reports whether imports rest for a problem that passes by itself.
+func (s *policyState) rests() bool { return s.problem != nil && !s.problem.lasting }
 
 // finalize lets the policy go when its lifecycles are gone.
 func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {

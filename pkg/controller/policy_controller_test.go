@@ -1,12 +1,18 @@
 package controller
 
 import (
+	"cmp"
+	"errors"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 )
 
 func TestImportsAreWorkedOnAgainWhenTheirPolicyMeansSomethingElse(t *testing.T) {
@@ -73,6 +79,137 @@ func TestOnlyFiguresMayLag(t *testing.T) {
 			test.change(&now)
 			if got := sameButFigures(stored, now); got != test.want {
 				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+var (
+	sourcesV1  = hostobjects.Kind{GroupVersionResource: schema.GroupVersionResource{Group: "x.io", Version: "v1", Resource: "clusters"}, Definition: "uid"}
+	sourcesV2  = hostobjects.Kind{GroupVersionResource: schema.GroupVersionResource{Group: "x.io", Version: "v2", Resource: "clusters"}, Definition: "uid"}
+	secretKind = hostobjects.Kind{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, MetadataOnly: true}
+)
+
+func typeOf(kind hostobjects.Kind) servedtypes.Type {
+	return servedtypes.Type{GroupVersionResource: kind.GroupVersionResource, Namespaced: true, Definition: kind.Definition}
+}
+
+// watchingState is a policy in step on version v1 that reads Secrets.
+func watchingState(change ...func(*policyState)) *policyState {
+	return mcpState(append([]func(*policyState){func(s *policyState) {
+		s.pediaClusters, s.source, s.sources = true, typeOf(sourcesV1), sourcesV1
+		s.references = []referenceType{{Type: typeOf(secretKind), kind: secretKind}}
+	}}, change...)...)
+}
+
+func TestWhatCannotBeListedAndWatchedIsToldWithItsCause(t *testing.T) {
+	type status struct {
+		unsynced bool
+		failure  error
+	}
+	down := errors.New("down")
+	next := func(s *policyState) { s.next = ptr.To(sourcesV2) }
+	for _, test := range []struct {
+		name            string
+		state           *policyState
+		of              map[hostobjects.Kind]status
+		problem, outage *problem
+	}{
+		{"all is known", watchingState(), nil, nil, nil},
+		{"Sources are being listed", watchingState(), map[hostobjects.Kind]status{sourcesV1: {unsynced: true}},
+			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "listing clusters.x.io", passing: true}, nil},
+		{"Sources could not be listed yet", watchingState(), map[hostobjects.Kind]status{sourcesV1: {true, down}},
+			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "listing clusters.x.io: down"}, nil},
+		{"Sources can no longer be watched", watchingState(), map[hostobjects.Kind]status{sourcesV1: {false, down}}, nil,
+			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable,
+				message: "listing and watching clusters.x.io: down; they are taken as they were seen last"}},
+		{"nor can References", watchingState(), map[hostobjects.Kind]status{secretKind: {false, down}}, nil,
+			&problem{reason: policyv1alpha1.ReasonReferencesUnavailable,
+				message: "listing and watching secrets: down; they are taken as they were seen last"}},
+		{"nor can PediaClusters", watchingState(), map[hostobjects.Kind]status{pediaClusters: {false, down}}, nil,
+			&problem{reason: policyv1alpha1.ReasonHostUnavailable,
+				message: "listing and watching pediaclusters.cluster.clusterpedia.io: down; they are taken as they were seen last"}},
+		{"PediaClusters could not be listed yet", watchingState(), map[hostobjects.Kind]status{pediaClusters: {true, down}},
+			&problem{reason: policyv1alpha1.ReasonHostUnavailable, message: "listing pediaclusters.cluster.clusterpedia.io: down"}, nil},
+		{"another version is being listed", watchingState(next), map[hostobjects.Kind]status{sourcesV1: {false, down}, sourcesV2: {unsynced: true}}, nil, nil},
+		{"another version cannot be listed", watchingState(next), map[hostobjects.Kind]status{
+			sourcesV1: {false, errors.New("not served")}, sourcesV2: {true, down}}, nil,
+			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "listing clusters.x.io in version v2, " +
+				"which the host serves instead of v1: down; the Sources are taken as they were seen last"}},
+		{"what keeps the imports from being worked on is kept beside the rest", watchingState(),
+			map[hostobjects.Kind]status{sourcesV1: {false, down}, secretKind: {true, down}},
+			&problem{reason: policyv1alpha1.ReasonReferencesUnavailable, message: "listing secrets: down"},
+			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable,
+				message: "listing and watching clusters.x.io: down; they are taken as they were seen last"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.state.examine(func(kind hostobjects.Kind) (bool, error) {
+				return !test.of[kind].unsynced, test.of[kind].failure
+			})
+			if !test.state.problem.equal(test.problem) {
+				t.Errorf("the problem is %+v, want %+v", test.state.problem, test.problem)
+			}
+			if !test.state.outage.equal(test.outage) {
+				t.Errorf("the outage is %+v, want %+v", test.state.outage, test.outage)
+			}
+			want := cmp.Or(test.problem, test.outage)
+			if !test.state.shown().equal(want) {
+				t.Errorf("it shows %+v, want %+v", test.state.shown(), want)
+			}
+		})
+	}
+}
+
+func TestAProblemThatDoesNotPassIsShown(t *testing.T) {
+	passing := func(message string) func(*policyState) {
+		return func(s *policyState) { s.problem = &problem{message: message, passing: true} }
+	}
+	began := time.Unix(1000, 0)
+	settle := func(before *policyState, seconds int, change ...func(*policyState)) (*policyState, time.Duration) {
+		state := mcpState(change...)
+		return state, state.settle(before, began.Add(time.Duration(seconds)*time.Second))
+	}
+	first, again := settle(mcpState(), 0, passing("it is not known yet what is served"))
+	if again != problemPatience || !first.problem.passing {
+		t.Errorf("at first it is looked at again after %s, and passing is %t", again, first.problem.passing)
+	}
+	second, again := settle(first, 10, passing("they are being listed"))
+	if again != problemPatience-10*time.Second || !second.problem.passing {
+		t.Errorf("then it is looked at again after %s, and passing is %t", again, second.problem.passing)
+	}
+	third, again := settle(second, 15, passing("they are being listed"))
+	if again != 0 || third.problem.passing {
+		t.Errorf("after 15 seconds it is looked at again after %s, and passing is %t", again, third.problem.passing)
+	}
+	if fourth, _ := settle(third, 16, passing("they are being listed")); fourth.problem.passing {
+		t.Error("a second later it is no longer shown")
+	}
+	fine, _ := settle(third, 17)
+	if next, again := settle(fine, 18, passing("they are being listed")); again != problemPatience || !next.problem.passing {
+		t.Error("another problem is shown at once")
+	}
+}
+
+func TestSourcesInAnotherVersionAreTheSame(t *testing.T) {
+	version := func(kind hostobjects.Kind) func(*policyState) {
+		return func(s *policyState) { s.source = typeOf(kind) }
+	}
+	for _, test := range []struct {
+		name   string
+		before *policyState
+		want   bool
+	}{
+		{"at first sight", nil, false},
+		{"in the same version", watchingState(version(sourcesV2)), false},
+		{"in another one", watchingState(), true},
+		{"of another definition", watchingState(func(s *policyState) { s.source.Definition = "other" }), false},
+		{"of an edited policy", watchingState(func(s *policyState) { s.policy.Generation++ }), false},
+		{"of another policy of the name", watchingState(func(s *policyState) { s.policy.UID = "other" }), false},
+		{"of a type that was not served", mcpState(), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := watchingState(version(sourcesV2)).isOtherVersionOf(test.before); got != test.want {
+				t.Errorf("got %t", got)
 			}
 		})
 	}

@@ -221,7 +221,8 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
 	policy := state.policy
-	unsettled := state.problem == nil && !p.complete || state.problem != nil && state.problem.passing
+	problem := state.shown()
+	unsettled := problem == nil && !p.complete || problem != nil && problem.passing
 	if unsettled && policy.Status.ObservedGeneration == policy.Generation {
 		return status, false
 	}
@@ -234,7 +235,7 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 			policyv1alpha1.ReferenceVersion{Key: policy.Spec.References[i].Key, Version: ref.Version})
 	}
 	status.Prune = prune.status()
-	if p.complete || state.problem == nil {
+	if p.complete || problem == nil {
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
@@ -270,8 +271,12 @@ func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Con
 	ready := metav1.Condition{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonImported, Message: p.summary()}
 
-	if problem := state.problem; problem != nil && problem.lasting {
-		validated.Status, validated.Reason, validated.Message = metav1.ConditionFalse, problem.reason, problem.message
+	shown := state.shown()
+	if shown != nil {
+		validated.Status, validated.Reason, validated.Message = metav1.ConditionUnknown, shown.reason, shown.message
+		if shown.lasting {
+			validated.Status = metav1.ConditionFalse
+		}
 	}
 	notReady := func(reason, message string) {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, reason, message
@@ -280,8 +285,8 @@ func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Con
 	case state.policy.DeletionTimestamp != nil:
 		notReady(policyv1alpha1.ReasonPolicyDeleted, p.deletion(state.policy))
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
-	case state.problem != nil:
-		notReady(state.problem.reason, state.problem.message)
+	case shown != nil:
+		notReady(shown.reason, shown.message)
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason,
 			"goes on by itself when the cause is gone"
 	case state.policy.Spec.Suspend:

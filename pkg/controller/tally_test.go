@@ -109,6 +109,36 @@ func TestAProblemThatPassesIsNotWorthAWrite(t *testing.T) {
 	}
 }
 
+func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
+	tally := newTally()
+	begin(tally, "a", "b")
+	tally.set(importOfMCP("a"), imported)
+	known := policyv1alpha1.ImportCounts{Selected: 2, Created: 2, Imported: 2}
+	state := mcpState(func(s *policyState) {
+		s.policy.Status.ObservedGeneration, s.policy.Status.Counts = 3, known
+		s.outage = &problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "down"}
+	})
+	want := map[string]metav1.ConditionStatus{policyv1alpha1.PolicyReady: metav1.ConditionFalse,
+		policyv1alpha1.PolicyValidated: metav1.ConditionUnknown, policyv1alpha1.PolicyReconciling: metav1.ConditionTrue}
+	status, ok := tally.status(state, pruning{})
+	if !ok {
+		t.Fatal("it is not shown while imports are left to be counted")
+	}
+	for _, condition := range status.Conditions {
+		if condition.Status != want[condition.Type] || condition.Reason != policyv1alpha1.ReasonSourcesUnavailable {
+			t.Errorf("%s is %s: %s", condition.Type, condition.Status, condition.Reason)
+		}
+	}
+	if diff := cmp.Diff(known, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	tally.set(importOfMCP("b"), waiting)
+	status, _ = tally.status(state, pruning{})
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 2, Created: 1, Imported: 1, Waiting: 1}, status.Counts); diff != "" {
+		t.Errorf("counts when all are counted (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnEventIsForANewFailureOnly(t *testing.T) {
 	tally := newTally()
 	if tally.set(importOfMCP("a"), failing("NameTaken")) == nil {

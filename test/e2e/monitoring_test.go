@@ -51,6 +51,7 @@ func TestTheMetricsTellOfAPolicyUntilItIsGone(t *testing.T) {
 			{`policy_apiserver_imports{phase="Imported", policy="metered"}`, 1},
 			{`policy_apiserver_imports{phase="Failed", policy="metered"}`, 1},
 			{`policy_apiserver_sources{policy="metered"}`, 2},
+			{`policy_apiserver_policy_condition{condition="Ready", policy="metered", reason="Failures", status="false"}`, 1},
 			{`policy_apiserver_held_removals{policy="metered"}`, 0},
 			{`policy_apiserver_credentials_expiring{policy="metered", within="expired"}`, 0},
 			{`policy_apiserver_credentials_expiring{policy="metered", within="1d"}`, 1},

@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -18,8 +20,8 @@ import (
 // explainer finds out why a cluster is imported or not.
 type explainer struct {
 	*factory
-	client        policyv1alpha1client.PolicyV1alpha1Interface
-	pediaClusters dynamic.ResourceInterface
+	client  policyv1alpha1client.PolicyV1alpha1Interface
+	objects dynamic.Interface
 }
 
 func newExplainCommand(f *factory) *cobra.Command {
@@ -51,7 +53,7 @@ func newExplainCommand(f *factory) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e := &explainer{factory: f, client: client, pediaClusters: objects.Resource(render.PediaClusterGVR)}
+			e := &explainer{factory: f, client: client, objects: objects}
 			return e.run(command.Context(), args[0])
 		},
 	}
@@ -77,7 +79,11 @@ func (e *explainer) run(ctx context.Context, name string) error {
 	case len(review.Status.Results) > 0:
 		facts.result = &review.Status.Results[0]
 	}
-	facts.pediaCluster, facts.pediaClusterErr = e.pediaClusters.Get(ctx, name, metav1.GetOptions{})
+	facts.pediaCluster, facts.pediaClusterErr = e.objects.Resource(render.PediaClusterGVR).Get(ctx, name, metav1.GetOptions{})
+	source := lifecycle.Spec.Source
+	// Whoever may not read the Source is told by the render that it is not there.
+	facts.source, _ = e.objects.Resource(schema.GroupVersionResource{Group: source.Group, Version: source.Version, Resource: source.Resource}).
+		Namespace(source.Namespace).Get(ctx, source.Name, metav1.GetOptions{})
 	return facts.explain(e.Out)
 }
 
@@ -107,7 +113,7 @@ func (e *explainer) withoutLifecycle(ctx context.Context, name string) error {
 		found = true
 		fmt.Fprint(e.Out, imported)
 	}
-	pediaCluster, err := e.pediaClusters.Get(ctx, name, metav1.GetOptions{})
+	pediaCluster, err := e.objects.Resource(render.PediaClusterGVR).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case err == nil:
 		found = true
@@ -120,10 +126,42 @@ func (e *explainer) withoutLifecycle(ctx context.Context, name string) error {
 		fmt.Fprintf(e.Out, "- Whether there is a PediaCluster of that name cannot be told: %v\n", err)
 	}
 	if !found {
-		fmt.Fprintf(e.Out, "No policy reports a failure that fits, so no policy selects such a Source. See what each makes of its Sources:\n%s",
-			renderHints(policies.Items))
+		fmt.Fprint(e.Out, nothingFound(policies.Items))
 	}
 	return answerCode(1)
+}
+
+// nothingFound says what follows when no policy reports a failure that fits.
+func nothingFound(policies []policyv1alpha1.ClusterImportPolicy) string {
+	var unknown strings.Builder
+	for i := range policies {
+		if why := withholds(&policies[i]); why != "" {
+			fmt.Fprintf(&unknown, "%s %s: %s\n", waits, policies[i].Name, why)
+		}
+	}
+	if unknown.Len() > 0 {
+		return "No policy reports a failure that fits, but these may select such a Source without saying so:\n" + unknown.String() +
+			"See what each policy makes of its Sources:\n" + renderHints(policies)
+	}
+	return "No policy reports a failure that fits, so no policy selects such a Source. See what each makes of its Sources:\n" + renderHints(policies)
+}
+
+// withholds is why a Source that the policy selects may be neither imported nor
+// among its failures, empty when every Source is.
+func withholds(policy *policyv1alpha1.ClusterImportPolicy) string {
+	status := policy.Status
+	ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
+	failures := status.Counts.Failed + status.Counts.Conflict
+	switch {
+	case ready == nil || ready.Status == metav1.ConditionUnknown || ready.ObservedGeneration != policy.Generation:
+		return "it has not been worked on yet"
+	case policy.Spec.Suspend, meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReconciling):
+		return ready.Reason + ": " + ready.Message
+	case int(failures) > len(status.Failures):
+		return fmt.Sprintf("it lists %d of its %d failures", len(status.Failures), failures)
+	default:
+		return ""
+	}
 }
 
 // rendersName reports whether the policy would give the Source that name.

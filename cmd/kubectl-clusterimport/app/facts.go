@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -24,6 +25,9 @@ type facts struct {
 
 	result    *policyv1alpha1.RenderResult
 	resultErr error
+
+	// source is nil when it could not be read.
+	source *unstructured.Unstructured
 
 	pediaCluster    *unstructured.Unstructured
 	pediaClusterErr error
@@ -79,9 +83,21 @@ func (f *facts) policyStep(step stepFunc) {
 	case meta.IsStatusConditionFalse(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated):
 		condition := meta.FindStatusCondition(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated)
 		step(bad, "Policy", "%s: %s", f.policyName, condition.Message)
+	case f.unavailable() != nil:
+		step(waits, "Policy", "%s: %s: %s", f.policyName, f.unavailable().Reason, f.unavailable().Message)
 	default:
 		step(good, "Policy", "%s", f.policyName)
 	}
+}
+
+// unavailable is the condition of a policy whose types cannot be listed and
+// watched now, nil when they can.
+func (f *facts) unavailable() *metav1.Condition {
+	validated := meta.FindStatusCondition(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated)
+	if validated == nil || validated.Status != metav1.ConditionUnknown {
+		return nil
+	}
+	return validated
 }
 
 // sourceSteps are those from the Source to the rendered PediaCluster, up to the
@@ -92,7 +108,11 @@ func (f *facts) sourceSteps(step stepFunc) {
 		step(bad, "Source", "%s", f.result.Message)
 		return
 	}
-	step(good, "Source", "%s", source)
+	if f.sourceIsGoing() {
+		step(waits, "Source", "%s is being deleted%s", source, finalizers(f.source))
+	} else {
+		step(good, "Source", "%s", source)
+	}
 	switch {
 	case f.result.Reason == policyv1alpha1.ReasonSelectorFailed:
 		step(bad, "Selector", "%s", f.result.Message)
@@ -236,20 +256,39 @@ func (f *facts) exists() bool {
 	return f.pediaCluster != nil
 }
 
+// sourceIsGoing reports whether the Source is being deleted.
+func (f *facts) sourceIsGoing() bool {
+	return f.source != nil && f.source.GetDeletionTimestamp() != nil
+}
+
+// finalizers says what the deletion of an object waits for.
+func finalizers(object *unstructured.Unstructured) string {
+	waitsFor := object.GetFinalizers()
+	if len(waitsFor) == 0 {
+		return ""
+	}
+	return ", and waits for its finalizers " + strings.Join(waitsFor, ", ")
+}
+
 // outcome is what all steps come to.
 func (f *facts) outcome() string {
 	imported := "Not imported"
 	if f.exists() {
 		imported = "Imported"
 	}
+	if f.sourceIsGoing() {
+		imported += ". The Source is being deleted"
+	}
 	ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
 	switch {
-	case f.lifecycle.DeletionTimestamp != nil && ready != nil && f.lifecycle.Status.Phase == policyv1alpha1.LifecycleDeleting:
+	case f.lifecycle.Status.Phase == policyv1alpha1.LifecycleDeleting && ready != nil:
 		return fmt.Sprintf("Being deleted. %s: %s", ready.Reason, ready.Message)
 	case f.lifecycle.DeletionTimestamp != nil:
 		return "Being deleted."
 	case f.policy != nil && f.policy.Spec.Suspend:
 		return imported + ". The policy is suspended."
+	case f.policy != nil && f.unavailable() != nil:
+		return fmt.Sprintf("%s, as far as is known. %s: %s", imported, f.unavailable().Reason, f.unavailable().Message)
 	case f.result == nil:
 		if ready != nil {
 			return fmt.Sprintf("%s. %s: %s", imported, ready.Reason, ready.Message)

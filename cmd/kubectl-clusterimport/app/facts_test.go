@@ -122,6 +122,25 @@ func TestExplain(t *testing.T) {
 			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
 		}},
 		{name: "suspended", change: func(f *facts) { f.policy.Spec.Suspend = true }},
+		{name: "source being deleted without its reference", change: func(f *facts) {
+			withoutPediaCluster(f)
+			f.source = beingDeleted("foregroundDeletion", "cluster.x-k8s.io/cleanup")
+			f.result.References[0].Found = false
+			f.result.CreationCondition, f.result.DeletionCondition, f.result.PediaCluster = nil, nil, nil
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForReference, "it does not exist"
+		}},
+		{name: "source being deleted", change: func(f *facts) { f.source = beingDeleted() }},
+		{name: "being deleted", change: func(f *facts) {
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
+			f.pediaCluster = beingDeleted("clusterpedia.io/cluster-synchro-controller")
+			f.lifecycle.Status.Phase = policyv1alpha1.LifecycleDeleting
+			f.lifecycle.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: "False", Reason: policyv1alpha1.ReasonSourceGone, Message: "waiting until the PediaCluster is gone"}
+		}},
+		{name: "source type unavailable", change: func(f *facts) {
+			f.policy.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionUnknown,
+				Reason: policyv1alpha1.ReasonSourcesUnavailable, Message: "listing and watching clusters.mcp.io: no answer"}}
+			f.result, f.resultErr = nil, errors.New("the server is currently unable to handle the request")
+		}},
 		{name: "render is forbidden", change: func(f *facts) {
 			f.result, f.resultErr = nil, errors.New("you may not render")
 			f.policy, f.policyErr = nil, errors.New("you may not read policies")
@@ -136,4 +155,50 @@ func TestExplain(t *testing.T) {
 			compare(t, "explain-"+fileName(tt.name), out.String())
 		})
 	}
+}
+
+func beingDeleted(finalizers ...string) *unstructured.Unstructured {
+	now := metav1.Now()
+	object := &unstructured.Unstructured{Object: map[string]any{}}
+	object.SetDeletionTimestamp(&now)
+	object.SetFinalizers(finalizers)
+	return object
+}
+
+func TestExplainConcludesNothingFromPoliciesThatCannotTell(t *testing.T) {
+	policy := func(name string, change func(*policyv1alpha1.ClusterImportPolicy)) policyv1alpha1.ClusterImportPolicy {
+		p := policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 2}}
+		p.Status.Conditions = []metav1.Condition{
+			{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue, Reason: policyv1alpha1.ReasonImported, ObservedGeneration: 2},
+			{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse, Reason: policyv1alpha1.ReasonImported, ObservedGeneration: 2},
+		}
+		if change != nil {
+			change(&p)
+		}
+		return p
+	}
+	problem := func(reason, message string) func(*policyv1alpha1.ClusterImportPolicy) {
+		return func(p *policyv1alpha1.ClusterImportPolicy) {
+			p.Status.Conditions[0].Status, p.Status.Conditions[1].Status = metav1.ConditionFalse, metav1.ConditionTrue
+			p.Status.Conditions[0].Reason, p.Status.Conditions[0].Message = reason, message
+		}
+	}
+	compare(t, fileName("explain nothing found"), nothingFound([]policyv1alpha1.ClusterImportPolicy{policy("fine", nil)}))
+	compare(t, fileName("explain nothing known"), nothingFound([]policyv1alpha1.ClusterImportPolicy{
+		policy("fine", nil),
+		policy("new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = policyv1alpha1.NewConditions(2) }),
+		policy("bare", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = nil }),
+		policy("edited", func(p *policyv1alpha1.ClusterImportPolicy) { p.Generation++ }),
+		policy("unserved", problem(policyv1alpha1.ReasonSourceTypeNotServed, "the host does not serve clusters.mcp.io")),
+		policy("down", problem(policyv1alpha1.ReasonSourcesUnavailable, "listing and watching clusters.mcp.io: no answer")),
+		policy("busy", problem(policyv1alpha1.ReasonImporting, "7 Sources are left to work on")),
+		policy("suspended", func(p *policyv1alpha1.ClusterImportPolicy) {
+			p.Spec.Suspend = true
+			p.Status.Conditions[0].Reason, p.Status.Conditions[0].Message = policyv1alpha1.ReasonSuspended, "nothing is created"
+		}),
+		policy("failing", func(p *policyv1alpha1.ClusterImportPolicy) {
+			p.Status.Counts.Failed, p.Status.Counts.Conflict = 9, 3
+			p.Status.Failures = make([]policyv1alpha1.SourceFailure, 10)
+		}),
+	}))
 }

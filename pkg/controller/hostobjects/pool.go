@@ -13,13 +13,13 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -60,7 +60,7 @@ type Handler interface {
 	// the objects that exist have become known.
 	ObjectChanged(kind Kind, subscribers []string, namespace, name string, change Change)
 	// StateChanged is called when the objects that exist have become known, and
-	// when the host did not let them be listed.
+	// when they can no longer be listed and watched, or can again.
 	StateChanged(kind Kind, subscribers []string)
 }
 
@@ -79,7 +79,9 @@ type informer struct {
 	cache.SharedIndexInformer
 	cancel      context.CancelFunc
 	subscribers []string // replaced, never changed in place
-	failure     error    // of the last list or watch
+	health      *health
+	// probe asks the host for one object of the Kind.
+	probe func(context.Context) error
 }
 
 // NewPool returns a pool without informers.
@@ -102,7 +104,8 @@ func (p *Pool) Subscribe(ctx context.Context, kind Kind, subscriber string, want
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	held = &informer{SharedIndexInformer: p.newInformer(kind), cancel: cancel, subscribers: []string{subscriber}}
+	held = p.newInformer(kind)
+	held.cancel, held.subscribers = cancel, []string{subscriber}
 	p.informers[kind] = held
 	if kind.Selector == "" {
 		wanted = everything
@@ -128,19 +131,17 @@ func (p *Pool) Unsubscribe(kind Kind, subscriber string) {
 // Wait returns when every informer has stopped.
 func (p *Pool) Wait() { p.wg.Wait() }
 
-// Status reports whether all objects of the kind are known, and if not, what
-// the host said to the last attempt to list them.
+// Status reports whether the objects of the kind have become known, and why they
+// cannot be listed and watched now: the error is nil while they can, or while
+// that is not known yet. What was known before stays known.
 func (p *Pool) Status(kind Kind) (synced bool, failure error) {
 	p.mu.RLock()
-	defer p.mu.RUnlock()
 	held, ok := p.informers[kind]
+	p.mu.RUnlock()
 	if !ok {
 		return false, nil
 	}
-	if held.HasSynced() {
-		return true, nil
-	}
-	return false, held.failure
+	return held.HasSynced(), held.health.err()
 }
 
 // Object returns a full object. Nil when there is none, or none that is held
@@ -195,27 +196,53 @@ func (p *Pool) Each(kind Kind, f func(namespace, name string)) {
 	}
 }
 
-func (p *Pool) newInformer(kind Kind) cache.SharedIndexInformer {
-	selected := func(options *metav1.ListOptions) { options.LabelSelector = kind.LabelSelector }
+// newInformer returns an informer that has not started.
+func (p *Pool) newInformer(kind Kind) *informer {
+	var (
+		client  any = p.dynamic
+		example runtime.Object
+		list    cache.ListWithContextFunc
+		observe cache.WatchFuncWithContext
+	)
 	if kind.MetadataOnly {
-		return metadatainformer.NewFilteredMetadataInformer(p.metadata, kind.GroupVersionResource,
-			metav1.NamespaceAll, 0, cache.Indexers{}, selected).Informer()
+		resource := p.metadata.Resource(kind.GroupVersionResource)
+		client, example, observe = p.metadata, &metav1.PartialObjectMetadata{}, resource.Watch
+		list = func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return resource.List(ctx, options)
+		}
+	} else {
+		resource := p.dynamic.Resource(kind.GroupVersionResource)
+		example, observe = &unstructured.Unstructured{}, resource.Watch
+		list = func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return resource.List(ctx, options)
+		}
 	}
-	return dynamicinformer.NewFilteredDynamicInformer(p.dynamic, kind.GroupVersionResource,
-		metav1.NamespaceAll, 0, cache.Indexers{}, selected).Informer()
+	health := newHealth()
+	requests := &cache.ListWatch{
+		ListWithContextFunc: health.list(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.LabelSelector = kind.LabelSelector
+			return list(ctx, options)
+		}),
+		WatchFuncWithContext: health.observe(func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			options.LabelSelector = kind.LabelSelector
+			return observe(ctx, options)
+		}),
+	}
+	return &informer{
+		SharedIndexInformer: cache.NewSharedIndexInformerWithOptions(cache.ToListWatcherWithWatchListSemantics(requests, client), example,
+			cache.SharedIndexInformerOptions{ObjectDescription: kind.GroupVersionResource.String()}),
+		health: health,
+		probe: func(ctx context.Context) error {
+			_, err := list(ctx, metav1.ListOptions{LabelSelector: kind.LabelSelector, Limit: 1})
+			return err
+		},
+	}
 }
 
 func (p *Pool) start(ctx context.Context, kind Kind, held *informer, wanted func(*unstructured.Unstructured) bool) {
 	logger := klog.FromContext(ctx).WithValues("resource", kind.GroupResource(), "version", kind.Version)
-	// None of these fails on an informer that has not started.
+	// It does not fail on an informer that has not started.
 	utilruntime.Must(held.SetTransform(hold(wanted)))
-	utilruntime.Must(held.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
-		p.mu.Lock()
-		held.failure = err
-		p.mu.Unlock()
-		cache.DefaultWatchErrorHandler(ctx, r, err)
-		p.handler.StateChanged(kind, p.subscribers(held))
-	}))
 	changed := func(object any, change Change) {
 		name, err := cache.DeletionHandlingObjectToName(object)
 		if err != nil {
@@ -250,11 +277,13 @@ func (p *Pool) start(ctx context.Context, kind Kind, held *informer, wanted func
 		held.RunWithContext(ctx)
 		logger.V(2).Info("No longer watching objects of the host")
 	})
+	stateChanged := func() { p.handler.StateChanged(kind, p.subscribers(held)) }
 	p.wg.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), held.HasSynced) {
-			p.handler.StateChanged(kind, p.subscribers(held))
+			stateChanged()
 		}
 	})
+	p.wg.Go(func() { held.health.supervise(klog.NewContext(ctx, logger), held.HasSynced, held.probe, stateChanged) })
 }
 
 func (p *Pool) subscribers(held *informer) []string {

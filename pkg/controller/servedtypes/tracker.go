@@ -39,6 +39,9 @@ var (
 // behind an aggregated API server without its APIService changing.
 const resync = time.Minute
 
+// discoveryTimeout bounds one discovery: a host that hangs is asked again.
+const discoveryTimeout = 30 * time.Second
+
 // settle are the delays after a change at which discovery is asked again: a
 // CustomResourceDefinition is served somewhat later than it is established.
 var settle = []time.Duration{100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
@@ -71,7 +74,7 @@ type Type struct {
 
 // Tracker knows the served types. Use New.
 type Tracker struct {
-	discovery discovery.DiscoveryInterface
+	discovery discovery.DiscoveryInterfaceWithContext
 	metadata  metadata.Interface
 	onChange  func()
 	changed   chan struct{}
@@ -81,6 +84,8 @@ type Tracker struct {
 	served map[schema.GroupResource]resource
 	// unknown are the groups whose API server did not answer at the last look.
 	unknown map[string]error
+	// failure is why served is nil, if that is known.
+	failure error
 
 	crds cache.GenericLister // set by Run
 
@@ -100,7 +105,7 @@ func (r resource) equal(other resource) bool {
 
 // New returns a tracker that calls onChange, from a goroutine of its own,
 // whenever the served types have changed.
-func New(discoveryClient discovery.DiscoveryInterface, metadataClient metadata.Interface, onChange func()) *Tracker {
+func New(discoveryClient discovery.DiscoveryInterfaceWithContext, metadataClient metadata.Interface, onChange func()) *Tracker {
 	return &Tracker{
 		discovery: discoveryClient,
 		metadata:  metadataClient,
@@ -119,7 +124,12 @@ func (t *Tracker) Run(ctx context.Context) {
 		}
 	}
 	for _, gvr := range []schema.GroupVersionResource{crds, apiServices} {
-		if _, err := factory.ForResource(gvr).Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		informer := factory.ForResource(gvr).Informer()
+		utilruntime.Must(informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
+			t.failed(fmt.Errorf("listing %s: %w", gvr.GroupResource(), err))
+			cache.DefaultWatchErrorHandler(ctx, r, err)
+		}))
+		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { changed() },
 			UpdateFunc: func(any, any) { changed() },
 			DeleteFunc: func(any) { changed() },
@@ -153,10 +163,23 @@ func (t *Tracker) Run(ctx context.Context) {
 	}
 }
 
+// failed keeps why it is not known which types are served.
+func (t *Tracker) failed(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failure = err
+}
+
 func (t *Tracker) refresh(ctx context.Context) {
-	groups, lists, err := t.discovery.ServerGroupsAndResources()
+	asking, cancel := context.WithTimeout(ctx, discoveryTimeout)
+	defer cancel()
+	groups, lists, err := t.discovery.ServerGroupsAndResourcesWithContext(asking)
 	var partial *discovery.ErrGroupDiscoveryFailed
-	if err != nil && !errors.As(err, &partial) {
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil && !errors.As(err, &partial):
+		t.failed(err)
 		klog.FromContext(ctx).Error(err, "Asking the host which types it serves; what was known stays in force")
 		return
 	}
@@ -235,6 +258,9 @@ func (t *Tracker) Resolve(name schema.GroupResource, versions []string) (Type, e
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.served == nil {
+		if t.failure != nil {
+			return Type{}, fmt.Errorf("%w: %w", ErrUnknown, t.failure)
+		}
 		return Type{}, ErrUnknown
 	}
 	served := t.served[name]

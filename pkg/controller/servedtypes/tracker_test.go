@@ -3,8 +3,10 @@ package servedtypes
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +22,7 @@ import (
 // answers is a host whose discovery can be made to fail in part, which a real
 // one does only when an aggregated API server goes silent.
 type answers struct {
-	discovery.DiscoveryInterface
+	discovery.DiscoveryInterfaceWithContext
 	current atomic.Pointer[answer]
 }
 
@@ -28,10 +30,16 @@ type answer struct {
 	groups []*metav1.APIGroup
 	lists  []*metav1.APIResourceList
 	err    error
+	// hangs has no answer at all.
+	hangs bool
 }
 
-func (a *answers) ServerGroupsAndResources() ([]*metav1.APIGroup, []*metav1.APIResourceList, error) {
+func (a *answers) ServerGroupsAndResourcesWithContext(ctx context.Context) ([]*metav1.APIGroup, []*metav1.APIResourceList, error) {
 	current := a.current.Load()
+	if current.hangs {
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	}
 	return current.groups, current.lists, current.err
 }
 
@@ -208,4 +216,31 @@ func TestATypeWhoseDefinitionWasNotKnownIsNotConfirmedWhileThereIsOne(t *testing
 	if err == nil || errors.As(err, &lost) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestAHostThatHangsHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scheme := metadatafake.NewTestScheme()
+		if err := metav1.AddMetaToScheme(scheme); err != nil {
+			t.Fatal(err)
+		}
+		host := &answers{}
+		host.current.Store(&answer{hangs: true})
+		tracker := New(host, metadatafake.NewSimpleMetadataClient(scheme), func() {})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { tracker.Run(ctx) })
+
+		time.Sleep(discoveryTimeout + time.Second)
+		_, err := tracker.Resolve(clusters, nil)
+		if !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("of its types it is said: %v", err)
+		}
+		stopped := time.Now()
+		cancel()
+		running.Wait()
+		if took := time.Since(stopped); took > time.Second {
+			t.Errorf("the end took %s", took)
+		}
+	})
 }

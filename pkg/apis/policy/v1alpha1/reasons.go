@@ -64,6 +64,8 @@ const (
 	ReasonPaused = "Paused"
 	// ReasonNameFree: no other Source renders the name of this lifecycle.
 	ReasonNameFree = "NameFree"
+	// ReasonPending: the object is new, and nobody has worked on it yet.
+	ReasonPending = "Pending"
 )
 
 // Reasons of the conditions of a policy.

@@ -54,12 +54,12 @@ func (Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForCreate starts the first generation without a status. The finalizer
-// is there from the first write on, so that no deletion can overtake it.
+// PrepareForCreate starts the first generation, of which nothing is known yet. The
+// finalizer is there from the first write on, so that no deletion can overtake it.
 func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	created := obj.(*policy.ClusterImportPolicy)
-	created.Status = policy.ClusterImportPolicyStatus{}
 	created.Generation = 1
+	created.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(created.Generation)}
 	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
 		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
 	}

@@ -3,8 +3,10 @@ package clusterimportpolicy
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -39,7 +41,7 @@ func validPolicy() *policy.ClusterImportPolicy {
 	}
 }
 
-func TestAPolicyIsBornWithItsFinalizerAndWithoutAStatus(t *testing.T) {
+func TestAPolicyIsBornWithItsFinalizerAndNotReady(t *testing.T) {
 	strategy := testStrategy()
 	for name, finalizers := range map[string][]string{
 		"none given":       nil,
@@ -52,8 +54,8 @@ func TestAPolicyIsBornWithItsFinalizerAndWithoutAStatus(t *testing.T) {
 
 		want := validPolicy()
 		want.Generation = 1
-		want.Status = policy.ClusterImportPolicyStatus{}
-		if diff := cmp.Diff(want, obj); diff != "" {
+		want.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(1)}
+		if diff := cmp.Diff(want, obj, cmpopts.EquateApproxTime(time.Minute)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
 	}

@@ -62,6 +62,9 @@ func (Strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 		created.Status = policy.PediaClusterLifecycleStatus{}
 	}
 	created.Generation = 1
+	if len(created.Status.Conditions) == 0 {
+		created.Status.Conditions = policyv1alpha1.NewConditions(created.Generation)
+	}
 	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
 		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
 	}

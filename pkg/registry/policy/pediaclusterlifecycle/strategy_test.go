@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -49,7 +51,7 @@ func validLifecycle() *policy.PediaClusterLifecycle {
 	}
 }
 
-func TestALifecycleIsBornWithItsFinalizerAndTheDefinitionOfItsSource(t *testing.T) {
+func TestALifecycleIsBornWithItsFinalizerAndTheDefinitionOfItsSourceAndNotReady(t *testing.T) {
 	strategy := testStrategy()
 	for name, finalizers := range map[string][]string{
 		"none given":       nil,
@@ -62,8 +64,8 @@ func TestALifecycleIsBornWithItsFinalizerAndTheDefinitionOfItsSource(t *testing.
 
 		want := validLifecycle()
 		want.Generation = 1
-		want.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: "8f1c"}
-		if diff := cmp.Diff(want, obj); diff != "" {
+		want.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: "8f1c", Conditions: policyv1alpha1.NewConditions(1)}
+		if diff := cmp.Diff(want, obj, cmpopts.EquateApproxTime(time.Minute)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
 	}

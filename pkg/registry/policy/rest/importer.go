@@ -112,12 +112,12 @@ func (i *Importer) importOne(ctx context.Context, exported *unstructured.Unstruc
 	switch imported := object.(type) {
 	case *policy.ClusterImportPolicy:
 		store, metadata = i.policies, &imported.ObjectMeta
-		imported.Status = policy.ClusterImportPolicyStatus{}
 		adapt(metadata, true)
+		imported.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(metadata.Generation)}
 	case *policy.PediaClusterLifecycle:
 		store, metadata = i.lifecycles, &imported.ObjectMeta
-		imported.Status = policy.PediaClusterLifecycleStatus{}
 		adapt(metadata, controlledByPolicy(metadata))
+		imported.Status = policy.PediaClusterLifecycleStatus{Conditions: policyv1alpha1.NewConditions(metadata.Generation)}
 	default:
 		return fmt.Errorf("%T is neither a policy nor a lifecycle", object)
 	}

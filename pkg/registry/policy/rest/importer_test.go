@@ -127,7 +127,7 @@ func TestObjectsOfCRDsAreImportedWithTheirUIDs(t *testing.T) {
 	// Its template does not compile, and its fields have their defaults.
 	p := s.policy(t, "mcp")
 	if p.UID != "p" || p.Generation != 1 || p.Labels["team"] != "blue" || p.CreationTimestamp.Year() != 2024 || p.Spec.MaxPrune.String() != "10%" ||
-		p.Spec.DeletionPolicy != policy.DeletionPolicyDelete || len(p.Status.Conditions) > 0 {
+		p.Spec.DeletionPolicy != policy.DeletionPolicyDelete || len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Reason != policyv1alpha1.ReasonPending {
 		t.Errorf("the policy is %+v", p)
 	}
 	if diff := cmp.Diff(ours, p.Finalizers); diff != "" {

@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
+)
+
+// toldWithin is how soon a policy says that a type can no longer be listed or
+// watched.
+const toldWithin = 30 * time.Second
+
+// recoveredWithin leaves room for the longest pause that a client of an API server
+// makes between two attempts.
+const recoveredWithin = 2 * time.Minute
+
+// A type that cannot be listed disturbs the host's own controllers: these tests
+// have a host of their own.
+func TestAPolicySaysThatATypeCanNoLongerBeListedOrWatched(t *testing.T) {
+	h, err := startHost(t.Context())
+	must(t, err)
+	t.Cleanup(func() {
+		if err := h.stop(!t.Failed()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("when its aggregated API server is down", func(t *testing.T) { aggregatedServerIsDown(t, h) })
+	t.Run("when another version cannot be converted to", func(t *testing.T) { webhookIsDown(t, h) })
+}
+
+func aggregatedServerIsDown(t *testing.T, h *host) {
+	p := h.newPlatform(t, "aggregated")
+	p.kubectl(t, "create", "namespace", p.name)
+	p.apply(t, p.manifests.role.Object)
+	server, err := h.StartTypeServer(t.Context(), p.resource, "Cluster")
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Stop()) })
+	p.apply(t, p.manifests.policy.Object)
+	must(t, p.createCluster(t.Context(), "one", "first", true))
+	before := p.waitForToken(t, "one", "first")
+	p.waitForPolicyReady(t, patience, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
+
+	must(t, server.Stop())
+	p.waitForPolicyReady(t, toldWithin, metav1.ConditionFalse, policyv1alpha1.ReasonSourcesUnavailable,
+		"clusters.aggregated.mcp.io", "unable to handle the request", "as they were seen last")
+	policy, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), p.name, metav1.GetOptions{})
+	must(t, err)
+	if validated := meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyValidated); validated.Status != metav1.ConditionUnknown {
+		t.Errorf("nobody knows whether the type is served, and Validated is %+v", validated)
+	}
+
+	out, _ := h.plugin(t, 1, "explain", "aggregated-unknown")
+	contains(t, out, "may select such a Source", "… aggregated: SourcesUnavailable")
+	out, _ = h.plugin(t, 0, "explain", "aggregated-one")
+	contains(t, out, "… Policy              aggregated: SourcesUnavailable", "Imported, as far as is known.")
+
+	// What is known is worked on.
+	p.setToken(t, "one", "rotated")
+	p.waitForToken(t, "one", "rotated")
+
+	// A server that is started now has never seen a Source. It says so, of the
+	// generation that it has read, and touches nothing.
+	must(t, h.server.Stop(t.Context()))
+	must(t, h.server.Start(t.Context()))
+	p.edit(t, `{"spec":{"maxPrune":"90%"}}`)
+	p.waitForPolicyReady(t, toldWithin, metav1.ConditionFalse, policyv1alpha1.ReasonSourcesUnavailable, "aggregated.mcp.io")
+	p.setToken(t, "one", "rotated while nothing was known")
+
+	must(t, server.Start())
+	p.waitForPolicyReady(t, recoveredWithin, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
+	after := p.waitForToken(t, "one", "rotated while nothing was known")
+	if after.GetUID() != before.GetUID() {
+		t.Error("the PediaCluster was deleted and made again")
+	}
+	must(t, p.createCluster(t.Context(), "two", "second", true))
+	p.waitForToken(t, "two", "second")
+	p.deleteCluster(t, "one")
+	p.waitUntilGone(t, "one")
+}
+
+func webhookIsDown(t *testing.T, h *host) {
+	webhook, err := devcluster.StartConversionWebhook()
+	must(t, err)
+	t.Cleanup(func() { must(t, webhook.Stop()) })
+	p := h.newPlatform(t, "converted")
+	crd := p.manifests.crd
+	versions := crd.Object["spec"].(map[string]any)["versions"].([]any)
+	older, newer := versions[0].(map[string]any), crd.DeepCopy().Object["spec"].(map[string]any)["versions"].([]any)[0].(map[string]any)
+	older["name"], older["storage"] = "v1beta1", false
+	newer["name"] = "v1beta2"
+	set(t, crd, []any{older, newer}, "spec", "versions")
+	set(t, crd, webhook.Conversion(), "spec", "conversion")
+	p.resource.Version = "v1beta2"
+	p.installType(t)
+	set(t, p.manifests.policy, []any{"v1beta2", "v1beta1"}, "spec", "source", "versions")
+	p.apply(t, p.manifests.policy.Object)
+	must(t, p.createCluster(t.Context(), "one", "first", true))
+	before := p.waitForToken(t, "one", "first")
+	p.waitForPolicyReady(t, patience, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
+
+	must(t, webhook.Stop())
+	_, err = h.objects.Resource(definitions).Patch(t.Context(), crd.GetName(), types.JSONPatchType,
+		[]byte(`[{"op":"replace","path":"/spec/versions/1/served","value":false}]`), metav1.PatchOptions{})
+	must(t, err)
+	p.waitForPolicyReady(t, toldWithin, metav1.ConditionFalse, policyv1alpha1.ReasonSourcesUnavailable,
+		"v1beta1", "instead of v1beta2", "conversion webhook", "connection refused")
+	p.setToken(t, "one", "rotated")
+	p.waitForToken(t, "one", "rotated")
+
+	must(t, webhook.Start())
+	p.waitForPolicyReady(t, recoveredWithin, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
+	eventually(t, "the lifecycle follows the Source in the other version", func() error {
+		lifecycle, err := p.lifecycle(t.Context(), "one")
+		if err != nil {
+			return err
+		}
+		return same("its version", lifecycle.Spec.Source.Version, "v1beta1")
+	})
+	p.setToken(t, "one", "rotated again")
+	if after := p.waitForToken(t, "one", "rotated again"); after.GetUID() != before.GetUID() {
+		t.Error("the PediaCluster was deleted and made again")
+	}
+	p.resource.Version = "v1beta1"
+	must(t, p.createCluster(t.Context(), "two", "second", true))
+	p.waitForToken(t, "two", "second")
+}
+
+// waitForPolicyReady waits until the policy says of its present generation that it is
+// ready or not, for that reason and with a message that has every one of the parts.
+func (p *platform) waitForPolicyReady(t *testing.T, limit time.Duration, status metav1.ConditionStatus, reason string, parts ...string) {
+	t.Helper()
+	within(t, limit, fmt.Sprintf("policy %s is Ready=%s: %s", p.name, status, reason), func() error {
+		policy, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), p.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyReady)
+		if ready == nil || ready.Status != status || ready.Reason != reason || ready.ObservedGeneration != policy.Generation {
+			return fmt.Errorf("generation %d: %+v", policy.Generation, ready)
+		}
+		return mentions(ready.Message, parts...)
+	})
+}
