@@ -45,7 +45,16 @@ func newInProcess(t *testing.T) *InProcess {
 	storage, err := NewStorage(scheme, cached(*config))
 	must(t, err)
 	t.Cleanup(storage.PediaClusterLifecycle.Destroy)
-	return storage.NewInProcess(time.Minute)
+	p := storage.NewInProcess(time.Minute)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // until the watch cache is filled
+		_, err := p.List(t.Context(), metav1.ListOptions{})
+		if err == nil {
+			return p
+		}
+		if !apierrors.IsTooManyRequests(err) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func must(t *testing.T, err error) {
