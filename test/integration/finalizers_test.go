@@ -163,7 +163,7 @@ func TestACreationDropsTheFinalizersOfOthersControllersWithAWarning(t *testing.T
 	if !slices.Equal(created.Finalizers, []string{"example.com/mine", policyv1alpha1.Finalizer}) || created.Status.SourceVersion != "" {
 		t.Errorf("finalizers %v, status %+v", created.Finalizers, created.Status)
 	}
-	if len(*said) != 1 || !strings.Contains((*said)[0], formerPolicyFinalizer) || !strings.Contains((*said)[0], "leave it out") {
+	if len(*said) != 1 || !strings.Contains((*said)[0], formerPolicyFinalizer) || !strings.Contains((*said)[0], "Leave it out") {
 		t.Errorf("warnings: %q", *said)
 	}
 }

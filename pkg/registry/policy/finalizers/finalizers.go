@@ -60,7 +60,7 @@ func hasOurs(object *metav1.ObjectMeta) bool { return slices.ContainsFunc(object
 // overtake it, and drops those that it may not have with a warning.
 func Begin(ctx context.Context, created *metav1.ObjectMeta) {
 	for _, finalizer := range drop(created) {
-		warning.AddWarning(ctx, "", fmt.Sprintf("%s: %q is dropped: %s; leave it out, since an update that adds it is refused", path, finalizer, why(finalizer)))
+		warning.AddWarning(ctx, "", fmt.Sprintf("%s: %q is dropped: %s. Leave it out of the manifest: an update that adds it is refused", path, finalizer, why(finalizer)))
 	}
 	if !hasOurs(created) {
 		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
@@ -104,22 +104,22 @@ func AuthorizeUpdate(ctx context.Context, resource schema.GroupResource, updated
 }
 
 func refuseToAdd(resource schema.GroupResource, name, finalizer string) error {
-	cause, text := metav1.CauseTypeForbidden, fmt.Sprintf("the finalizer %q cannot be added: %s", finalizer, why(finalizer))
 	if ofControllerManager(finalizer) {
-		cause = causeControllerManager
+		return forbidden(resource, name, causeControllerManager, fmt.Sprintf("the finalizer %q cannot be added: %s. It writes back only the fields that it knows, "+
+			"and so drops suspend, deletionPolicy, maxPrune, deletionCondition and labelSelector. Scale it down: kubectl scale --namespace clusterpedia-system "+
+			"deployment/clusterpedia-controller-manager --replicas=0 (with Helm: controllerManager.disabled=true). If a manifest has the finalizer, leave it out",
+			finalizer, why(finalizer)))
 	}
-	return forbidden(resource, name, cause, text)
+	return forbidden(resource, name, metav1.CauseTypeForbidden, fmt.Sprintf("the finalizer %q cannot be added: %s. "+
+		"Delete with --cascade=orphan to keep PediaClusters", finalizer, why(finalizer)))
 }
 
-// why says why the finalizer is banned, and what to do.
+// why says why the finalizer is banned.
 func why(finalizer string) string {
 	if ofGarbageCollector(finalizer) {
-		return "the host's garbage collector would delete or orphan PediaClusters by it, whatever deletionPolicy, suspend and maxPrune say; " +
-			"delete with --cascade=orphan to keep PediaClusters"
+		return "the host's garbage collector would delete or orphan PediaClusters by it, whatever deletionPolicy, suspend and maxPrune say"
 	}
-	return "it is the one of Clusterpedia's controller-manager, which must not run beside this server, since it writes back only the fields that " +
-		"it knows and so drops suspend, deletionPolicy, maxPrune, deletionCondition and labelSelector. Scale it down: " +
-		"kubectl scale --namespace clusterpedia-system deployment/clusterpedia-controller-manager --replicas=0 (with Helm: controllerManager.disabled=true)"
+	return "it belongs to Clusterpedia's controller-manager, which must not run beside this server"
 }
 
 func forbidden(resource schema.GroupResource, name string, cause metav1.CauseType, text string) error {

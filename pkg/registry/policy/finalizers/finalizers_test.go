@@ -68,7 +68,7 @@ func TestACreationBeginsWithOurFinalizerAndWithoutBannedOnes(t *testing.T) {
 		"none":                    {nil, []string{ours}, nil},
 		"ours":                    {[]string{ours}, []string{ours}, nil},
 		"of a user":               {[]string{users}, []string{users, ours}, nil},
-		"an export":               {[]string{policies, users}, []string{users, ours}, [][]string{{policies, "Clusterpedia's controller-manager", "leave it out"}}},
+		"an export":               {[]string{policies, users}, []string{users, ours}, [][]string{{policies, "Clusterpedia's controller-manager", "Leave it out"}}},
 		"all that is not allowed": {[]string{orphan, ours, imports}, []string{ours}, [][]string{{`"orphan"`, "garbage collector"}, {imports}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestWhichUpdatesOfFinalizersAreRefused(t *testing.T) {
 		"a finalizer of a user":                  {jane, false, []string{ours}, []string{ours, users}, nil, 0},
 		"a manifest without finalizers":          {jane, false, []string{ours}, nil, nil, 0},
 		"Clusterpedia's, of a policy":            {jane, false, []string{ours}, []string{ours, policies}, []string{policies, "kubectl scale", "suspend"}, 1},
-		"Clusterpedia's, of a lifecycle":         {jane, false, []string{ours}, []string{imports}, []string{imports, "deployment/clusterpedia-controller-manager"}, 1},
+		"Clusterpedia's, of a lifecycle":         {jane, false, []string{ours}, []string{imports}, []string{imports, "deployment/clusterpedia-controller-manager", "drops suspend"}, 1},
 		"Clusterpedia's, added by this server":   {server, false, []string{ours}, []string{ours, policies}, []string{policies}, 1},
 		"Clusterpedia's, during a deletion":      {jane, true, []string{ours}, []string{policies}, []string{policies}, 1},
 		"the garbage collector's":                {jane, false, []string{ours}, []string{ours, cascading}, []string{`"foregroundDeletion"`, "--cascade=orphan"}, 0},
