@@ -547,6 +547,7 @@ func TestTheExamplesOfTheInstallationDocumentation(t *testing.T) {
 	must(t, os.Mkdir(mine, 0o700))
 	for _, block := range fence.FindAllStringSubmatch(string(document), -1) {
 		if block[2] != "" {
+			must(t, os.MkdirAll(filepath.Dir(filepath.Join(mine, block[2])), 0o700))
 			must(t, os.WriteFile(filepath.Join(mine, block[2]), []byte(block[3]), 0o600))
 		}
 	}
@@ -562,6 +563,37 @@ func TestTheExamplesOfTheInstallationDocumentation(t *testing.T) {
 	rendered, err := helm(t, "", "template", "policy-apiserver", chart, "--namespace="+devcluster.Namespace, "--values", filepath.Join(mine, "values.yaml"))
 	must(t, err)
 	contains(t, rendered, servers, "replicas: 2", "kind: ServiceMonitor", "kind: Issuer", "clusterpedia:policy-sources:cluster-api")
+}
+
+// TestClusterpediaIsInstalledWithoutWhatThisServerReplaces renders the kustomization
+// of docs/install.md on what stands for Clusterpedia's manifests.
+func TestClusterpediaIsInstalledWithoutWhatThisServerReplaces(t *testing.T) {
+	document, err := os.ReadFile("../../docs/install.md")
+	must(t, err)
+	dir := t.TempDir()
+	for _, block := range fence.FindAllStringSubmatch(string(document), -1) {
+		if block[2] == "clusterpedia/kustomization.yaml" {
+			local := strings.Replace(block[3], "https://github.com/clusterpedia-io/clusterpedia/kustomize", "theirs.yaml", 1)
+			must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(local), 0o600))
+		}
+	}
+	var theirs strings.Builder
+	for _, object := range []string{
+		"apps/v1 Deployment clusterpedia-controller-manager", "apps/v1 Deployment clusterpedia-apiserver",
+		"apiextensions.k8s.io/v1 CustomResourceDefinition clusterimportpolicies.policy.clusterpedia.io",
+		"apiextensions.k8s.io/v1 CustomResourceDefinition pediaclusterlifecycles.policy.clusterpedia.io",
+		"apiextensions.k8s.io/v1 CustomResourceDefinition pediaclusters.cluster.clusterpedia.io",
+	} {
+		is := strings.Fields(object)
+		fmt.Fprintf(&theirs, "apiVersion: %s\nkind: %s\nmetadata: {name: %s}\n---\n", is[0], is[1], is[2])
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "theirs.yaml"), []byte(theirs.String()), 0o600))
+	var left []string
+	for _, object := range kustomize(t, dir).objects {
+		left = append(left, object.GetName())
+	}
+	slices.Sort(left)
+	must(t, same("what is left", strings.Join(left, " "), "clusterpedia-apiserver pediaclusters.cluster.clusterpedia.io"))
 }
 
 // TestTheShippedTokenIsForMetricsOnly tries what the ServiceMonitor scrapes with.

@@ -86,7 +86,7 @@ func TestAClaimGoesWithItsPolicy(t *testing.T) {
 	if _, err := policies.Create(t.Context(), policyOn("again.io", "again-two", ""), metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
 		t.Errorf("while the first is still being deleted: %v", err)
 	}
-	if _, err := policies.Patch(t.Context(), first.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := asServer(t).ClusterImportPolicies().Patch(t.Context(), first.Name, types.MergePatchType, withoutFinalizers, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := policies.Create(t.Context(), policyOn("again.io", "again-two", ""), metav1.CreateOptions{}); err != nil {

@@ -78,7 +78,7 @@ var withoutFinalizers = []byte(`{"metadata":{"finalizers":null}}`)
 
 func removePolicy(t *testing.T, name string) {
 	t.Helper()
-	ctx, policies := context.Background(), asUser(t).ClusterImportPolicies()
+	ctx, policies := context.Background(), asServer(t).ClusterImportPolicies() // nobody else takes its finalizer off
 	tolerate(t, policies.Delete(ctx, name, metav1.DeleteOptions{}))
 	_, err := policies.Patch(ctx, name, types.MergePatchType, withoutFinalizers, metav1.PatchOptions{})
 	tolerate(t, err)

@@ -62,6 +62,7 @@ func TestCommands(t *testing.T) {
 		{name: "lint", args: []string{"lint", "-f", policy}},
 		{name: "lint a folder", args: []string{"lint", "-R", "-f", "testdata/policies"}},
 		{name: "lint standard input", args: []string{"lint", "-f", "-"}, stdin: readFile(t, "testdata/policies/mistakes.yaml")},
+		{name: "lint an export", args: []string{"lint", "-f", "testdata/inputs/exported.yaml"}},
 		{name: "lint nothing", args: []string{"lint"}},
 		{name: "lint no file", args: []string{"lint", "-f", "nowhere.yaml"}},
 		{name: "lint an unknown flag", args: []string{"lint", "--nope"}},

@@ -186,7 +186,7 @@ func TestExplainConcludesNothingFromPoliciesThatCannotTell(t *testing.T) {
 	compare(t, fileName("explain nothing found"), nothingFound([]policyv1alpha1.ClusterImportPolicy{policy("fine", nil)}))
 	compare(t, fileName("explain nothing known"), nothingFound([]policyv1alpha1.ClusterImportPolicy{
 		policy("fine", nil),
-		policy("new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = policyv1alpha1.NewConditions(2) }),
+		policy("new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = policyv1alpha1.NewConditions(2, metav1.Now()) }),
 		policy("bare", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = nil }),
 		policy("edited", func(p *policyv1alpha1.ClusterImportPolicy) { p.Generation++ }),
 		policy("unserved", problem(policyv1alpha1.ReasonSourceTypeNotServed, "the host does not serve clusters.mcp.io")),

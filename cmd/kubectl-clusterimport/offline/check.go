@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/manifest"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/install"
@@ -92,7 +93,8 @@ func Check(ctx context.Context, object *manifest.Object) (policy *policyv1alpha1
 	if accessor, err := meta.Accessor(internal); err == nil {
 		rest.FillObjectMetaSystemFields(accessor)
 	}
-	ctx = genericapirequest.WithNamespace(ctx, metav1.NamespaceNone)
+	var warned recorder
+	ctx = warning.WithWarningRecorder(genericapirequest.WithNamespace(ctx, metav1.NamespaceNone), &warned)
 	if err := rest.BeforeCreate(strategy, ctx, internal); err != nil {
 		c.addAdmission(err)
 	}
@@ -104,8 +106,14 @@ func Check(ctx context.Context, object *manifest.Object) (policy *policyv1alpha1
 		c.add("", err.Error())
 		return nil, c.findings, nil
 	}
-	return versioned.(*policyv1alpha1.ClusterImportPolicy), nil, c.warnings(strategy.WarningsOnCreate(ctx, internal))
+	return versioned.(*policyv1alpha1.ClusterImportPolicy), nil, c.warnings(warned)
 }
+
+// recorder keeps the warnings of a creation.
+type recorder []string
+
+// AddWarning implements warning.Recorder.
+func (r *recorder) AddWarning(_, text string) { *r = append(*r, text) }
 
 type checker struct {
 	object   *manifest.Object

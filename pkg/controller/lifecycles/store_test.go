@@ -4,152 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles/lifecyclestest"
 )
-
-var resource = policyv1alpha1.Resource("pediaclusterlifecycles")
-
-// memory is a Storage that guards writes as a registry does.
-type memory struct {
-	mu      sync.Mutex
-	version int
-	objects map[string]*Lifecycle
-	writes  []string
-	// fail is returned by the next write, which has happened all the same when lost is set.
-	fail error
-	lost bool
-}
-
-func newMemory() *memory { return &memory{version: 100, objects: map[string]*Lifecycle{}} }
-
-func (m *memory) put(verb string, lifecycle *Lifecycle, change func(stored, given *Lifecycle)) (*Lifecycle, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	stored := m.objects[lifecycle.Name]
-	switch {
-	case m.fail != nil && !m.lost:
-		err := m.fail
-		m.fail = nil
-		return nil, err
-	case verb == "create" && stored != nil:
-		return nil, apierrors.NewAlreadyExists(resource, lifecycle.Name)
-	case verb != "create" && stored == nil:
-		return nil, apierrors.NewNotFound(resource, lifecycle.Name)
-	case verb != "create" && (stored.UID != lifecycle.UID || stored.ResourceVersion != lifecycle.ResourceVersion):
-		return nil, apierrors.NewConflict(resource, lifecycle.Name, errors.New("it has changed"))
-	}
-	m.version++
-	m.writes = append(m.writes, verb+" "+lifecycle.Name)
-	next := &Lifecycle{}
-	if stored != nil {
-		next = stored.DeepCopy()
-	} else {
-		lifecycle.DeepCopyInto(next)
-		next.UID = types.UID(fmt.Sprint("uid-", m.version))
-	}
-	change(next, lifecycle)
-	next.ResourceVersion = strconv.Itoa(m.version)
-	m.objects[next.Name] = next
-	if err := m.fail; err != nil {
-		m.fail, m.lost = nil, false
-		return nil, err
-	}
-	return next.DeepCopy(), nil
-}
-
-func (m *memory) Create(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
-	return m.put("create", lifecycle, func(stored, _ *Lifecycle) { stored.Generation = 1 })
-}
-
-func (m *memory) Update(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
-	return m.put("update", lifecycle, func(stored, given *Lifecycle) {
-		if !equality.Semantic.DeepEqual(stored.Spec, given.Spec) {
-			stored.Generation++
-		}
-		stored.Spec, stored.Status = given.Spec, *given.Status.DeepCopy()
-	})
-}
-
-func (m *memory) MarkDeleted(_ context.Context, lifecycle *Lifecycle, _ *metav1.DeletionPropagation) (*Lifecycle, error) {
-	return m.put("mark", lifecycle, func(stored, _ *Lifecycle) { stored.DeletionTimestamp = ptr.To(metav1.Now()) })
-}
-
-func (m *memory) SetOwners(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
-	return m.put("owners", lifecycle, func(stored, given *Lifecycle) { stored.OwnerReferences = given.OwnerReferences })
-}
-
-func (m *memory) Remove(_ context.Context, lifecycle *Lifecycle) (*Lifecycle, error) {
-	left, err := m.put("remove", lifecycle, func(stored, _ *Lifecycle) { stored.Finalizers = others(stored.Finalizers) })
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err == nil && len(left.Finalizers) == 0 {
-		delete(m.objects, lifecycle.Name)
-		return nil, nil
-	}
-	return left, err
-}
-
-func others(finalizers []string) []string {
-	return slices.DeleteFunc(slices.Clone(finalizers), func(f string) bool { return f == policyv1alpha1.Finalizer })
-}
-
-func (m *memory) Get(_ context.Context, name string) (*Lifecycle, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if stored := m.objects[name]; stored != nil {
-		return stored.DeepCopy(), nil
-	}
-	return nil, apierrors.NewNotFound(resource, name)
-}
-
-func (m *memory) HasPolicy(_ context.Context, policy string) (bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, stored := range m.objects {
-		if PolicyOf(stored) == policy {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// annotate is a write of somebody else.
-func (m *memory) annotate(name, value string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.version++
-	next := m.objects[name].DeepCopy()
-	next.Annotations = map[string]string{"example.com/note": value}
-	next.ResourceVersion = strconv.Itoa(m.version)
-	m.objects[name] = next
-}
 
 // world is a store over a storage and an informer that shows what the test has it show.
 type world struct {
 	*Store
 	t       *testing.T
-	storage *memory
+	storage *lifecyclestest.Storage
 	indexer cache.Indexer
 }
 
 func newWorld(t *testing.T) *world {
-	storage, indexer := newMemory(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
+	storage, indexer := lifecyclestest.New(), cache.NewIndexer(cache.MetaNamespaceKeyFunc, Indexers())
 	return &world{New(storage, indexer, clock.RealClock{}), t, storage, indexer}
 }
 
@@ -175,6 +55,11 @@ func (w *world) must(err error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// annotate is a write of somebody else.
+func (w *world) annotate(name, value string) {
+	w.storage.Change(name, func(l *Lifecycle) { l.Annotations = map[string]string{"example.com/note": value} })
 }
 
 func (w *world) create(name string) *Lifecycle {
@@ -241,7 +126,7 @@ func TestAnOwnWriteIsReadAtOnceAndForgottenWhenTheInformerShowsIt(t *testing.T) 
 		t.Error("the own write is taken for news")
 	}
 	w.wantNothingKept()
-	w.storage.annotate("mcp-a", "theirs")
+	w.annotate("mcp-a", "theirs")
 	if w.catchUp("mcp-a") {
 		t.Error("the write of somebody else is taken for an own one")
 	}
@@ -321,15 +206,15 @@ func TestARecordIsReadAtOnceAndWrittenWhenNothingIsMoreUrgent(t *testing.T) {
 			return isBusy
 		})
 		synctest.Wait()
-		if len(w.storage.writes) != 1 {
-			t.Errorf("while there is more urgent work: %v", w.storage.writes)
+		if len(w.storage.Writes()) != 1 {
+			t.Errorf("while there is more urgent work: %v", w.storage.Writes())
 		}
 		busy.Lock()
 		isBusy = false
 		busy.Unlock()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.writes); diff != "" {
+		if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.Writes()); diff != "" {
 			t.Errorf("writes:\n%s", diff)
 		}
 		if !w.catchUp("mcp-a") {
@@ -355,8 +240,8 @@ func TestARecordIsPendingForAMinuteAtMost(t *testing.T) {
 			w.must(err)
 			time.Sleep(longestPending / 2)
 		}
-		if len(w.storage.writes) != 2 {
-			t.Errorf("writes after two minutes: %v", w.storage.writes)
+		if len(w.storage.Writes()) != 2 {
+			t.Errorf("writes after two minutes: %v", w.storage.Writes())
 		}
 	})
 }
@@ -369,7 +254,7 @@ func TestARecordThatSaysNothingNewIsNotWritten(t *testing.T) {
 		w.must(err)
 		w.catchUp(written.Name)
 	}
-	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.writes); diff != "" {
+	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.Writes()); diff != "" {
 		t.Errorf("writes:\n%s", diff)
 	}
 	w.wantNothingKept()
@@ -382,7 +267,7 @@ func TestSpecAndStatusAreOneWrite(t *testing.T) {
 	record.Spec.Template = "new"
 	written, err := w.Record(t.Context(), created, record, true)
 	w.must(err)
-	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.writes); diff != "" {
+	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.Writes()); diff != "" {
 		t.Errorf("writes:\n%s", diff)
 	}
 	if written.Generation != 2 || written.Status.ObservedGeneration != 2 {
@@ -396,7 +281,7 @@ func TestAPendingRecordFollowsWhatOthersWrite(t *testing.T) {
 	w.catchUp("mcp-a")
 	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
 	w.must(err)
-	w.storage.annotate("mcp-a", "theirs")
+	w.annotate("mcp-a", "theirs")
 	if err := w.flush(t.Context(), "mcp-a", true); !apierrors.IsConflict(err) {
 		t.Errorf("a record overwrites what it does not know: %v", err)
 	}
@@ -446,7 +331,7 @@ func TestARecordWhoseWriteFailsStaysPending(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			created := w.create("mcp-a")
-			w.storage.fail, w.storage.lost = errors.New("timeout"), lost
+			w.storage.Fail(errors.New("timeout"), lost)
 			if _, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), true); err == nil {
 				t.Fatal("the error is not told")
 			}
@@ -464,7 +349,7 @@ func TestARecordWhoseWriteFailsStaysPending(t *testing.T) {
 
 func TestACreationWhoseAnswerIsLostIsAdopted(t *testing.T) {
 	w := newWorld(t)
-	w.storage.fail, w.storage.lost = errors.New("timeout"), true
+	w.storage.Fail(errors.New("timeout"), true)
 	free := func() error { return nil }
 	if _, err := w.Create(t.Context(), newLifecycle("mcp-a"), free); err == nil {
 		t.Fatal("the error is not told")

@@ -2,11 +2,11 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// NewConditions are those of a policy or a lifecycle that is made now. Tools that
-// know kstatus take an object without conditions for one that is ready.
-func NewConditions(generation int64) []metav1.Condition {
+// NewConditions are those of a policy or a lifecycle that was made at that time.
+// Tools that know kstatus take an object without conditions for one that is ready.
+func NewConditions(generation int64, made metav1.Time) []metav1.Condition {
 	return []metav1.Condition{{
-		Type: PolicyReady, Status: metav1.ConditionUnknown, ObservedGeneration: generation, LastTransitionTime: metav1.Now(),
+		Type: PolicyReady, Status: metav1.ConditionUnknown, ObservedGeneration: generation, LastTransitionTime: made,
 		Reason: ReasonPending, Message: "the controllers have not worked on it yet",
 	}}
 }

@@ -73,8 +73,8 @@ func testPolicy() *policy.ClusterImportPolicy {
 	}
 }
 
-func as(t *testing.T, name string) context.Context {
-	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name})
+func as(t *testing.T, name string, groups ...string) context.Context {
+	return genericapirequest.WithUser(t.Context(), &user.DefaultInfo{Name: name, Groups: groups})
 }
 
 func TestAPolicyNeedsWhatItReadsAndWrites(t *testing.T) {
@@ -209,12 +209,16 @@ func TestOnlyAChangeOfWhatAPolicyReadsAndWritesIsAskedAbout(t *testing.T) {
 func TestThisServerIsNeverAsked(t *testing.T) {
 	host, updated := &fakeHost{}, testPolicy()
 	updated.Spec.Template = "spec: {apiserver: https://other}"
-	checker, ctx := New(host, Enforce), as(t, user.APIServerUser)
+	checker, ctx := New(host, Enforce), as(t, user.APIServerUser, user.SystemPrivilegedGroup)
 	if err := errors.Join(checker.CheckCreate(ctx, updated), checker.CheckUpdate(ctx, updated, testPolicy())); err != nil {
 		t.Error(err)
 	}
 	if len(host.asked) > 0 {
 		t.Errorf("asked %v", host.asked)
+	}
+	// The name alone is not this server.
+	if err := checker.CheckCreate(as(t, user.APIServerUser), updated); !apierrors.IsForbidden(err) {
+		t.Errorf("who has the name of this server is answered %v", err)
 	}
 }
 

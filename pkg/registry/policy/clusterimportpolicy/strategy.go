@@ -5,7 +5,6 @@ package clusterimportpolicy
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,7 +18,9 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -56,21 +57,20 @@ func (Strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 
 // PrepareForCreate starts the first generation, of which nothing is known yet. The
 // finalizer is there from the first write on, so that no deletion can overtake it.
-func (Strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+func (Strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	created := obj.(*policy.ClusterImportPolicy)
 	created.Generation = 1
-	created.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(created.Generation)}
-	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
-		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
-	}
+	created.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(created.Generation, metav1.Now())}
+	finalizers.Begin(ctx, &created.ObjectMeta)
 }
 
 // PrepareForUpdate keeps the status and starts a new generation when the spec
 // means something else.
-func (Strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+func (Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
 	updated.Status = stored.Status
-	deletion.KeepFinalizer(&updated.ObjectMeta, &stored.ObjectMeta)
+	finalizers.Keep(ctx, &updated.ObjectMeta, &stored.ObjectMeta)
+	deletion.KeepOrphaning(&updated.ObjectMeta, &stored.ObjectMeta)
 	if !apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		updated.Generation = stored.Generation + 1
 	}
@@ -193,10 +193,14 @@ func (StatusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForUpdate keeps everything but the status.
-func (StatusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+// PrepareForUpdate keeps everything but the status, and that too unless this
+// server writes it.
+func (StatusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.ClusterImportPolicy), old.(*policy.ClusterImportPolicy)
 	updated.Spec = stored.Spec
+	if !caller.IsThisServer(ctx) {
+		updated.Status = stored.Status
+	}
 	metav1.ResetObjectMetaForStatus(&updated.ObjectMeta, &stored.ObjectMeta)
 }
 

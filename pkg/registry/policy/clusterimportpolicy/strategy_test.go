@@ -2,14 +2,18 @@ package clusterimportpolicy
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apiserver/pkg/authentication/user"
+	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/utils/ptr"
 
@@ -23,6 +27,12 @@ func testStrategy() Strategy {
 	install.Install(scheme)
 	return NewStrategy(scheme)
 }
+
+// The two sorts of callers.
+var (
+	jane   = genericapirequest.WithUser(context.Background(), &user.DefaultInfo{Name: "jane", Groups: []string{user.SystemPrivilegedGroup}})
+	server = genericapirequest.WithUser(context.Background(), &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup}})
+)
 
 func validPolicy() *policy.ClusterImportPolicy {
 	return &policy.ClusterImportPolicy{
@@ -46,6 +56,7 @@ func TestAPolicyIsBornWithItsFinalizerAndNotReady(t *testing.T) {
 	for name, finalizers := range map[string][]string{
 		"none given":       nil,
 		"given by clients": {policyv1alpha1.Finalizer},
+		"of an export":     {"clusterpedia.io/cluster-import-policy-controller"},
 	} {
 		obj := validPolicy()
 		obj.Finalizers = finalizers
@@ -54,21 +65,128 @@ func TestAPolicyIsBornWithItsFinalizerAndNotReady(t *testing.T) {
 
 		want := validPolicy()
 		want.Generation = 1
-		want.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(1)}
+		want.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(1, metav1.Now())}
 		if diff := cmp.Diff(want, obj, cmpopts.EquateApproxTime(time.Minute)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
 	}
 }
 
-func TestWhatIsBeingDeletedMayLoseItsFinalizer(t *testing.T) {
+func TestWhoMayWriteWhatOfAPolicy(t *testing.T) {
 	now := metav1.Now()
-	stored, obj := validPolicy(), validPolicy()
-	stored.DeletionTimestamp, obj.DeletionTimestamp = &now, &now
-	obj.Finalizers = nil
-	testStrategy().PrepareForUpdate(context.Background(), obj, stored)
-	if len(obj.Finalizers) > 0 {
-		t.Errorf("finalizers %v", obj.Finalizers)
+	const foreign = "example.com/mine"
+	type importPolicy = policy.ClusterImportPolicy
+	deleting := func(p *importPolicy) { p.DeletionTimestamp = &now }
+	annotate := func(name, value string) func(*importPolicy) {
+		return func(p *importPolicy) { metav1.SetMetaDataAnnotation(&p.ObjectMeta, name, value) }
+	}
+	finalizers := func(all ...string) func(*importPolicy) { return func(p *importPolicy) { p.Finalizers = all } }
+	orphan := policyv1alpha1.OrphanAnnotation
+
+	for name, test := range map[string]struct {
+		stored       func(*importPolicy) // how it is stored, if not as it is valid
+		change       func(*importPolicy)
+		user, server bool // whether the change takes effect
+	}{
+		"labels":                 {nil, func(p *importPolicy) { p.Labels = map[string]string{"a": "b"} }, true, true},
+		"annotations":            {nil, annotate("note", "b"), true, true},
+		"keeping PediaClusters":  {nil, annotate(orphan, "true"), true, true},
+		"keeping them, later":    {deleting, annotate(orphan, "true"), true, true},
+		"the spec":               {nil, func(p *importPolicy) { p.Spec.Suspend = true }, true, true},
+		"an owner":               {nil, func(p *importPolicy) { p.OwnerReferences = []metav1.OwnerReference{{UID: "1"}} }, true, true},
+		"a finalizer of a user":  {nil, finalizers(policyv1alpha1.Finalizer, foreign), true, true},
+		"the status":             {nil, func(p *importPolicy) { p.Status.Prune = &policy.PruneStatus{Plan: "1"} }, false, false},
+		"no finalizer":           {nil, finalizers(), false, false},
+		"no finalizer, later":    {deleting, finalizers(), false, true},
+		"our finalizer":          {finalizers(foreign), finalizers(foreign, policyv1alpha1.Finalizer), false, true},
+		"no orphaning after all": {func(p *importPolicy) { deleting(p); annotate(orphan, "true")(p) }, func(p *importPolicy) { p.Annotations = nil }, false, false},
+	} {
+		for caller, effect := range map[string]bool{"a user": test.user, "this server": test.server} {
+			t.Run(name+" by "+caller, func(t *testing.T) {
+				stored := validPolicy()
+				if test.stored != nil {
+					test.stored(stored)
+				}
+				changed := stored.DeepCopy()
+				test.change(changed)
+				obj := changed.DeepCopy()
+				ctx := jane
+				if caller == "this server" {
+					ctx = server
+				}
+				before := stored.DeepCopy()
+				testStrategy().PrepareForUpdate(ctx, obj, stored)
+				want := before.DeepCopy()
+				if effect {
+					want = changed
+				}
+				want.Generation = obj.Generation
+				if diff := cmp.Diff(want, obj, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+				if diff := cmp.Diff(before, stored); diff != "" {
+					t.Errorf("the stored policy was changed:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestWhichUpdatesOfAPolicyAreRefused(t *testing.T) {
+	stored := validPolicy()
+	stored.UID = "1"
+	taken := stored.DeepCopy()
+	taken.Finalizers = append(taken.Finalizers, "clusterpedia.io/cluster-import-policy-controller")
+	changed := stored.DeepCopy()
+	changed.Spec.Suspend, changed.Finalizers = true, nil
+	deleted := stored.DeepCopy()
+	deleted.DeletionTimestamp = &metav1.Time{}
+	deleted.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "PolicyDeleted", Message: "3 lifecycles are left"}}
+	unfinalized := deleted.DeepCopy()
+	unfinalized.Finalizers = nil
+	for name, test := range map[string]struct {
+		ctx      context.Context
+		obj, old *policy.ClusterImportPolicy
+		refused  []string // parts of the answer; nothing: it is not refused
+	}{
+		"a manifest":                        {jane, changed, stored, nil},
+		"an apply that creates":             {jane, taken, &policy.ClusterImportPolicy{}, nil},
+		"Clusterpedia's controller-manager": {jane, taken, stored, []string{"kubectl scale"}},
+		"a user ends a deletion": {jane, unfinalized, deleted, []string{"PolicyDeleted: 3 lifecycles are left",
+			"--field-selector policy=mcp", "kubectl delete clusterimportpolicy mcp --cascade=orphan"}},
+		"this server ends a deletion": {server, unfinalized, deleted, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := AuthorizeUpdate(test.ctx, test.obj, test.old)
+			if (err != nil) != (test.refused != nil) || err != nil && !apierrors.IsForbidden(err) {
+				t.Fatalf("answered %v", err)
+			}
+			for _, part := range test.refused {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q is not in: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyThisServerWritesTheStatus(t *testing.T) {
+	changed, same := validPolicy(), validPolicy()
+	changed.Status.Prune = &policy.PruneStatus{Recent: []policy.PruneCount{{Count: 1}}}
+	same.Status.Conditions = []metav1.Condition{}
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		obj     *policy.ClusterImportPolicy
+		refused bool
+	}{
+		"this server":               {server, changed, false},
+		"a user":                    {jane, changed, true},
+		"a user who changes little": {jane, same, false},
+	} {
+		_, err := AuthorizeStatus(test.ctx, test.obj, validPolicy())
+		if apierrors.IsForbidden(err) != test.refused || err != nil && !strings.Contains(err.Error(), "this server alone") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -127,22 +245,30 @@ func TestAPolicyIsCompiledWhenItsSpecIsWritten(t *testing.T) {
 	}
 }
 
-func TestAStatusUpdateChangesTheStatusOnly(t *testing.T) {
-	strategy, ctx := NewStatusStrategy(testStrategy()), context.Background()
-	obj := validPolicy()
-	obj.Labels = map[string]string{"a": "b"}
-	obj.Finalizers = nil
-	obj.Spec.Suspend = true
-	obj.Status.ObservedGeneration = 9
-	strategy.PrepareForUpdate(ctx, obj, validPolicy())
+func TestAStatusUpdateChangesTheStatusOnlyAndIsOfThisServer(t *testing.T) {
+	strategy := NewStatusStrategy(testStrategy())
+	for name, test := range map[string]struct {
+		ctx      context.Context
+		observed int64
+	}{"this server": {server, 9}, "a user": {jane, 3}, "nobody": {context.Background(), 3}} {
+		t.Run(name, func(t *testing.T) {
+			obj := validPolicy()
+			obj.Labels = map[string]string{"a": "b"}
+			obj.Finalizers = []string{"clusterpedia.io/cluster-import-policy-controller"}
+			obj.Spec.Suspend = true
+			obj.Status.ObservedGeneration = 9
+			strategy.PrepareForUpdate(test.ctx, obj, validPolicy())
 
-	want := validPolicy()
-	want.Status.ObservedGeneration = 9
-	if diff := cmp.Diff(want, obj); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+			want := validPolicy()
+			want.Status.ObservedGeneration = test.observed
+			if diff := cmp.Diff(want, obj); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
+	obj := validPolicy()
 	obj.Status.Conditions = []metav1.Condition{{}}
-	if errs := strategy.ValidateUpdate(ctx, obj, validPolicy()); len(errs) == 0 {
+	if errs := strategy.ValidateUpdate(server, obj, validPolicy()); len(errs) == 0 {
 		t.Error("an empty condition is accepted")
 	}
 }

@@ -3,7 +3,6 @@ package deletion
 
 import (
 	"context"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,14 +46,24 @@ func Annotate(validate rest.ValidateObjectFunc, annotation string) rest.Validate
 	}
 }
 
-// KeepFinalizer puts our finalizer back on an object that an update would take
-// it from, as a PUT of a manifest does. Only what is being deleted may lose it:
-// otherwise a deletion would overtake what it has to wait for.
-func KeepFinalizer(updated, stored *metav1.ObjectMeta) {
-	if stored.DeletionTimestamp == nil && slices.Contains(stored.Finalizers, policyv1alpha1.Finalizer) &&
-		!slices.Contains(updated.Finalizers, policyv1alpha1.Finalizer) {
-		updated.Finalizers = append(updated.Finalizers, policyv1alpha1.Finalizer)
+// KeepOrphaning has an update of what is being deleted keep the annotation of
+// RecordOrphaning, which a PUT of a manifest would take off: who was promised that
+// PediaClusters are kept must not lose them to somebody who may write no more than
+// annotations.
+func KeepOrphaning(updated, stored *metav1.ObjectMeta) {
+	if stored.DeletionTimestamp != nil && stored.Annotations[policyv1alpha1.OrphanAnnotation] == "true" {
+		KeepAnnotation(updated, stored, policyv1alpha1.OrphanAnnotation)
 	}
+}
+
+// KeepAnnotation has an update leave the annotation as it is stored.
+func KeepAnnotation(updated, stored *metav1.ObjectMeta, name string) {
+	value, ok := stored.Annotations[name]
+	if !ok {
+		delete(updated.Annotations, name)
+		return
+	}
+	metav1.SetMetaDataAnnotation(updated, name, value)
 }
 
 func orphans(options *metav1.DeleteOptions) bool {

@@ -16,10 +16,17 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 )
 
-var errSpecIsOurs = errors.New("it is written by the controllers of this server: " +
-	"change the policy instead (labels and annotations of a lifecycle may be changed)")
+var (
+	errMadeByUs = errors.New("it is made by the controllers of this server for a Source that a policy selects: change the policy instead. " +
+		"A backup needs policies only: their lifecycles are made anew and take up the PediaClusters that are there")
+	errSpecIsOurs = errors.New("it is written by the controllers of this server: " +
+		"change the policy instead (labels and annotations of a lifecycle may be changed)")
+)
+
+var resource = policy.Resource("pediaclusterlifecycles")
 
 // AuthorizeCreate refuses a new lifecycle from anybody but this server.
 func AuthorizeCreate(ctx context.Context, obj runtime.Object) error {
@@ -30,18 +37,38 @@ func AuthorizeCreate(ctx context.Context, obj runtime.Object) error {
 	if object, err := meta.Accessor(obj); err == nil {
 		name = object.GetName()
 	}
-	return apierrors.NewForbidden(policy.Resource("pediaclusterlifecycles"), name, errSpecIsOurs)
+	return apierrors.NewForbidden(resource, name, errMadeByUs)
 }
 
-// AuthorizeUpdate refuses a changed spec from anybody but this server. It is a
-// rest.TransformFunc that changes nothing. A lifecycle that an update would
-// create is a new one.
+// AuthorizeUpdate refuses from anybody but this server a changed spec, and what
+// finalizers.AuthorizeUpdate refuses. It is a rest.TransformFunc that changes
+// nothing. A lifecycle that an update would create is a new one.
 func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Object, error) {
 	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
-	if stored.UID != "" && apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
+	if stored.UID == "" {
+		return obj, AuthorizeCreate(ctx, obj)
+	}
+	err := finalizers.AuthorizeUpdate(ctx, resource, &updated.ObjectMeta, &stored.ObjectMeta, func() string { return deletionOf(stored) })
+	if err != nil {
+		return obj, err
+	}
+	if caller.IsThisServer(ctx) || apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		return obj, nil
 	}
-	return obj, AuthorizeCreate(ctx, obj)
+	return obj, apierrors.NewForbidden(resource, stored.Name, errSpecIsOurs)
+}
+
+// deletionOf says what the deletion of the lifecycle waits for, and how to end it.
+func deletionOf(stored *policy.PediaClusterLifecycle) string {
+	return fmt.Sprintf("%sTo end the deletion and keep the PediaCluster: kubectl delete pediaclusterlifecycle %s --cascade=orphan",
+		deletion.WaitsFor(stored.Status.Conditions), stored.Name)
+}
+
+// AuthorizeStatus refuses a changed status from anybody but this server. It is a
+// rest.TransformFunc that changes nothing.
+func AuthorizeStatus(ctx context.Context, obj, old runtime.Object) (runtime.Object, error) {
+	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
+	return obj, caller.AuthorizeStatus(ctx, resource, stored.Name, !apiequality.Semantic.DeepEqual(updated.Status, stored.Status))
 }
 
 // IsLetGo reports whether this server asks for the end of a deletion: the
@@ -56,7 +83,7 @@ func ValidateLetGo(obj runtime.Object) error {
 	lifecycle := obj.(*policy.PediaClusterLifecycle)
 	for _, finalizer := range lifecycle.Finalizers {
 		if finalizer != policyv1alpha1.Finalizer {
-			return apierrors.NewConflict(policy.Resource("pediaclusterlifecycles"), lifecycle.Name,
+			return apierrors.NewConflict(resource, lifecycle.Name,
 				fmt.Errorf("finalizer %q has to be removed first", finalizer))
 		}
 	}

@@ -4,7 +4,6 @@ package pediaclusterlifecycle
 
 import (
 	"context"
-	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +18,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 )
 
 // Strategy is how lifecycles are created, updated and deleted.
@@ -63,53 +63,32 @@ func (Strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	}
 	created.Generation = 1
 	if len(created.Status.Conditions) == 0 {
-		created.Status.Conditions = policyv1alpha1.NewConditions(created.Generation)
+		created.Status.Conditions = policyv1alpha1.NewConditions(created.Generation, metav1.Now())
 	}
-	if !slices.Contains(created.Finalizers, policyv1alpha1.Finalizer) {
-		created.Finalizers = append(created.Finalizers, policyv1alpha1.Finalizer)
-	}
+	finalizers.Begin(ctx, &created.ObjectMeta)
 }
 
 // PrepareForUpdate keeps the status and starts a new generation when the spec
-// means something else.
+// means something else. Of what anybody else writes, labels, annotations and
+// finalizers remain, less those that belong to this server.
 func (Strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
 	updated.Status = stored.Status
-	deletion.KeepFinalizer(&updated.ObjectMeta, &stored.ObjectMeta)
+	finalizers.Keep(ctx, &updated.ObjectMeta, &stored.ObjectMeta)
+	deletion.KeepOrphaning(&updated.ObjectMeta, &stored.ObjectMeta)
 	if !caller.IsThisServer(ctx) {
-		keepController(updated, stored)
-		keepRemoved(updated, stored)
+		updated.Spec = stored.Spec
+		// The owner says which policy a lifecycle is of, by name and kind as well as
+		// by UID: whoever changed a part of it could have another policy delete the
+		// PediaCluster, or nobody see to it any more.
+		updated.OwnerReferences = stored.OwnerReferences
+		// It says who deletes the lifecycle: a person's deletion must not pass for one
+		// of this server, which may delete the PediaCluster.
+		deletion.KeepAnnotation(&updated.ObjectMeta, &stored.ObjectMeta, policyv1alpha1.RemovedAnnotation)
 	}
 	if !apiequality.Semantic.DeepEqual(updated.Spec, stored.Spec) {
 		updated.Generation = stored.Generation + 1
 	}
-}
-
-// keepRemoved keeps the note of who deletes the lifecycle: a person's deletion
-// must not pass for one of this server, which may delete the PediaCluster.
-func keepRemoved(updated, stored *policy.PediaClusterLifecycle) {
-	note, noted := stored.Annotations[policyv1alpha1.RemovedAnnotation]
-	switch {
-	case !noted:
-		delete(updated.Annotations, policyv1alpha1.RemovedAnnotation)
-	case updated.Annotations == nil:
-		updated.Annotations = map[string]string{policyv1alpha1.RemovedAnnotation: note}
-	default:
-		updated.Annotations[policyv1alpha1.RemovedAnnotation] = note
-	}
-}
-
-// keepController puts the reference to the policy back: without it nobody would
-// see to the lifecycle any more.
-func keepController(updated, stored *policy.PediaClusterLifecycle) {
-	controller := metav1.GetControllerOfNoCopy(stored)
-	if controller == nil || metav1.IsControlledBy(updated, &metav1.ObjectMeta{UID: controller.UID}) {
-		return
-	}
-	owners := slices.DeleteFunc(slices.Clone(updated.OwnerReferences), func(owner metav1.OwnerReference) bool {
-		return owner.UID == controller.UID || owner.Controller != nil && *owner.Controller
-	})
-	updated.OwnerReferences = append(owners, *controller)
 }
 
 // Validate checks the structure of a new lifecycle. Its templates were
@@ -173,10 +152,14 @@ func (StatusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 	}
 }
 
-// PrepareForUpdate keeps everything but the status.
-func (StatusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+// PrepareForUpdate keeps everything but the status, and that too unless this
+// server writes it.
+func (StatusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
 	updated.Spec = stored.Spec
+	if !caller.IsThisServer(ctx) {
+		updated.Status = stored.Status
+	}
 	metav1.ResetObjectMetaForStatus(&updated.ObjectMeta, &stored.ObjectMeta)
 }
 

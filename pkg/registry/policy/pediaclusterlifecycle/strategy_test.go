@@ -23,6 +23,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/install"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 )
 
 func testStrategy() Strategy {
@@ -30,6 +31,12 @@ func testStrategy() Strategy {
 	install.Install(scheme)
 	return NewStrategy(scheme)
 }
+
+// The two sorts of callers.
+var (
+	jane   = genericapirequest.WithUser(context.Background(), &user.DefaultInfo{Name: "jane", Groups: []string{user.SystemPrivilegedGroup}})
+	server = genericapirequest.WithUser(context.Background(), &user.DefaultInfo{Name: user.APIServerUser, Groups: []string{user.SystemPrivilegedGroup}})
+)
 
 func validLifecycle() *policy.PediaClusterLifecycle {
 	return &policy.PediaClusterLifecycle{
@@ -60,66 +67,121 @@ func TestALifecycleIsBornWithItsFinalizerAndTheDefinitionOfItsSourceAndNotReady(
 		obj := validLifecycle()
 		obj.Finalizers = finalizers
 		obj.Generation = 0
-		strategy.PrepareForCreate(context.Background(), obj)
+		strategy.PrepareForCreate(caller.AsThisServer(context.Background()), obj)
 
 		want := validLifecycle()
 		want.Generation = 1
-		want.Status = policy.PediaClusterLifecycleStatus{SourceDefinition: "8f1c", Conditions: policyv1alpha1.NewConditions(1)}
+		want.Status.Conditions = policyv1alpha1.NewConditions(1, metav1.Now())
 		if diff := cmp.Diff(want, obj, cmpopts.EquateApproxTime(time.Minute)); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
-	}
-}
 
-func TestWhatIsBeingDeletedMayLoseItsFinalizer(t *testing.T) {
-	now := metav1.Now()
-	stored, obj := validLifecycle(), validLifecycle()
-	stored.DeletionTimestamp, obj.DeletionTimestamp = &now, &now
-	obj.Finalizers = nil
-	testStrategy().PrepareForUpdate(context.Background(), obj, stored)
-	if len(obj.Finalizers) > 0 {
-		t.Errorf("finalizers %v", obj.Finalizers)
-	}
-}
-
-func TestAUserCannotTakeALifecycleFromItsPolicy(t *testing.T) {
-	controller := *metav1.NewControllerRef(&metav1.ObjectMeta{Name: "mcp", UID: "policy"}, policyv1alpha1.SchemeGroupVersion.WithKind("ClusterImportPolicy"))
-	other := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "other"}
-	stored := validLifecycle()
-	stored.OwnerReferences = []metav1.OwnerReference{controller}
-	for name, owners := range map[string][]metav1.OwnerReference{"none": nil, "another": {other}} {
-		obj := validLifecycle()
-		obj.OwnerReferences = owners
-		testStrategy().PrepareForUpdate(context.Background(), obj, stored)
-		if diff := cmp.Diff(append(slices.Clone(owners), controller), obj.OwnerReferences); diff != "" {
-			t.Errorf("%s: owners -want +got:\n%s", name, diff)
+		strategy.PrepareForCreate(context.Background(), obj)
+		want.Status = policy.PediaClusterLifecycleStatus{Conditions: want.Status.Conditions}
+		if diff := cmp.Diff(want, obj, cmpopts.EquateApproxTime(time.Minute)); diff != "" {
+			t.Errorf("%s, for others: -want +got:\n%s", name, diff)
 		}
 	}
 }
 
-func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
-	strategy := testStrategy()
+func TestWhoMayWriteWhatOfALifecycle(t *testing.T) {
+	now := metav1.Now()
+	const foreign = "example.com/mine"
+	type lifecycle = policy.PediaClusterLifecycle
+	deleting := func(l *lifecycle) { l.DeletionTimestamp = &now }
+	annotate := func(name, value string) func(*lifecycle) {
+		return func(l *lifecycle) { metav1.SetMetaDataAnnotation(&l.ObjectMeta, name, value) }
+	}
+	owner := func(change func(*metav1.OwnerReference)) func(*lifecycle) {
+		return func(l *lifecycle) { change(&l.OwnerReferences[0]) }
+	}
+	other := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "other"}
+	both := func(l *lifecycle) { l.OwnerReferences = append(l.OwnerReferences, other) }
+	finalizers := func(all ...string) func(*lifecycle) { return func(l *lifecycle) { l.Finalizers = all } }
+	removed, orphan := policyv1alpha1.RemovedAnnotation, policyv1alpha1.OrphanAnnotation
+
 	for name, test := range map[string]struct {
+		stored       func(*lifecycle) // how it is stored, if not as it is valid
+		change       func(*lifecycle)
+		user, server bool // whether the change takes effect
+	}{
+		"labels":                      {nil, func(l *lifecycle) { l.Labels = map[string]string{"a": "b"} }, true, true},
+		"annotations":                 {nil, annotate("note", "b"), true, true},
+		"pausing":                     {nil, annotate(policyv1alpha1.PausedAnnotation, "true"), true, true},
+		"a fresh look":                {nil, annotate(policyv1alpha1.ResyncAnnotation, "1"), true, true},
+		"keeping the PediaCluster":    {nil, annotate(orphan, "true"), true, true},
+		"keeping it, later":           {deleting, annotate(orphan, "true"), true, true},
+		"a finalizer of a user":       {nil, finalizers(policyv1alpha1.Finalizer, foreign), true, true},
+		"the spec":                    {nil, func(l *lifecycle) { l.Spec.Source.Name = "other" }, false, true},
+		"the status":                  {nil, func(l *lifecycle) { l.Status.PrunePlan = "1" }, false, false},
+		"no finalizer":                {nil, finalizers(), false, false},
+		"no finalizer, later":         {deleting, finalizers(), false, true},
+		"our finalizer":               {finalizers(foreign), finalizers(foreign, policyv1alpha1.Finalizer), false, true},
+		"another policy":              {nil, owner(func(o *metav1.OwnerReference) { o.Name = "two" }), false, true},
+		"a policy that is gone":       {nil, owner(func(o *metav1.OwnerReference) { o.Name = "gone" }), false, true},
+		"an owner of another kind":    {nil, owner(func(o *metav1.OwnerReference) { o.Kind = "X" }), false, true},
+		"an owner of another group":   {nil, owner(func(o *metav1.OwnerReference) { o.APIVersion, o.Kind = "v1", "ConfigMap" }), false, true},
+		"an owner of another UID":     {nil, owner(func(o *metav1.OwnerReference) { o.UID = "2" }), false, true},
+		"an owner not in control":     {nil, owner(func(o *metav1.OwnerReference) { o.Controller = nil }), false, true},
+		"an owner that is waited for": {nil, owner(func(o *metav1.OwnerReference) { o.BlockOwnerDeletion = ptr.To(true) }), false, true},
+		"no owner":                    {nil, func(l *lifecycle) { l.OwnerReferences = nil }, false, true},
+		"a further owner":             {nil, both, false, true},
+		"owners in another order":     {both, func(l *lifecycle) { slices.Reverse(l.OwnerReferences) }, false, true},
+		"no owner, later":             {deleting, func(l *lifecycle) { l.OwnerReferences = nil }, false, true},
+		"a deletion by this server":   {deleting, annotate(removed, "true"), false, true},
+		"a deletion by a person":      {annotate(removed, "true"), func(l *lifecycle) { delete(l.Annotations, removed) }, false, true},
+		"another word for it":         {annotate(removed, "true"), annotate(removed, "false"), false, true},
+		"no orphaning after all":      {func(l *lifecycle) { deleting(l); annotate(orphan, "true")(l) }, func(l *lifecycle) { l.Annotations = nil }, false, false},
+	} {
+		for caller, effect := range map[string]bool{"a user": test.user, "this server": test.server} {
+			t.Run(name+" by "+caller, func(t *testing.T) {
+				stored := validLifecycle()
+				if test.stored != nil {
+					test.stored(stored)
+				}
+				changed := stored.DeepCopy()
+				test.change(changed)
+				obj := changed.DeepCopy()
+				ctx := jane
+				if caller == "this server" {
+					ctx = server
+				}
+				before := stored.DeepCopy()
+				testStrategy().PrepareForUpdate(ctx, obj, stored)
+				want := before.DeepCopy()
+				if effect {
+					want = changed
+				}
+				want.Generation = obj.Generation
+				if diff := cmp.Diff(want, obj, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+				if diff := cmp.Diff(before, stored); diff != "" {
+					t.Errorf("the stored lifecycle was changed:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestAChangedSpecStartsAGeneration(t *testing.T) {
+	for name, test := range map[string]struct {
+		ctx        context.Context
 		change     func(*policy.PediaClusterLifecycle)
 		generation int64
 	}{
-		"labels":        {func(p *policy.PediaClusterLifecycle) { p.Labels = map[string]string{"a": "b"} }, 3},
-		"the status":    {func(p *policy.PediaClusterLifecycle) { p.Status.ObservedGeneration = 9 }, 3},
-		"the finalizer": {func(p *policy.PediaClusterLifecycle) { p.Finalizers = nil }, 3},
-		"the spec":      {func(p *policy.PediaClusterLifecycle) { p.Spec.Source.Version = "v2" }, 4},
+		"labels":                        {server, func(p *policy.PediaClusterLifecycle) { p.Labels = map[string]string{"a": "b"} }, 3},
+		"the status":                    {server, func(p *policy.PediaClusterLifecycle) { p.Status.ObservedGeneration = 9 }, 3},
+		"an empty list instead of none": {server, func(p *policy.PediaClusterLifecycle) { p.Spec.References = []policy.VersionedReferenceTemplate{} }, 3},
+		"the spec":                      {server, func(p *policy.PediaClusterLifecycle) { p.Spec.Source.Version = "v2" }, 4},
+		"the spec, by a user":           {jane, func(p *policy.PediaClusterLifecycle) { p.Spec.Source.Version = "v2" }, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			obj := validLifecycle()
 			test.change(obj)
-			strategy.PrepareForUpdate(context.Background(), obj, validLifecycle())
+			testStrategy().PrepareForUpdate(test.ctx, obj, validLifecycle())
 			if obj.Generation != test.generation {
 				t.Errorf("generation %d, want %d", obj.Generation, test.generation)
-			}
-			if diff := cmp.Diff(validLifecycle().Status, obj.Status); diff != "" {
-				t.Errorf("the status changed: %s", diff)
-			}
-			if diff := cmp.Diff(validLifecycle().Finalizers, obj.Finalizers); diff != "" {
-				t.Errorf("the finalizer did not stay: %s", diff)
 			}
 		})
 	}
@@ -140,38 +202,55 @@ func TestALifecycleIsValidated(t *testing.T) {
 }
 
 func TestOnlyThisServerWritesTheSpec(t *testing.T) {
-	as := func(name string) context.Context {
-		return genericapirequest.WithUser(context.Background(), &user.DefaultInfo{Name: name, Groups: []string{user.SystemPrivilegedGroup}})
-	}
 	created, relabelled, changed := validLifecycle(), validLifecycle(), validLifecycle()
 	stored := validLifecycle()
 	stored.UID = "1"
 	relabelled.Labels = map[string]string{"a": "b"}
 	relabelled.Finalizers, relabelled.OwnerReferences = nil, nil
 	changed.Spec.CreationCondition = "false"
+	taken := changed.DeepCopy()
+	taken.Finalizers = append(taken.Finalizers, "clusterpedia.io/pediacluster-lifecycle-controller")
+	deleted := stored.DeepCopy()
+	deleted.DeletionTimestamp = &metav1.Time{}
+	deleted.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "PediaClusterDeleting", Message: "it has the finalizer x"}}
+	unfinalized := deleted.DeepCopy()
+	unfinalized.Finalizers = nil
 
 	for name, test := range map[string]struct {
-		user      string
-		check     func(context.Context) error
-		forbidden bool
+		ctx     context.Context
+		check   func(context.Context) error
+		refused string // a part of the answer; nothing: it is not refused
 	}{
-		"the server creates":             {user.APIServerUser, func(ctx context.Context) error { return AuthorizeCreate(ctx, created) }, false},
-		"an administrator creates":       {"admin", func(ctx context.Context) error { return AuthorizeCreate(ctx, created) }, true},
-		"the server changes the spec":    {user.APIServerUser, updating(changed, stored), false},
-		"a user changes the spec":        {"jane", updating(changed, stored), true},
-		"a user changes metadata":        {"jane", updating(relabelled, stored), false},
-		"a user creates by an apply":     {"jane", updating(&policy.PediaClusterLifecycle{}, &policy.PediaClusterLifecycle{}), true},
-		"the server creates by an apply": {user.APIServerUser, updating(created, &policy.PediaClusterLifecycle{}), false},
+		"the server creates":             {server, creating(created), ""},
+		"a user creates":                 {jane, creating(created), "A backup needs policies only"},
+		"the server changes the spec":    {server, updating(changed, stored), ""},
+		"a user changes the spec":        {jane, updating(changed, stored), "change the policy instead"},
+		"a user changes metadata":        {jane, updating(relabelled, stored), ""},
+		"a user creates by an apply":     {jane, updating(&policy.PediaClusterLifecycle{}, &policy.PediaClusterLifecycle{}), "change the policy instead"},
+		"the server creates by an apply": {server, updating(created, &policy.PediaClusterLifecycle{}), ""},
+		// The finalizer tells better what is wrong than the spec.
+		"Clusterpedia's controller-manager": {jane, updating(taken, stored), "kubectl scale"},
+		"a user ends a deletion":            {jane, updating(unfinalized, deleted), "kubectl delete pediaclusterlifecycle mcp-amsterdam --cascade=orphan"},
+		"a user is told its status":         {jane, updating(unfinalized, deleted), "PediaClusterDeleting: it has the finalizer x"},
+		"the server ends a deletion":        {server, updating(unfinalized, deleted), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := test.check(as(test.user)); apierrors.IsForbidden(err) != test.forbidden {
-				t.Errorf("%v", err)
+			err := test.check(test.ctx)
+			if (err != nil) != (test.refused != "") || err != nil && !apierrors.IsForbidden(err) {
+				t.Fatalf("answered %v", err)
+			}
+			if err != nil && !strings.Contains(err.Error(), test.refused) {
+				t.Errorf("%q is not in: %v", test.refused, err)
 			}
 		})
 	}
 	if err := AuthorizeCreate(context.Background(), created); !apierrors.IsForbidden(err) {
 		t.Errorf("a request without a user: %v", err)
 	}
+}
+
+func creating(obj runtime.Object) func(context.Context) error {
+	return func(ctx context.Context) error { return AuthorizeCreate(ctx, obj) }
 }
 
 func updating(obj, old runtime.Object) func(context.Context) error {
@@ -231,23 +310,51 @@ func TestOnlyAPolicyThatControlsItIsItsPolicy(t *testing.T) {
 	}
 }
 
-func TestAStatusUpdateChangesTheStatusOnly(t *testing.T) {
-	strategy, ctx := NewStatusStrategy(testStrategy()), context.Background()
-	obj := validLifecycle()
-	obj.Labels = map[string]string{"a": "b"}
-	obj.Finalizers = nil
-	obj.Spec.Source.Version = "v2"
-	obj.Status.ObservedGeneration = 9
-	strategy.PrepareForUpdate(ctx, obj, validLifecycle())
+func TestAStatusUpdateChangesTheStatusOnlyAndIsOfThisServer(t *testing.T) {
+	strategy := NewStatusStrategy(testStrategy())
+	for name, test := range map[string]struct {
+		ctx      context.Context
+		observed int64
+	}{"this server": {server, 9}, "a user": {jane, 3}, "nobody": {context.Background(), 3}} {
+		t.Run(name, func(t *testing.T) {
+			obj := validLifecycle()
+			obj.Labels, obj.Annotations = map[string]string{"a": "b"}, map[string]string{policyv1alpha1.RemovedAnnotation: "true"}
+			obj.Finalizers, obj.OwnerReferences = []string{"clusterpedia.io/pediacluster-lifecycle-controller"}, nil
+			obj.Spec.Source.Version = "v2"
+			obj.Status.ObservedGeneration = 9
+			strategy.PrepareForUpdate(test.ctx, obj, validLifecycle())
 
-	want := validLifecycle()
-	want.Status.ObservedGeneration = 9
-	if diff := cmp.Diff(want, obj); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+			want := validLifecycle()
+			want.Status.ObservedGeneration = test.observed
+			if diff := cmp.Diff(want, obj); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
+	obj := validLifecycle()
 	obj.Status.Conditions = []metav1.Condition{{}}
-	if errs := strategy.ValidateUpdate(ctx, obj, validLifecycle()); len(errs) == 0 {
+	if errs := strategy.ValidateUpdate(server, obj, validLifecycle()); len(errs) == 0 {
 		t.Error("an empty condition is accepted")
+	}
+}
+
+func TestOnlyThisServerWritesTheStatus(t *testing.T) {
+	changed, same := validLifecycle(), validLifecycle()
+	changed.Status.SourceDefinition = "of-another"
+	same.Status.Conditions = []metav1.Condition{}
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		obj     *policy.PediaClusterLifecycle
+		refused bool
+	}{
+		"this server":               {server, changed, false},
+		"a user":                    {jane, changed, true},
+		"a user who changes little": {jane, same, false},
+	} {
+		_, err := AuthorizeStatus(test.ctx, test.obj, validLifecycle())
+		if apierrors.IsForbidden(err) != test.refused || err != nil && !strings.Contains(err.Error(), "this server alone") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -113,11 +113,11 @@ func (i *Importer) importOne(ctx context.Context, exported *unstructured.Unstruc
 	case *policy.ClusterImportPolicy:
 		store, metadata = i.policies, &imported.ObjectMeta
 		adapt(metadata, true)
-		imported.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(metadata.Generation)}
+		imported.Status = policy.ClusterImportPolicyStatus{Conditions: policyv1alpha1.NewConditions(metadata.Generation, metadata.CreationTimestamp)}
 	case *policy.PediaClusterLifecycle:
 		store, metadata = i.lifecycles, &imported.ObjectMeta
 		adapt(metadata, controlledByPolicy(metadata))
-		imported.Status = policy.PediaClusterLifecycleStatus{Conditions: policyv1alpha1.NewConditions(metadata.Generation)}
+		imported.Status = policy.PediaClusterLifecycleStatus{Conditions: policyv1alpha1.NewConditions(metadata.Generation, metadata.CreationTimestamp)}
 	default:
 		return fmt.Errorf("%T is neither a policy nor a lifecycle", object)
 	}

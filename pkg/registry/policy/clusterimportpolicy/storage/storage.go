@@ -19,6 +19,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/claim"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 )
 
 // Storage holds the endpoints of the resource.
@@ -44,7 +45,7 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter,
 
 		TableConvertor: tableConvertor{},
 	}
-	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: optsGetter}); err != nil {
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: finalizers.Stored{RESTOptionsGetter: optsGetter}}); err != nil {
 		return Storage{}, err
 	}
 
@@ -133,10 +134,12 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 	return r.store.Get(ctx, name, options)
 }
 
-// Update changes the status of a policy. It never creates one.
+// Update changes the status of a policy for this server, and for nobody else. It
+// never creates one.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo,
 	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
 	_ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	objInfo = rest.WrapUpdatedObjectInfo(objInfo, clusterimportpolicy.AuthorizeStatus)
 	return r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 )
 
 // Create makes a policy, and warns of what will probably go wrong with it. The
@@ -39,9 +41,10 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 		return obj, nil
 	}
 	claimant := claimant{claims: r.claims, dryRun: dryrun.IsDryRun(options.DryRun)}
-	updated, created, err := r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, remember),
+	updated, created, err := r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, clusterimportpolicy.AuthorizeUpdate, remember),
 		claimant.beforeCreate(r.authoredCreate(createValidation)), claimant.beforeUpdate(r.authoredUpdate(updateValidation)),
 		forceAllowCreate, options)
+	finalizers.Count(r.DefaultQualifiedResource, err)
 	claimant.conclude(ctx, err)
 	if err == nil && !apiequality.Semantic.DeepEqual(before, updated.(*policy.ClusterImportPolicy).Spec) {
 		r.warn(ctx, updated)

@@ -19,6 +19,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle"
 )
 
@@ -46,7 +47,7 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter)
 		TableConvertor: tableConvertor{},
 	}
 	options := &generic.StoreOptions{
-		RESTOptions: sharing{optsGetter},
+		RESTOptions: sharing{finalizers.Stored{RESTOptionsGetter: optsGetter}},
 		AttrFunc:    pediaclusterlifecycle.GetAttrs,
 		Indexers:    pediaclusterlifecycle.Indexers(),
 	}
@@ -97,8 +98,10 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo,
 	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
 	forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, pediaclusterlifecycle.AuthorizeUpdate),
+	updated, created, err := r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, pediaclusterlifecycle.AuthorizeUpdate),
 		createValidation, updateValidation, forceAllowCreate, options)
+	finalizers.Count(r.DefaultQualifiedResource, err)
+	return updated, created, err
 }
 
 // Delete begins or goes on with a deletion, or ends it.
@@ -168,10 +171,12 @@ func (r *StatusREST) Get(ctx context.Context, name string, options *metav1.GetOp
 	return r.store.Get(ctx, name, options)
 }
 
-// Update changes the status of a lifecycle. It never creates one.
+// Update changes the status of a lifecycle for this server, and for nobody else. It
+// never creates one.
 func (r *StatusREST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo,
 	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
 	_ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	objInfo = rest.WrapUpdatedObjectInfo(objInfo, pediaclusterlifecycle.AuthorizeStatus)
 	return r.store.Update(ctx, name, objInfo, createValidation, updateValidation, false, options)
 }
 
