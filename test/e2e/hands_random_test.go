@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
@@ -46,9 +45,8 @@ func TestAThousandWritesOfLifecyclesDeleteAndDisownNothing(t *testing.T) {
 		must(t, err)
 		lifecyclesBefore[clusterName(i)] = lifecycle
 	}
-	config := p.grant(t, "rita", rule(policyv1alpha1.GroupName, "pediaclusterlifecycles", nil, "*"), rule(policyv1alpha1.GroupName, "pediaclusterlifecycles/*", nil, "*"))
-	config.WarningHandler = rest.NoWarnings{}
-	user := objectsFor(t, config)
+	user := objectsFor(t, p.grant(t, "rita", rule(policyv1alpha1.GroupName, "pediaclusterlifecycles", nil, "*"),
+		rule(policyv1alpha1.GroupName, "pediaclusterlifecycles/*", nil, "*")))
 
 	began := time.Now()
 	taken := p.riot(t, user.Resource(lifecyclesGVR), clusters)
@@ -214,8 +212,10 @@ func randomChange(r *rand.Rand) map[string]any {
 	case 6:
 		return metadata("labels", one(nil, map[string]any{"team": one(nil, "a", "b")}))
 	case 7:
-		return metadata(one("uid", "resourceVersion", "deletionTimestamp", "creationTimestamp", "deletionGracePeriodSeconds", "generation", "name", "managedFields").(string),
-			one(nil, "1", int64(0), "2026-01-01T00:00:00Z", []any{}))
+		fields := []string{"uid", "resourceVersion", "name", "deletionTimestamp", "creationTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields"}
+		values := []any{"1", "1", "other", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", int64(0), int64(9), []any{}}
+		n := r.IntN(len(fields))
+		return metadata(fields[n], one(nil, values[n]))
 	case 8, 9:
 		return map[string]any{"spec": one(nil, map[string]any{one("template", "creationCondition", "deletionCondition", "deletionPolicy").(string): one(nil, "true", "spec: {}", "Delete")},
 			map[string]any{"source": map[string]any{one("group", "version", "resource", "namespace", "name").(string): one(nil, "other", "v1")}}, map[string]any{"references": one(nil, []any{})})}
