@@ -130,12 +130,6 @@ func TestExplain(t *testing.T) {
 			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForReference, "it does not exist"
 		}},
 		{name: "source being deleted", change: func(f *facts) { f.source = beingDeleted() }},
-		{name: "being deleted", change: func(f *facts) {
-			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
-			f.pediaCluster = beingDeleted("clusterpedia.io/cluster-synchro-controller")
-			f.lifecycle.Status.Phase = policyv1alpha1.LifecycleDeleting
-			f.lifecycle.Status.Conditions[0] = metav1.Condition{Type: "Ready", Status: "False", Reason: policyv1alpha1.ReasonSourceGone, Message: "waiting until the PediaCluster is gone"}
-		}},
 		{name: "source type unavailable", change: func(f *facts) {
 			f.policy.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionUnknown,
 				Reason: policyv1alpha1.ReasonSourcesUnavailable, Message: "listing and watching clusters.mcp.io: no answer"}}
@@ -186,7 +180,9 @@ func TestExplainConcludesNothingFromPoliciesThatCannotTell(t *testing.T) {
 	compare(t, fileName("explain nothing found"), nothingFound([]policyv1alpha1.ClusterImportPolicy{policy("fine", nil)}))
 	compare(t, fileName("explain nothing known"), nothingFound([]policyv1alpha1.ClusterImportPolicy{
 		policy("fine", nil),
-		policy("new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = policyv1alpha1.NewConditions(2, metav1.Now()) }),
+		policy("new", func(p *policyv1alpha1.ClusterImportPolicy) {
+			p.Status.Conditions = policyv1alpha1.NewConditions(2, metav1.Now())
+		}),
 		policy("bare", func(p *policyv1alpha1.ClusterImportPolicy) { p.Status.Conditions = nil }),
 		policy("edited", func(p *policyv1alpha1.ClusterImportPolicy) { p.Generation++ }),
 		policy("unserved", problem(policyv1alpha1.ReasonSourceTypeNotServed, "the host does not serve clusters.mcp.io")),
