@@ -46,11 +46,25 @@ func sourceEnv(source *unstructured.Unstructured) engine.Env {
 	return engine.Env{Now: source.GetCreationTimestamp().Time, Seed: string(source.GetUID())}
 }
 
-// shorten keeps what a tenant can write into a message within bounds.
+// shorten keeps what a tenant can write into a message within bounds, and
+// credentials in URLs out of it.
 func shorten(s string) string {
 	const most = 80
+	s = withoutUsers(s)
 	if len(s) <= most {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// maxMessage is how much of a message a status shows, in bytes.
+const maxMessage = 1024
+
+// cut bounds a text to a number of bytes.
+func cut(s string, most int) string {
+	const ellipsis = "…"
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most-len(ellipsis)], "") + ellipsis
 }

@@ -153,6 +153,11 @@ func (r *review) importAs(name string) Plan {
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForType, Message: r.Blocked.Error()}
 	}
 	plan := conversion.Plan(r.owner(lifecycle), current, replaces)
+	if plan.Reason == policyv1alpha1.ReasonCredentialsMissing {
+		for _, missing := range conversion.missing(current) {
+			r.addError(missing)
+		}
+	}
 	if plan.Object != nil {
 		if lifecycle == nil {
 			plan.Object.SetOwnerReferences(nil) // its owner does not exist yet
@@ -346,7 +351,8 @@ func (r *review) showCondition(condition Condition) *policyv1alpha1.RenderedCond
 	return &policyv1alpha1.RenderedCondition{Holds: condition.Holds, Text: text}
 }
 
-// showPediaCluster fills in the object, its credentials digested.
+// showPediaCluster fills in the object, its credentials digested and the user
+// parts of its URLs left out.
 func (r *review) showPediaCluster(object *unstructured.Unstructured) {
 	r.result.PediaCluster = nil
 	if r.Digest != nil {
@@ -357,6 +363,7 @@ func (r *review) showPediaCluster(object *unstructured.Unstructured) {
 				spec[field] = r.Digest(credential)
 			}
 		}
+		HideUsers(object)
 	}
 	raw, err := json.Marshal(object.Object)
 	if err != nil || len(raw) > maxShown {
