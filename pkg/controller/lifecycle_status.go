@@ -180,6 +180,7 @@ func clusterState(pediaCluster *unstructured.Unstructured) *policyv1alpha1.Clust
 	if state.APIServer == "" {
 		state.APIServer, _, _ = unstructured.NestedString(pediaCluster.Object, "spec", "apiserver")
 	}
+	state.APIServer = render.Address(state.APIServer)
 	conditions, _, _ := unstructured.NestedSlice(pediaCluster.Object, "status", "conditions")
 	for _, condition := range conditions {
 		if condition, ok := condition.(map[string]any); ok && condition["type"] == "Ready" {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -150,3 +151,21 @@ func (c *cursor) advance(line, column int) {
 		}
 	}
 }
+
+// NeverOptional are the credentials that a template prints whatever its data is:
+// an import waits while one of them is missing.
+func NeverOptional(template string) (fields []string) {
+	outline := comments.ReplaceAllString(engine.Outline(template), "")
+	for _, match := range printedCredential.FindAllStringSubmatch(outline, -1) {
+		fields = append(fields, match[1])
+	}
+	return fields
+}
+
+var (
+	// comments are lines that are comments as a whole.
+	comments = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
+	// printedCredential is a credential as a field of a map, with what an action
+	// prints for its value.
+	printedCredential = regexp.MustCompile(`(?:^|[\s{,"'])(` + strings.Join(credentialFields, "|") + `)["']?:[\s"'|>+0-9-]*` + engine.Printed)
+)

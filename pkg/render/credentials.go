@@ -219,9 +219,6 @@ func (r *kubeconfigReader) read(config *yaml.Node) *Kubeconfig {
 	}
 	r.outside(k, cluster, at, "certificate-authority", "proxy-url")
 
-	if userName == "" { // anonymous
-		return k
-	}
 	at, user := r.named(config, "user", userName)
 	r.user, r.userAt = user, at
 	k.CertData = r.data(user, at, "client-certificate-data")
@@ -262,7 +259,9 @@ func (r *kubeconfigReader) named(config *yaml.Node, kind, name string) (string, 
 		}
 	}
 	if found == nil {
-		r.fail("its %s is missing", at)
+		if name != "" { // nobody need be named as the user
+			r.fail("its %s is missing", at)
+		}
 		return at, nil
 	}
 	return at, r.field(found, at, kind)
