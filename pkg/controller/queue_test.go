@@ -5,27 +5,36 @@ import (
 	"testing"
 )
 
+// all takes all items off the queue, each with the work on it ended.
+func all(order *order[string], queue interface {
+	Len() int
+	Get() (string, bool)
+	Done(string)
+}) (taken []string) {
+	for queue.Len() > 0 {
+		item, _ := queue.Get()
+		taken = append(taken, item)
+		order.end(item, false)
+		queue.Done(item)
+	}
+	return taken
+}
+
 func TestSingleItemsOvertakeThoseThatComeInBulk(t *testing.T) {
-	lanes := newLanes[string]()
-	queue := newQueue("test", lanes)
+	order := newOrder[string]()
+	queue := newQueue("test", order)
 	defer queue.ShutDown()
 	for _, item := range []string{"a", "b", "c", "d"} {
-		lanes.announce(item, bulkLane)
+		order.announce(item, bulk)
 		queue.Add(item)
 	}
 	queue.Add("c") // waits already, among the others
 	queue.Add("x")
-	lanes.announce("x", bulkLane) // one of many by now, and yet the first
+	order.announce("x", bulk) // one of many by now, and yet the first
 	queue.Add("x")
 
-	var order []string
-	for queue.Len() > 0 {
-		item, _ := queue.Get()
-		order = append(order, item)
-		queue.Done(item)
-	}
-	if want := []string{"c", "x", "a", "b", "d"}; !slices.Equal(order, want) {
-		t.Errorf("the order is %v, want %v", order, want)
+	if taken, want := all(order, queue), []string{"c", "x", "a", "b", "d"}; !slices.Equal(taken, want) {
+		t.Errorf("the order is %v, want %v", taken, want)
 	}
 	queue.Add("c") // and nothing is left behind of it
 	if item, _ := queue.Get(); item != "c" || queue.Len() != 0 {
@@ -33,14 +42,15 @@ func TestSingleItemsOvertakeThoseThatComeInBulk(t *testing.T) {
 	}
 }
 
-func TestAnItemThatIsAddedWhileItIsWorkedOnKeepsItsLane(t *testing.T) {
-	lanes := newLanes[string]()
-	queue := newQueue("test", lanes)
+func TestAnItemThatIsAddedWhileItIsWorkedOnKeepsItsPriority(t *testing.T) {
+	order := newOrder[string]()
+	queue := newQueue("test", order)
 	defer queue.ShutDown()
 	queue.Add("a")
 	item, _ := queue.Get()
-	lanes.announce("a", bulkLane)
+	order.announce("a", bulk)
 	queue.Add("a")
+	order.end(item, false)
 	queue.Done(item)
 	queue.Add("b")
 	if item, _ := queue.Get(); item != "b" {
@@ -48,77 +58,120 @@ func TestAnItemThatIsAddedWhileItIsWorkedOnKeepsItsLane(t *testing.T) {
 	}
 }
 
-func TestARecordWaitsUntilNothingElseIsLeft(t *testing.T) {
-	lanes := newLanes[string]()
-	queue := newQueue("test", lanes)
+func TestTheOrderIsBusyWhileAnItemWaits(t *testing.T) {
+	order := newOrder[string]()
+	queue := newQueue("test", order)
 	defer queue.ShutDown()
-	for item, in := range map[string]lane{"record": recordLane, "bulk": bulkLane, "moved": recordLane} {
-		lanes.announce(item, in)
+	for item, p := range map[string]priority{"bulk": bulk, "moved": bulk} {
+		order.announce(item, p)
 		queue.Add(item)
 	}
 	queue.Add("moved") // something happened to it
-	lanes.announce("bulk", recordLane)
-	queue.Add("bulk") // stays where it is more urgent
-	for _, want := range []string{"moved", "bulk", "record"} {
-		if busy := want != "record"; lanes.busy() != busy {
-			t.Errorf("busy is %v before %q", !busy, want)
+	order.announce("bulk", bulk)
+	queue.Add("bulk") // stays where it is
+	for _, want := range []string{"moved", "bulk"} {
+		if !order.busy() {
+			t.Errorf("it is not busy before %q", want)
 		}
 		item, _ := queue.Get()
 		if item != want {
 			t.Errorf("%q, want %q", item, want)
 		}
+		order.end(item, false)
 		queue.Done(item)
+	}
+	if order.busy() {
+		t.Error("it is busy with nothing")
 	}
 }
 
 func TestOfTwoAnnouncementsTheMoreUrgentCounts(t *testing.T) {
-	lanes := newLanes[string]()
-	lanes.announce("a", singleLane)
-	lanes.announce("a", recordLane)
-	lanes.Push("a")
-	if !lanes.busy() {
-		t.Error("an event waits among the records")
+	order := newOrder[string]()
+	order.announce("many", bulk)
+	order.Push("many")
+	order.announce("a", single)
+	order.announce("a", bulk)
+	order.Push("a")
+	if item := order.Pop(); item != "a" {
+		t.Error("an event waits among the many")
+	}
+}
+
+// What failed has no more right to be the first than it had: many that are tried again do
+// not overtake the rotation of one credential, and that one does not fall behind them.
+func TestWhatIsTriedAgainKeepsItsPriority(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, meanwhile priority
+		changed, again    bool
+		want              priority
+	}{
+		"one of many":                              {before: bulk, again: true, want: bulk},
+		"a single one":                             {before: single, again: true, want: single},
+		"one of many, which something happened to": {before: bulk, changed: true, meanwhile: single, again: true, want: single},
+		"one of many that did not fail":            {before: bulk, again: false, want: single},
+	} {
+		t.Run(name, func(t *testing.T) {
+			order := newOrder[string]()
+			queue := newQueue("test", order)
+			defer queue.ShutDown()
+			order.announce("a", test.before)
+			queue.Add("a")
+			item, _ := queue.Get()
+			if test.changed {
+				order.announce(item, test.meanwhile)
+			}
+			order.end(item, test.again)
+			queue.Done(item)
+			queue.Add(item) // as the rate limiter does, later
+			if got := order.waits[item]; got != test.want {
+				t.Errorf("it waits with priority %d, want %d", got, test.want)
+			}
+			all(order, queue)
+			if left := len(order.announced) + len(order.taken) + len(order.waits); left != 0 {
+				t.Errorf("%d entries are left", left)
+			}
+		})
 	}
 }
 
 func TestNothingWaitsForEver(t *testing.T) {
-	lanes := newLanes[int]()
-	taken := map[lane]int{}
+	order := newOrder[int]()
+	taken := map[priority]int{}
 	for i := range 10 * fairShare {
-		for in := range lanesCount { // more of each than is ever taken
-			item := i*int(lanesCount) + int(in)
-			lanes.announce(item, in)
-			lanes.Push(item)
+		for p := range priorities { // more of each than is ever taken
+			item := i*int(priorities) + int(p)
+			order.announce(item, p)
+			order.Push(item)
 		}
-		taken[lane(lanes.Pop()%int(lanesCount))]++
+		taken[priority(order.Pop()%int(priorities))]++
 	}
-	if taken[bulkLane] == 0 || taken[recordLane] == 0 || taken[singleLane] < 8*fairShare {
-		t.Errorf("taken from each lane: %v", taken)
+	if taken[bulk] == 0 || taken[single] < 8*fairShare {
+		t.Errorf("taken of each priority: %v", taken)
 	}
 }
 
 func TestABulkIsOverOnce(t *testing.T) {
-	l := newLanes[int]()
-	for item := range bulk - 1 {
-		l.Push(item)
+	order := newOrder[int]()
+	for item := range muchMemory - 1 {
+		order.Push(item)
 	}
-	for l.Len() > 0 {
-		l.Pop()
+	for order.Len() > 0 {
+		order.Pop()
 	}
-	if l.bulkIsOver() {
+	if order.bulkIsOver() {
 		t.Error("there was none")
 	}
-	for item := range bulk {
-		l.Push(item)
+	for item := range muchMemory {
+		order.Push(item)
 	}
-	for l.Len() > 1 {
-		l.Pop()
+	for order.Len() > 1 {
+		order.Pop()
 	}
-	if l.bulkIsOver() {
+	if order.bulkIsOver() {
 		t.Error("an item still waits")
 	}
-	l.Pop()
-	if !l.bulkIsOver() || l.bulkIsOver() {
+	order.Pop()
+	if !order.bulkIsOver() || order.bulkIsOver() {
 		t.Error("it is not told, or told twice")
 	}
 }

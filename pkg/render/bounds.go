@@ -61,13 +61,14 @@ func jsonSize(r rune) int {
 	return utf8.RuneLen(r)
 }
 
-// shorten keeps what a tenant can write into a message within bounds.
-func shorten(s string) string { return Bounded(s, 80) }
+// shorten keeps what a tenant can write into a message within bounds, and credentials
+// in URLs out of it.
+func shorten(s string) string { return Bounded(withoutUsers(s), 80) }
 
 // BoundStatus keeps everything in a status that comes from data within bounds.
 func BoundStatus(status *policyv1alpha1.PediaClusterLifecycleStatus) {
 	for i := range status.Conditions {
-		status.Conditions[i].Message = Bounded(status.Conditions[i].Message, MaxMessage)
+		status.Conditions[i].Message = Bounded(withoutUsers(status.Conditions[i].Message), MaxMessage)
 	}
 	status.References = boundedReferences(status.References)
 	cluster := status.Cluster
@@ -80,8 +81,8 @@ func BoundStatus(status *policyv1alpha1.PediaClusterLifecycleStatus) {
 		cluster.Ready = ""
 	}
 	cluster.Version = Bounded(cluster.Version, MaxName)
-	cluster.APIServer = Bounded(cluster.APIServer, MaxAddress)
-	cluster.Message = Bounded(cluster.Message, MaxMessage)
+	cluster.APIServer = Address(cluster.APIServer)
+	cluster.Message = Bounded(withoutUsers(cluster.Message), MaxMessage)
 }
 
 // boundedReferences are the first ones, up to maxReferences.

@@ -37,6 +37,9 @@ type Conversion struct {
 	// PediaCluster is the rendered object: apiVersion, kind, name, labels,
 	// annotations and spec. Nil when Err or Missing is set.
 	PediaCluster *unstructured.Unstructured
+	// MissingCredentials are those that the template writes and for which it
+	// printed nothing. PediaCluster is without them.
+	MissingCredentials []*MissingCredential
 	// Err is what went wrong.
 	Err error
 }
@@ -91,13 +94,13 @@ func (p *Policy) Convert(in Inputs) Conversion {
 		return out
 	}
 	out.CreationCondition = p.creationCondition.evaluate(data, in.Env)
-	text, err := p.template.execute(data, in.Env)
+	rendered, err := p.template.render(data, in.Env)
 	if absent(err) {
 		out.Missing = err
 		return out
 	}
 	if err == nil {
-		out.PediaCluster, err = decodePediaCluster(in.Name, text)
+		out.PediaCluster, out.MissingCredentials, err = decodePediaCluster(in.Name, rendered)
 	}
 	out.Err = err
 	return out

@@ -33,7 +33,7 @@ const never = 9999
 // PediaCluster carries expires: a client certificate, or a token that is a JWT
 // with an exp claim, in its spec or in the current context of its kubeconfig.
 // ok is false when none says so. Nothing is verified, and what is malformed
-// says nothing: CheckKubeconfig tells of it.
+// says nothing: checkCredentials tells of it.
 func CredentialsExpiry(pediaCluster *unstructured.Unstructured) (expiry time.Time, ok bool) {
 	earlier := func(t time.Time, says bool) {
 		if says && (!ok || t.Before(expiry)) {
@@ -51,20 +51,6 @@ func CredentialsExpiry(pediaCluster *unstructured.Unstructured) (expiry time.Tim
 		}
 	}
 	return expiry, ok
-}
-
-// CheckKubeconfig returns why the kubeconfig that the PediaCluster carries
-// cannot be used; nil when it can, and when there is none. Of its values the
-// error shows the names of contexts, clusters and users only.
-func CheckKubeconfig(pediaCluster *unstructured.Unstructured) error {
-	data, err := specData(pediaCluster, "kubeconfig")
-	if err == nil && len(data) > 0 {
-		_, err = ParseKubeconfig(data)
-	}
-	if err != nil {
-		return fmt.Errorf("spec.kubeconfig cannot be used: %w", err)
-	}
-	return nil
 }
 
 // specData decodes a field of spec that holds base64. Nil when there is none.
@@ -154,6 +140,20 @@ type Kubeconfig struct {
 // kubeconfigs come from tenants. Merge keys (<<), which nobody writes into
 // kubeconfigs, are therefore refused.
 func ParseKubeconfig(data []byte) (*Kubeconfig, error) {
+	document, err := readKubeconfig(data)
+	if err != nil {
+		return nil, err
+	}
+	r := kubeconfigReader{}
+	kubeconfig := r.read(document)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return kubeconfig, nil
+}
+
+// readKubeconfig returns the top node of a kubeconfig.
+func readKubeconfig(data []byte) (*yaml.Node, error) {
 	if len(data) > maxCredential {
 		return nil, fmt.Errorf("it is larger than %d bytes", maxCredential)
 	}
@@ -164,12 +164,7 @@ func ParseKubeconfig(data []byte) (*Kubeconfig, error) {
 	if document.Kind == 0 {
 		return nil, errors.New("it is empty")
 	}
-	r := kubeconfigReader{}
-	kubeconfig := r.read(document.Content[0])
-	if r.err != nil {
-		return nil, r.err
-	}
-	return kubeconfig, nil
+	return document.Content[0], nil
 }
 
 // notYAML keeps nothing of the error but the line: it may quote the text.
@@ -187,6 +182,10 @@ var yamlLine = regexp.MustCompile(`line \d+`)
 type kubeconfigReader struct {
 	err   error
 	steps int
+	// cluster and user are those of the current context, and how to speak of
+	// them. The user is nil when there is none.
+	cluster, user     *yaml.Node
+	clusterAt, userAt string
 }
 
 func (r *kubeconfigReader) read(config *yaml.Node) *Kubeconfig {
@@ -207,6 +206,7 @@ func (r *kubeconfigReader) read(config *yaml.Node) *Kubeconfig {
 	}
 	k := &Kubeconfig{}
 	at, cluster := r.named(config, "cluster", clusterName)
+	r.cluster, r.clusterAt = cluster, at
 	k.Server = r.text(cluster, at, "server")
 	if k.Server == "" {
 		r.fail("%s has no server", at)
@@ -219,10 +219,8 @@ func (r *kubeconfigReader) read(config *yaml.Node) *Kubeconfig {
 	}
 	r.outside(k, cluster, at, "certificate-authority", "proxy-url")
 
-	if userName == "" { // anonymous
-		return k
-	}
 	at, user := r.named(config, "user", userName)
+	r.user, r.userAt = user, at
 	k.CertData = r.data(user, at, "client-certificate-data")
 	k.KeyData = r.data(user, at, "client-key-data")
 	k.Token = r.text(user, at, "token")
@@ -261,7 +259,9 @@ func (r *kubeconfigReader) named(config *yaml.Node, kind, name string) (string, 
 		}
 	}
 	if found == nil {
-		r.fail("its %s is missing", at)
+		if name != "" { // nobody need be named as the user
+			r.fail("its %s is missing", at)
+		}
 		return at, nil
 	}
 	return at, r.field(found, at, kind)
@@ -276,7 +276,7 @@ func showName(name string) string {
 
 // field returns the value of a key, nil when it is absent or null.
 func (r *kubeconfigReader) field(node *yaml.Node, at, key string) *yaml.Node {
-	if r.err != nil || node == nil {
+	if r.err != nil || node == nil || isNull(node) {
 		return nil
 	}
 	if node.Kind != yaml.MappingNode {
@@ -297,10 +297,14 @@ func (r *kubeconfigReader) field(node *yaml.Node, at, key string) *yaml.Node {
 			value = resolved(node.Content[i+1]) // the last counts, as for clientcmd
 		}
 	}
-	if value != nil && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null" {
+	if value != nil && isNull(value) {
 		return nil
 	}
 	return value
+}
+
+func isNull(node *yaml.Node) bool {
+	return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
 }
 
 func (r *kubeconfigReader) text(node *yaml.Node, at, key string) string {
@@ -309,11 +313,24 @@ func (r *kubeconfigReader) text(node *yaml.Node, at, key string) string {
 		return ""
 	}
 	tag := value.ShortTag()
-	if value.Kind != yaml.ScalarNode || tag != "!!str" && tag != "!!timestamp" {
+	if value.Kind != yaml.ScalarNode || tag != "!!str" && tag != "!!timestamp" || isOldBoolean(value) {
 		r.fail("%s: %s must be a string", at, key)
 		return ""
 	}
 	return value.Value
+}
+
+// isOldBoolean reports whether clientcmd takes a word for true or false, which
+// was so before YAML 1.2.
+func isOldBoolean(node *yaml.Node) bool {
+	if node.Style != 0 {
+		return false
+	}
+	switch node.Value {
+	case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF":
+		return true
+	}
+	return false
 }
 
 func (r *kubeconfigReader) data(node *yaml.Node, at, key string) []byte {

@@ -25,6 +25,13 @@ var (
 
 func certificateUntil(t testing.TB, notAfter time.Time) string {
 	t.Helper()
+	certificate, _ := pairUntil(t, notAfter)
+	return certificate
+}
+
+// pairUntil is a certificate and its key, in PEM.
+func pairUntil(t testing.TB, notAfter time.Time) (certificate, private string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +44,12 @@ func certificateUntil(t testing.TB, notAfter time.Time) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }
 
 func jwt(payload string) string {
@@ -155,7 +167,17 @@ func hostileCredentials() map[string]string {
 		"all of one name":    "current-context: x\ncontexts:\n" + lines("- name: x\n"),
 		"binary names":       "current-context: !!binary AAAA",
 		"a list of nothing":  "current-context: x\ncontexts: [,]",
+		"a value that is part of itself, beside a context": kubeconfigOf("", "") + "x: &a [*a]\n",
+		"a number that JSON does not have, beside one":     kubeconfigOf("", "") + "x: [.inf]\n",
+		"doubling aliases, beside one":                     kubeconfigOf("", "") + "a0: &a0 [x,x]\n" + doublingAliases(30),
 	}
+}
+
+func doublingAliases(times int) (text string) {
+	for i := range times {
+		text += fmt.Sprintf("a%[2]d: &a%[2]d [*a%[1]d,*a%[1]d]\n", i, i+1)
+	}
+	return text
 }
 
 func TestHostileCredentialsSayNothing(t *testing.T) {
@@ -167,7 +189,7 @@ func TestHostileCredentialsSayNothing(t *testing.T) {
 					t.Errorf("%s expires at %v", field, got)
 				}
 			}
-			if err := CheckKubeconfig(carrying(map[string]string{"kubeconfig": data})); (err == nil) != (data == "") {
+			if err := CheckKubeconfig([]byte(data)); (err == nil) != (data == "") {
 				t.Errorf("as a kubeconfig: %v", err)
 			} else if err != nil && len(err.Error()) > 300 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
@@ -192,7 +214,7 @@ func TestCheckKubeconfigSaysWhyItCannotBeUsed(t *testing.T) {
 		{"JSON", `{"current-context":"a","contexts":[{"name":"a","context":{"cluster":"b"}}],"clusters":[{"name":"b","cluster":{"server":"https://b"}}]}`, ""},
 		{"aliases", "x: &s https://one.example\n" + strings.Replace(good, `"https://one.example:6443"`, "*s", 1), ""},
 		{"files and programs are for whoever uses it", kubeconfigOf(", certificate-authority: /ca.crt",
-			"client-certificate: /crt, client-key: /key, exec: {command: x}"), ""},
+			"client-certificate: /crt, client-key: /key, exec: {command: x, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}"), ""},
 		{"an insecure cluster", kubeconfigOf(", insecure-skip-tls-verify: true", ""), ""},
 		{"not YAML", "x: 1\na: s3cr3t: b", "it is not YAML: see its line 2"},
 		{"no map", "s3cr3t", "the kubeconfig must be a map"},
@@ -221,22 +243,15 @@ func TestCheckKubeconfigSaysWhyItCannotBeUsed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := CheckKubeconfig(carrying(map[string]string{"kubeconfig": test.kubeconfig}))
+			err := CheckKubeconfig([]byte(test.kubeconfig))
 			got := ""
 			if err != nil {
-				got = strings.TrimPrefix(err.Error(), "spec.kubeconfig cannot be used: ")
+				got = err.Error()
 			}
 			if got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"kubeconfig": "s3cr3t!"}}}
-	if err := CheckKubeconfig(object); err == nil || strings.Contains(err.Error(), "s3cr3t") {
-		t.Errorf("of what is not base64: %v", err)
-	}
-	if err := CheckKubeconfig(carrying(nil)); err != nil {
-		t.Errorf("without a kubeconfig: %v", err)
 	}
 }
 
@@ -268,8 +283,10 @@ func FuzzCredentials(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data string) {
 		object := carrying(map[string]string{"kubeconfig": data, "certData": data, "tokenData": data})
-		if err := CheckKubeconfig(object); err != nil && len(err.Error()) > 500 {
-			t.Errorf("the error has %d bytes", len(err.Error()))
+		for _, fields := range []map[string]string{{"kubeconfig": data}, {"caData": data}, {"certData": data, "keyData": data}, {"tokenData": data}} {
+			if err := checkCredentials(carrying(fields), nil); err != nil && len(err.Error()) > 500 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
 		}
 		if expiry, ok := CredentialsExpiry(object); ok && expiry.Year() >= never {
 			t.Errorf("expires at %v", expiry)

@@ -14,6 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
 
 // PediaCluster's type. It belongs to Clusterpedia; this server knows of it
@@ -35,24 +37,38 @@ var (
 // type that YAML gives it.
 type shape struct {
 	text   bool              // a string, however it is written: 12345 is "12345"
+	empty  emptiness         // what a string means for which an action printed nothing
 	fields map[string]*shape // the known fields of a map
 	closed bool              // a map without further fields
 	values *shape            // every value of a map
 	items  *shape            // every item of a list
 }
 
+// emptiness is what a string means for which an action printed nothing.
+type emptiness uint8
+
+const (
+	// leftOut: it is not there.
+	leftOut emptiness = iota
+	// kept: it is there if its value is the empty string, and not if it is absent.
+	kept
+	// missing: it ought to be there.
+	missing
+)
+
 var (
 	textShape    = &shape{text: true}
-	textMap      = &shape{values: textShape}
+	textMap      = &shape{values: &shape{text: true, empty: kept}}
 	textList     = &shape{items: textShape}
+	credential   = &shape{text: true, empty: missing}
 	secretKey    = &shape{fields: map[string]*shape{"name": textShape, "key": textShape}}
 	pediaCluster = &shape{closed: true, fields: map[string]*shape{
 		"apiVersion": textShape,
 		"kind":       textShape,
 		"metadata":   {closed: true, fields: map[string]*shape{"name": textShape, "labels": textMap, "annotations": textMap}},
 		"spec": {fields: map[string]*shape{
-			"apiserver": textShape, "kubeconfig": textShape,
-			"caData": textShape, "tokenData": textShape, "certData": textShape, "keyData": textShape,
+			"apiserver": textShape, "kubeconfig": credential,
+			"caData": credential, "tokenData": credential, "certData": credential, "keyData": credential,
 			"syncResourcesRefName": textShape, "shardingName": textShape,
 			"authenticationFrom": {values: secretKey},
 			"syncResources": {items: &shape{fields: map[string]*shape{
@@ -62,31 +78,32 @@ var (
 	}}
 )
 
-// decodePediaCluster turns the rendered text into a PediaCluster of that name.
+// decodePediaCluster turns the rendered text into a PediaCluster of that name,
+// and the credentials that are missing in it.
 // Errors name the line of the rendered text and the field, never a value.
-func decodePediaCluster(name, text string) (*unstructured.Unstructured, error) {
+func decodePediaCluster(name string, rendered *engine.Rendered) (*unstructured.Unstructured, []*MissingCredential, error) {
 	var document yaml.Node
-	decoder := yaml.NewDecoder(strings.NewReader(text))
+	decoder := yaml.NewDecoder(strings.NewReader(rendered.Text))
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("spec.template renders nothing: it must render metadata and spec of a PediaCluster")
+		return nil, nil, errors.New("spec.template renders nothing: it must render metadata and spec of a PediaCluster")
 	case err != nil:
-		return nil, fmt.Errorf("spec.template renders no YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, nil, fmt.Errorf("spec.template renders no YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if err := decoder.Decode(new(yaml.Node)); err == nil {
-		return nil, errors.New("spec.template renders more than one YAML document")
+		return nil, nil, errors.New("spec.template renders more than one YAML document")
 	}
-	d := yamlDecoder{nodes: maxNodes, open: map[*yaml.Node]bool{}}
+	d := yamlDecoder{nodes: maxNodes, open: map[*yaml.Node]bool{}, blanks: blankFinder{rendered: rendered, document: &document}}
 	value, err := d.value(document.Content[0], pediaCluster, &spot{})
 	if err != nil {
-		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
+		return nil, nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
 	}
-	rendered, _ := value.(map[string]any)
-	object, err := assemble(name, rendered)
+	fields, _ := value.(map[string]any)
+	object, err := assemble(name, fields)
 	if err != nil {
-		return nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
+		return nil, nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
 	}
-	return object, nil
+	return object, d.missing, nil
 }
 
 // assemble builds the PediaCluster from what was rendered.
@@ -115,12 +132,6 @@ func assemble(name string, rendered map[string]any) (*unstructured.Unstructured,
 	if spec == nil {
 		return nil, errors.New("spec is missing")
 	}
-	for _, field := range followedFields {
-		// An empty endpoint or credential is none.
-		if spec[field] == "" {
-			delete(spec, field)
-		}
-	}
 	for _, field := range credentialFields {
 		data, ok := spec[field].(string)
 		if !ok {
@@ -131,6 +142,12 @@ func assemble(name string, rendered map[string]any) (*unstructured.Unstructured,
 			return nil, fmt.Errorf("spec.%s is not base64: use the data of a Secret as it is, or b64enc", field)
 		}
 		spec[field] = data
+	}
+	for _, field := range followedFields {
+		// An empty endpoint or credential is none.
+		if spec[field] == "" {
+			delete(spec, field)
+		}
 	}
 	object.Object["spec"] = spec
 	return object, nil
@@ -152,6 +169,10 @@ type yamlDecoder struct {
 	// open are the nodes with an anchor whose content is being decoded. An
 	// alias to one of them stands for a value without an end.
 	open map[*yaml.Node]bool
+	// blanks are where an action printed nothing, and missing the credentials
+	// for which one did.
+	blanks  blankFinder
+	missing []*MissingCredential
 }
 
 // spot is where a value stands in the document. It is linked to the spot
@@ -243,7 +264,11 @@ func (d *yamlDecoder) value(node *yaml.Node, as *shape, at *spot) (any, error) {
 		}
 		return list, nil
 	default:
-		return scalar(node, as, at)
+		value, err := scalar(node, as, at)
+		if err != nil {
+			return nil, err
+		}
+		return d.emptyText(node, value, as, at), nil
 	}
 }
 

@@ -1,12 +1,25 @@
 package render
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
+
+// decodeText decodes a text that no action has printed.
+func decodeText(name, text string) (*unstructured.Unstructured, error) {
+	object, missing, err := decodePediaCluster(name, &engine.Rendered{Text: text})
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("credentials are missing: %v", missing)
+	}
+	return object, err
+}
 
 func TestDecodePediaCluster(t *testing.T) {
 	tests := []struct {
@@ -85,7 +98,7 @@ spec:
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := decodePediaCluster("one", test.text)
+			got, err := decodeText("one", test.text)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,7 +137,7 @@ func TestWhatIsNoPediaClusterIsRefusedWithoutItsValues(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := decodePediaCluster("one", test.text)
+			_, err := decodeText("one", test.text)
 			if err == nil {
 				t.Fatal("it was accepted")
 			}
@@ -143,7 +156,7 @@ func TestDeepDocumentsCostNoMoreThanTheirText(t *testing.T) {
 	text := "spec: " + strings.Repeat("{"+key+": ", 190) + "1" + strings.Repeat("}", 190)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := decodePediaCluster("one", text)
+	_, err := decodeText("one", text)
 	runtime.ReadMemStats(&after)
 	if err != nil {
 		t.Error(err)
@@ -159,7 +172,7 @@ func TestAliasesCannotGrowWithoutBound(t *testing.T) {
 		anchor, alias := "a"+string(rune('0'+i)), "*a"+string(rune('0'+i-1))
 		text += "  " + anchor + ": &" + anchor + " [" + strings.TrimSuffix(strings.Repeat(alias+",", 10), ",") + "]\n"
 	}
-	_, err := decodePediaCluster("one", text)
+	_, err := decodeText("one", text)
 	if err == nil || !strings.Contains(err.Error(), "more than 100000 values") {
 		t.Errorf("got %v", err)
 	}

@@ -137,12 +137,16 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		return waiting(c.Missing)
 	case c.Err != nil:
 		return failed(c.Err)
+	case len(c.missing(current)) > 0:
+		return lacking(c.missing(current), current != nil)
 	case !hasEndpoint(c.PediaCluster):
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonNoEndpoint,
 			Message: "spec.template renders neither spec.apiserver nor spec.kubeconfig nor spec.authenticationFrom.kubeconfig"}
-	case changesKubeconfig(c.PediaCluster, current) && CheckKubeconfig(c.PediaCluster) != nil:
-		return Plan{Action: ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
-			Message: CheckKubeconfig(c.PediaCluster).Error()}
+	}
+	if err := checkCredentials(c.PediaCluster, current); err != nil {
+		return failed(err)
+	}
+	switch {
 	case current != nil:
 		return c.update(owner, current, ownership)
 	case replaces != nil:
@@ -293,15 +297,16 @@ func guarded(metadata map[string]any, current *unstructured.Unstructured) map[st
 	return metadata
 }
 
-// changesKubeconfig reports whether the PediaCluster carries another kubeconfig
-// than the live one, which may be nil.
-func changesKubeconfig(pediaCluster, current *unstructured.Unstructured) bool {
-	want, _, _ := unstructured.NestedString(pediaCluster.Object, "spec", "kubeconfig")
+// missing are the credentials without which nothing may be written. A new
+// PediaCluster needs all of them; a live one, which may be nil, those that it
+// has: there is nothing to keep of the others.
+func (c *Conversion) missing(current *unstructured.Unstructured) []*MissingCredential {
 	if current == nil {
-		return want != ""
+		return c.MissingCredentials
 	}
-	got, _, _ := unstructured.NestedString(current.Object, "spec", "kubeconfig")
-	return want != got
+	return slices.DeleteFunc(slices.Clone(c.MissingCredentials), func(missing *MissingCredential) bool {
+		return followedText(current, missing.Field) == ""
+	})
 }
 
 func hasEndpoint(pediaCluster *unstructured.Unstructured) bool {
@@ -311,6 +316,22 @@ func hasEndpoint(pediaCluster *unstructured.Unstructured) bool {
 		}
 	}
 	return false
+}
+
+// lacking is the plan while credentials are missing. It names all of them, and
+// why as far as there is room.
+func lacking(missing []*MissingCredential, exists bool) Plan {
+	message := "not created"
+	if exists {
+		message = "endpoint and credentials stay as they are"
+	}
+	fields, causes := make([]string, len(missing)), make([]string, len(missing))
+	for i, credential := range missing {
+		fields[i], causes[i] = "spec."+credential.Field, credential.Cause.Error()
+	}
+	message += fmt.Sprintf(" while %s %s; a field that is optional belongs inside {{ with }} or {{ if }}: %s",
+		strings.Join(fields, " and "), map[bool]string{false: "is missing", true: "are missing"}[len(fields) > 1], strings.Join(causes, "; "))
+	return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonCredentialsMissing, Message: Bounded(message, MaxMessage)}
 }
 
 func waiting(missing error) Plan {

@@ -78,8 +78,30 @@ var (
 	upToDate         = map[string]any{"apiserver": "https://one", "tokenData": "bmV3"}
 	outdated         = map[string]any{"apiserver": "https://one", "tokenData": "b2xk", "caData": "Y2E="}
 	outdatedPatch    = map[string]any{"tokenData": "bmV3", "caData": nil}
+	missingToken     = missingCredential("tokenData")
+	missingCA        = missingCredential("caData")
 	missingReference = &MissingReference{Key: "secret", Target: policyv1alpha1.DependentResource{Resource: "secrets", Namespace: "default", Name: "one"}}
 )
+
+func missingCredential(field string) *MissingCredential {
+	return &MissingCredential{Field: field, Cause: &Error{Field: "spec.template", Cause: &engine.Error{
+		Line: 3, Column: 14, Expression: ".source.data.x", Message: "it prints nothing"}}}
+}
+
+// lacks is a conversion whose template printed nothing for a credential.
+func lacks(missing ...*MissingCredential) func(*Conversion) {
+	return func(c *Conversion) {
+		c.MissingCredentials = missing
+		for _, credential := range missing {
+			unstructured.RemoveNestedField(c.PediaCluster.Object, "spec", credential.Field)
+		}
+	}
+}
+
+// renders is a conversion that renders this spec.
+func renders(spec map[string]any) func(*Conversion) {
+	return func(c *Conversion) { c.PediaCluster = pediaClusterObject(spec) }
+}
 
 func TestPlan(t *testing.T) {
 	tests := []struct {
@@ -122,6 +144,65 @@ func TestPlan(t *testing.T) {
 			conversion: conversion(func(c *Conversion) { c.Missing, c.PediaCluster = missingReference, nil }),
 			current:    live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
 			want:       Plan{Action: ActionWait, Reason: "WaitingForReference", Message: `reference "secret": secrets "default/one" does not exist`},
+		},
+		{
+			name:       "nothing is created while a credential is missing",
+			conversion: conversion(lacks(missingCA)),
+			want: Plan{Action: ActionWait, Reason: "CredentialsMissing", Message: "not created while spec.caData is missing; a field that is optional " +
+				"belongs inside {{ with }} or {{ if }}: spec.template: line 3, column 14: .source.data.x: it prints nothing"},
+		},
+		{
+			name:       "nor, then, without the condition, and for want of the only endpoint",
+			conversion: conversion(renders(map[string]any{}), lacks(missingCredential("kubeconfig"), missingToken), func(c *Conversion) { c.CreationCondition.Holds = false }),
+			want: Plan{Action: ActionWait, Reason: "CredentialsMissing", Message: "not created while spec.kubeconfig and spec.tokenData are missing; a field that " +
+				"is optional belongs inside {{ with }} or {{ if }}: spec.template: line 3, column 14: .source.data.x: it prints nothing; " +
+				"spec.template: line 3, column 14: .source.data.x: it prints nothing"},
+		},
+		{
+			name:       "a credential that is gone keeps all six fields as they are",
+			conversion: conversion(renders(map[string]any{"apiserver": "https://moved", "tokenData": "bmV3"}), lacks(missingCA)),
+			current:    live(outdated, createdFor(createdForOne)),
+			want: Plan{Action: ActionWait, Reason: "CredentialsMissing", Message: "endpoint and credentials stay as they are while spec.caData is missing; a field " +
+				"that is optional belongs inside {{ with }} or {{ if }}: spec.template: line 3, column 14: .source.data.x: it prints nothing"},
+		},
+		{
+			name:       "also of a PediaCluster that was there first",
+			conversion: conversion(lacks(missingToken)),
+			current:    live(outdated),
+			want: Plan{Action: ActionWait, Reason: "CredentialsMissing", Message: "endpoint and credentials stay as they are while spec.tokenData is missing; a field " +
+				"that is optional belongs inside {{ with }} or {{ if }}: spec.template: line 3, column 14: .source.data.x: it prints nothing"},
+		},
+		{
+			name:       "a credential that the live PediaCluster never had is nothing to keep",
+			conversion: conversion(lacks(missingCredential("certData"), missingCredential("keyData"))),
+			current:    live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
+			want: Plan{Action: ActionUpdate, Reason: "PediaClusterCreated", Changed: []string{"spec.caData", "spec.tokenData"},
+				Patch: map[string]any{"metadata": guards, "spec": outdatedPatch}},
+		},
+		{
+			name:       "the deletion condition is asked all the same",
+			conversion: conversion(lacks(missingToken), func(c *Conversion) { c.DeletionCondition.Holds = true }),
+			current:    live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
+			want:       Plan{Action: ActionDelete, Reason: "DeletionConditionMet", Message: "deletionCondition is true"},
+		},
+		{
+			name:       "credentials that client-go cannot load are not created",
+			conversion: conversion(renders(map[string]any{"apiserver": "https://one", "tokenData": "bmV3", "caData": "Y2E="})),
+			want: Plan{Action: ActionError, Reason: "InvalidPediaCluster",
+				Message: "spec.caData: it is not PEM: a certificate begins with -----BEGIN CERTIFICATE-----"},
+		},
+		{
+			name:       "nor put in the place of others",
+			conversion: conversion(renders(map[string]any{"apiserver": "https://moved", "tokenData": "bmV3", "certData": "Y2E="})),
+			current:    live(upToDate, createdFor(createdForOne)),
+			want:       Plan{Action: ActionError, Reason: "InvalidPediaCluster", Message: "spec.certData: there is no spec.keyData for it"},
+		},
+		{
+			name:       "what the live PediaCluster has already is not looked at again",
+			conversion: conversion(renders(map[string]any{"apiserver": "https://one", "tokenData": "bmV3", "caData": "Y2E="})),
+			current:    live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
+			want: Plan{Action: ActionUpdate, Reason: "PediaClusterCreated", Changed: []string{"spec.tokenData"},
+				Patch: map[string]any{"metadata": guards, "spec": map[string]any{"tokenData": "bmV3"}}},
 		},
 		{
 			name:       "without an endpoint nothing is created",
@@ -270,6 +351,12 @@ func TestAnErrorNeverDeletes(t *testing.T) {
 		"deletion not yet":     func(c *Conversion) { c.DeletionCondition = Condition{Err: errNotYet} },
 		"deletion holds":       func(c *Conversion) { c.DeletionCondition.Holds = true },
 		"creation not holding": func(c *Conversion) { c.CreationCondition.Holds = false },
+		"credential missing":   func(c *Conversion) { c.MissingCredentials = []*MissingCredential{missingCA} },
+		"credential unusable": func(c *Conversion) {
+			if c.PediaCluster != nil {
+				c.PediaCluster.Object["spec"].(map[string]any)["caData"] = "bm9uZQ=="
+			}
+		},
 	}
 	states := map[string]*unstructured.Unstructured{
 		"none":           nil,
@@ -289,7 +376,7 @@ func TestAnErrorNeverDeletes(t *testing.T) {
 				if plan.Action == ActionDelete && !may {
 					t.Errorf("%s and %s delete the PediaCluster that is %s", one, two, state)
 				}
-				failed := c.Missing != nil || c.Err != nil
+				failed := c.Missing != nil || c.Err != nil || one == "credential missing" || two == "credential unusable"
 				if failed && (plan.Action == ActionUpdate || plan.Action == ActionCreate) {
 					t.Errorf("%s and %s write the PediaCluster that is %s", one, two, state)
 				}

@@ -68,16 +68,24 @@ func absent(err error) bool {
 }
 
 func (c *compiled) execute(data engine.Data, env engine.Env) (string, error) {
+	rendered, err := c.render(data, env)
+	if err != nil {
+		return "", err
+	}
+	return rendered.Text, nil
+}
+
+func (c *compiled) render(data engine.Data, env engine.Env) (*engine.Rendered, error) {
 	env.Seed += "/" + c.path.String() // no two templates draw the same
-	text, err := c.template.Execute(data, env)
+	rendered, err := c.template.Render(data, env)
 	if err == nil {
-		return text, nil
+		return rendered, nil
 	}
 	var cause *engine.Error
 	if !errors.As(err, &cause) {
 		cause = &engine.Error{Message: err.Error()}
 	}
-	return "", &Error{Field: c.path.String(), Cause: cause}
+	return nil, &Error{Field: c.path.String(), Cause: cause}
 }
 
 // evaluate executes a condition: it holds when the text is "true" in any case,

@@ -126,7 +126,7 @@ func (r *review) run() Plan {
 func (r *review) importAs(name string) Plan {
 	lifecycle, former := r.lifecycles(name)
 	env := r.Env
-	if naming := ChooseName(name, named(former)); lifecycle == nil && naming.Behind != "" {
+	if naming := ChooseName(name, namesOf(former)); lifecycle == nil && naming.Behind != "" {
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonRenamed, Message: naming.DescribeBehind(name)}
 	}
 	switch {
@@ -156,6 +156,11 @@ func (r *review) importAs(name string) Plan {
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForType, Message: r.Blocked.Error()}
 	}
 	plan := conversion.Plan(r.owner(lifecycle), current, replaces)
+	if plan.Reason == policyv1alpha1.ReasonCredentialsMissing {
+		for _, missing := range conversion.missing(current) {
+			r.addError(missing)
+		}
+	}
 	if plan.Object != nil {
 		if lifecycle == nil {
 			plan.Object.SetOwnerReferences(nil) // its owner does not exist yet
@@ -183,8 +188,8 @@ func (r *review) lifecycles(name string) (lifecycle *policyv1alpha1.PediaCluster
 	return lifecycle, former
 }
 
-// named is what the choice of a name knows of these lifecycles.
-func named(lifecycles []*policyv1alpha1.PediaClusterLifecycle) (named []NamedLifecycle) {
+// namesOf is what the choice of a name knows of these lifecycles.
+func namesOf(lifecycles []*policyv1alpha1.PediaClusterLifecycle) (named []NamedLifecycle) {
 	for _, lifecycle := range lifecycles {
 		named = append(named, NamedLifecycle{Name: lifecycle.Name, Created: lifecycle.CreationTimestamp.Time,
 			Deleting:        lifecycle.DeletionTimestamp != nil,
@@ -361,7 +366,8 @@ func (r *review) showCondition(condition Condition) *policyv1alpha1.RenderedCond
 	return &policyv1alpha1.RenderedCondition{Holds: condition.Holds, Text: text}
 }
 
-// showPediaCluster fills in the object, its credentials digested.
+// showPediaCluster fills in the object, its credentials digested and the user
+// parts of its URLs left out.
 func (r *review) showPediaCluster(object *unstructured.Unstructured) {
 	r.result.PediaCluster = nil
 	if r.Digest != nil {
@@ -372,6 +378,7 @@ func (r *review) showPediaCluster(object *unstructured.Unstructured) {
 				spec[field] = r.Digest(credential)
 			}
 		}
+		HideUsers(object)
 	}
 	raw, err := json.Marshal(object.Object)
 	if err != nil || len(raw) > maxShown {

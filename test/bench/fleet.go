@@ -48,7 +48,7 @@ func newCluster(name string) *cluster {
 	c := &cluster{
 		name:     name,
 		endpoint: "https://" + name + ".example.com:6443",
-		caData:   data("authority of "+name, caBytes),
+		caData:   authority(name),
 	}
 	c.rotate()
 	return c
@@ -60,12 +60,23 @@ func (c *cluster) rotate() {
 	c.rotations++
 }
 
+// authority is a certificate authority in base64: one that can be read, with
+// text before it, so that it is as large as a real one and differs from all others.
+func authority(name string) string {
+	certificate := string(devcluster.Authority(name))
+	before := text("authority of "+name, caBytes-len(certificate)-1)
+	return base64.StdEncoding.EncodeToString([]byte(before + "\n" + certificate))
+}
+
 // data is a text that cannot be guessed at, always the same for a seed, in base64.
 func data(seed string, bytes int) string {
+	return base64.StdEncoding.EncodeToString([]byte(text(seed, bytes)))
+}
+
+func text(seed string, bytes int) string {
 	random := make([]byte, bytes)
 	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(seed))).Read(random)
-	text := base64.RawURLEncoding.EncodeToString(random)[:bytes]
-	return base64.StdEncoding.EncodeToString([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(random)[:bytes]
 }
 
 func (c *cluster) pediaCluster() string { return "mcp-" + c.name }

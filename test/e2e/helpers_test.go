@@ -180,7 +180,7 @@ func (p *platform) createCluster(ctx context.Context, name, token string, ready 
 	secret, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.name, Name: name + "-auth"},
-		Data:       map[string][]byte{"ca": []byte("the authority of " + name), "token": []byte(token)},
+		Data:       map[string][]byte{"ca": devcluster.Authority(name), "token": []byte(token)},
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
 func TestRule1AReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
@@ -35,7 +36,7 @@ func TestRule1AReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
 	}
 	wantSpec := map[string]any{
 		"apiserver": endpoint("one"),
-		"caData":    base64.StdEncoding.EncodeToString([]byte("the authority of one")),
+		"caData":    base64.StdEncoding.EncodeToString(devcluster.Authority("one")),
 		"tokenData": base64.StdEncoding.EncodeToString([]byte("secret")),
 		"syncResources": []any{
 			map[string]any{"group": "", "resources": []any{"pods"}},

@@ -160,7 +160,7 @@ func (f *formerHost) pediaClusterAsBefore(t *testing.T, lifecycle *unstructured.
 		"metadata": map[string]any{"name": lifecycle.GetName()},
 		"spec": map[string]any{
 			"apiserver": endpoint(cluster),
-			"caData":    base64.StdEncoding.EncodeToString([]byte("the authority of " + cluster)),
+			"caData":    base64.StdEncoding.EncodeToString(devcluster.Authority(cluster)),
 			"tokenData": base64.StdEncoding.EncodeToString([]byte(token)),
 			"syncResources": []any{
 				map[string]any{"group": "", "resources": []any{"pods"}},

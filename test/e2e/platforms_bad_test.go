@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
 // badSource is a Source that cannot be imported as it should.
@@ -116,8 +117,8 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		return fields
 	}
 	ready := map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
-	shared.createSecret(t, karmada, "good", nil, map[string][]byte{"token": []byte("token"), "caBundle": []byte("ca")})
-	shared.createSecret(t, karmada, "no-token", nil, map[string][]byte{"caBundle": []byte("ca")})
+	shared.createSecret(t, karmada, "good", nil, map[string][]byte{"token": []byte("token"), "caBundle": devcluster.Authority("good")})
+	shared.createSecret(t, karmada, "no-token", nil, map[string][]byte{"caBundle": devcluster.Authority("no-token")})
 	for _, name := range []string{"good", dotted} {
 		member(name, spec(), ready)
 		good = append(good, "karmada-"+name)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
 const renderPath = "/apis/policy.clusterpedia.io/v1alpha1/"
@@ -106,11 +108,13 @@ func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
 
 	edit := p.spec(t)
-	edit.Template = strings.Replace(edit.Template, "apiserver:", "certData: aGVsbG8=\n  apiserver:", 1)
+	certificate, key := devcluster.Client()
+	edit.Template = strings.Replace(edit.Template, "apiserver:", "certData: "+base64.StdEncoding.EncodeToString(certificate)+
+		"\n  keyData: "+base64.StdEncoding.EncodeToString(key)+"\n  apiserver:", 1)
 	edit.Source.SelectorTemplate = `{{ ne .source.metadata.name "two" }}`
 	answer := p.render(t, policyv1alpha1.RenderReviewSpec{Policy: edit})
 	checkOutcomes(t, answer,
-		`one as "reworked-one": Update PediaClusterCreated spec.certData`,
+		`one as "reworked-one": Update PediaClusterCreated spec.certData,spec.keyData`,
 		`two as "reworked-two": Delete SourceDeselected`)
 	if diff := cmp.Diff(policyv1alpha1.RenderTotals{Sources: 2, Selected: 1, Actions: map[policyv1alpha1.RenderAction]int32{
 		policyv1alpha1.RenderUpdate: 1, policyv1alpha1.RenderDelete: 1}}, answer.Status.Totals); diff != "" {
@@ -132,7 +136,8 @@ func TestRenderNeedsNeitherAPolicyNorASource(t *testing.T) {
 			"spec":{"apiEndpoint":"https://dream","authSecretRef":{"namespace":"a","name":"b"}},
 			"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)},
 		References: []policyv1alpha1.ReferenceObject{{Key: "authSecret",
-			Object: runtime.RawExtension{Raw: []byte(`{"data":{"token":"c2VjcmV0","ca":"Y2E="}}`)}}},
+			Object: runtime.RawExtension{Raw: []byte(`{"data":{"token":"c2VjcmV0","ca":"` +
+				base64.StdEncoding.EncodeToString(devcluster.Authority("dream")) + `"}}`)}}},
 	})
 	checkOutcomes(t, answer, `dream as "unsaved-dream": Wait WaitingForType`)
 	contains(t, answer.Status.Results[0].Message, "does not serve clusters.unsaved.mcp.io")

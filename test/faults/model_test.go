@@ -141,7 +141,7 @@ func (p *platform) fresh(prefix string) string {
 func (p *platform) create(ctx context.Context, name string, c *cluster) error {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: name + "-auth"},
-		Data:       map[string][]byte{"ca": []byte(authority(name)), "token": []byte(c.token)},
+		Data:       map[string][]byte{"ca": devcluster.Authority(name), "token": []byte(c.token)},
 	}
 	source := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": p.resource.GroupVersion().String(),
@@ -163,8 +163,6 @@ func (p *platform) create(ctx context.Context, name string, c *cluster) error {
 		return nil
 	})
 }
-
-func authority(cluster string) string { return "the authority of " + cluster }
 
 func (p *platform) setToken(ctx context.Context, cluster, token string) error {
 	return insist(ctx, func(ctx context.Context) error {
@@ -278,7 +276,7 @@ func (p *platform) want(name string, c *cluster, lifecycle types.UID) map[string
 		"metadata": metadata,
 		"spec": map[string]any{
 			"apiserver": c.endpoint,
-			"caData":    encoded(authority(name)),
+			"caData":    encoded(string(devcluster.Authority(name))),
 			"tokenData": encoded(c.token),
 			"syncResources": []any{
 				map[string]any{"group": "", "resources": []any{"pods"}},

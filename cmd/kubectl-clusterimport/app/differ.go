@@ -275,7 +275,16 @@ var credentialFields = []string{"caData", "certData", "keyData", "kubeconfig", "
 // maskCredentials puts masks in the place of credentials, as kubectl diff does.
 // Only those that change differ.
 func maskCredentials(before, after *unstructured.Unstructured, changed []string) {
+	for _, object := range []*unstructured.Unstructured{before, after} {
+		if object != nil {
+			render.HideUsers(object)
+		}
+	}
 	from, to := specOf(before), specOf(after)
+	if slices.Contains(changed, "spec.apiserver") && from["apiserver"] != nil && from["apiserver"] == to["apiserver"] {
+		// Only the user part differs.
+		from["apiserver"], to["apiserver"] = fmt.Sprintf("%v (before)", from["apiserver"]), fmt.Sprintf("%v (after)", to["apiserver"])
+	}
 	for _, field := range credentialFields {
 		_, wasSet := from[field]
 		_, isSet := to[field]

@@ -57,6 +57,14 @@ func (w *world) must(err error) {
 	}
 }
 
+// live is the lifecycle of that name as it is stored.
+func (w *world) live(name string) *Lifecycle {
+	w.t.Helper()
+	live, err := w.Live(w.t.Context(), name)
+	w.must(err)
+	return live
+}
+
 // annotate is a write of somebody else.
 func (w *world) annotate(name, value string) {
 	w.storage.Change(name, func(l *Lifecycle) { l.Annotations = map[string]string{"example.com/note": value} })
@@ -132,12 +140,46 @@ func TestAnOwnWriteIsReadAtOnceAndForgottenWhenTheInformerShowsIt(t *testing.T) 
 	}
 }
 
+func TestAPassKnowsWhatTheLastOneHasWritten(t *testing.T) {
+	const imported, waiting, failed = policyv1alpha1.LifecycleImported, policyv1alpha1.LifecycleWaiting, policyv1alpha1.LifecycleFailed
+	for name, test := range map[string]struct {
+		then func(w *world, before *Lifecycle)
+		want policyv1alpha1.LifecyclePhase
+	}{
+		"the informer has not shown it":       {func(*world, *Lifecycle) {}, waiting},
+		"the informer has shown it":           {func(w *world, _ *Lifecycle) { w.catchUp("mcp-a") }, waiting},
+		"the informer shows it, but not here": {func(w *world, _ *Lifecycle) { w.must(w.indexer.Update(w.live("mcp-a"))) }, waiting},
+		"somebody else has written it": {func(w *world, _ *Lifecycle) {
+			w.must(w.indexer.Update(w.storage.Change("mcp-a", func(l *Lifecycle) { l.Status.Phase = failed })))
+		}, failed},
+		"its deletion was shown, and a former one is still listed": {func(w *world, before *Lifecycle) { w.ObserveDeleted(before) }, imported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			created := w.create("mcp-a")
+			before, err := w.Record(t.Context(), created, recordOf(created, imported), true)
+			w.must(err)
+			w.catchUp("mcp-a")
+			_, err = w.Record(t.Context(), before, recordOf(before, waiting), true)
+			w.must(err)
+			test.then(w, before)
+			lists := map[string][]*Lifecycle{"by name": {w.Get("mcp-a")}, "of its Source": w.OfSource(created.Spec.Source),
+				"of its policy": w.OfPolicy("mcp"), "of all": w.List()}
+			for list, got := range lists {
+				if len(got) != 1 || got[0].Status.Phase != test.want {
+					t.Errorf("%s it says %s, want %s", list, got[0].Status.Phase, test.want)
+				}
+			}
+		})
+	}
+}
+
 func TestWhatIsRemovedIsGoneAtOnceHoweverLateTheInformerIs(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
 	w.catchUp("mcp-a")
 	w.remove(created)
-	if w.Get("mcp-a") != nil || len(w.OfSource(created.Spec.Source)) > 0 || len(w.OfPolicy("mcp")) > 0 {
+	if w.Get("mcp-a") != nil || len(w.OfSource(created.Spec.Source)) > 0 || len(w.OfPolicy("mcp")) > 0 || len(w.List()) > 0 {
 		t.Error("it is still read")
 	}
 	again := w.create("mcp-a")

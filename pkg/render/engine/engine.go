@@ -101,9 +101,18 @@ func (t *Template) Reads(reference string) bool { return t.reads[reference] }
 // Execute renders the template. The error, if there is one, is an *Error.
 // Execute never changes data.
 func (t *Template) Execute(data Data, env Env) (string, error) {
-	r := newRun(t, data, env)
-	if err := r.main(); err != nil {
+	rendered, err := t.Render(data, env)
+	if err != nil {
 		return "", err
 	}
-	return string(r.out.buf), nil
+	return rendered.Text, nil
+}
+
+// Render is Execute for whoever has to know where an action printed nothing.
+func (t *Template) Render(data Data, env Env) (*Rendered, error) {
+	r := newRun(t, data, env)
+	if err := r.main(); err != nil {
+		return nil, err
+	}
+	return &Rendered{Text: string(r.out.buf), Blanks: r.blanks.sorted(), run: r}, nil
 }

@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
 // A template is compiled into statements, which write, and expressions, which
 // have a value. Both are immutable; whatever changes is in the run.
@@ -36,6 +40,7 @@ type run struct {
 	data     Data
 	env      Env
 	out      output
+	blanks   blanks
 	chance   *chance
 
 	// vars are the variables of the template that is running. Slot 0 is $.
@@ -129,23 +134,48 @@ func (s *printStatement) exec(r *run, dot any) (flow, *Error) {
 	if err != nil {
 		return onward, err
 	}
-	if text, ok := value.(string); ok {
-		return onward, r.out.writeValue(text, s.at)
-	}
 	if m, ok := value.(markup); ok {
-		return onward, r.out.writeMarkup(m, s.at)
+		return onward, s.printMarkup(r, m)
 	}
-	if text, ok := scalarText(value); ok {
-		return onward, r.out.writeValue(text, s.at)
+	text, ok := value.(string)
+	if !ok {
+		text, ok = scalarText(value)
 	}
-	if r.template.output == YAML {
-		return onward, s.at.errorf("the value is %s, and only toYaml and toJson write lists and maps into YAML", describe(value))
+	if !ok {
+		if r.template.output == YAML {
+			return onward, s.at.errorf("the value is %s, and only toYaml and toJson write lists and maps into YAML", describe(value))
+		}
+		if text, err = r.text(value); err != nil {
+			return onward, s.at.fill(err)
+		}
 	}
-	text, err := r.text(value)
-	if err != nil {
-		return onward, s.at.fill(err)
+	from := len(r.out.buf)
+	if err := r.out.writeValue(text, s.at); err != nil {
+		return onward, err
 	}
-	return onward, r.out.writeValue(text, s.at)
+	if r.out.yaml && strings.TrimSpace(text) == "" {
+		return onward, s.noteBlank(r, from, value)
+	}
+	return onward, nil
+}
+
+// printMarkup writes YAML that a function has made. YAML may take a part of it
+// for nothing, such as null or "".
+func (s *printStatement) printMarkup(r *run, m markup) *Error {
+	from, err := r.out.writeMarkup(m, s.at)
+	if err != nil || from < 0 {
+		return err
+	}
+	return r.note(Blank{From: from, To: len(r.out.buf), at: s.at, value: s.value})
+}
+
+// noteBlank notes that the value has printed nothing, or only white space. A
+// literal is text of the template, and what it says.
+func (s *printStatement) noteBlank(r *run, from int, value any) *Error {
+	if _, literal := s.value.(constant); literal || !r.out.atValue() {
+		return nil
+	}
+	return r.note(Blank{From: from, To: len(r.out.buf), Empty: value == "", at: s.at, value: s.value})
 }
 
 // evalStatement evaluates an expression that declares or assigns variables.
@@ -199,6 +229,20 @@ func (s *rangeStatement) exec(r *run, dot any) (flow, *Error) {
 	if err := r.step(s.at); err != nil {
 		return onward, err
 	}
+	from := len(r.out.buf)
+	flow, err := s.loop(r, dot)
+	if err != nil || !r.out.yaml || !r.out.atValue() {
+		return flow, err
+	}
+	from = min(from, len(r.out.buf)) // an empty map before it may have been taken back
+	if len(bytes.TrimSpace(r.out.buf[from:])) == 0 {
+		err = r.note(Blank{From: from, To: len(r.out.buf), at: s.at, value: s.over})
+	}
+	return flow, err
+}
+
+// loop executes the list for each item, or {{else}} if there is none.
+func (s *rangeStatement) loop(r *run, dot any) (flow, *Error) {
 	value, err := s.over.eval(r, dot)
 	if err != nil {
 		return onward, err

@@ -500,15 +500,16 @@ func (o *output) writeIndented(s string) *Error {
 }
 
 // writeMarkup writes the result of toYaml and its relatives. Where a node
-// begins it is written as it is, with its lines below one another. Elsewhere
-// it is text like any other.
-func (o *output) writeMarkup(m markup, at *site) *Error {
+// begins it is written as it is, with its lines below one another, and the
+// offset is returned at which it begins. Elsewhere it is text like any other,
+// and the offset is -1.
+func (o *output) writeMarkup(m markup, at *site) (from int, err *Error) {
 	// Indentation is only noted so far, and can be megabytes for each line.
 	if err := o.room(m.size()); err != nil {
-		return at.fill(err)
+		return -1, at.fill(err)
 	}
 	if !o.yaml {
-		return o.writeValue(m.String(), at)
+		return -1, o.writeValue(m.String(), at)
 	}
 	p := o.place
 	column := int(p.col) + m.first
@@ -518,21 +519,21 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 	afterKey := p.flow == 0 && (p.mode == plain && p.prev == ':' || p.mode == afterColon)
 	switch {
 	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == anEndOrMore, o.owed == noBlank && !m.newline:
-		return o.writeValue(m.String(), at)
+		return -1, o.writeValue(m.String(), at)
 	case p.mode == leading && p.continues && column > int(p.parent) && (m.newline || p.col <= p.parent):
-		return at.errorf("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
+		return -1, at.errorf("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
 	case p.mode == leading && p.continues && column > int(p.parent):
-		return o.writeValue(m.String(), at)
+		return -1, o.writeValue(m.String(), at)
 	case p.mode == leading, p.mode == valueStart, p.mode == flowStart:
 	case afterKey && m.newline:
 	default:
-		return o.writeValue(m.String(), at)
+		return -1, o.writeValue(m.String(), at)
 	}
 	if p.flow > 0 && m.kind == blockMarkup {
-		return at.errorf("toYaml cannot write a map or list between [ ] or { }; use toJson")
+		return -1, at.errorf("toYaml cannot write a map or list between [ ] or { }; use toJson")
 	}
 	if p.mode == valueStart && m.kind == blockMarkup && !m.newline {
-		return at.errorf("a map or list cannot begin behind its key; put it on the next line, or use nindent")
+		return -1, at.errorf("a map or list cannot begin behind its key; put it on the next line, or use nindent")
 	}
 	lead := strings.Repeat(" ", m.first)
 	if m.newline {
@@ -545,7 +546,7 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 				below--
 			}
 			if int32(m.indent) < below {
-				return at.errorf("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, below)
+				return -1, at.errorf("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, below)
 			}
 		}
 	}
@@ -553,16 +554,16 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 	text := m.text
 	if m.kind == blockMarkup {
 		if err := o.room(len(lead) + len(text) + strings.Count(text, "\n")*int(p.col)); err != nil {
-			return at.fill(err)
+			return -1, at.fill(err)
 		}
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", int(p.col)))
 	}
 	if err := o.append(lead); err != nil {
-		return at.fill(err)
+		return -1, at.fill(err)
 	}
 	o.began = len(o.buf)
 	if err := o.append(text); err != nil {
-		return at.fill(err)
+		return -1, at.fill(err)
 	}
 	if m.kind == blockMarkup {
 		o.place = p.after(text)
@@ -577,5 +578,5 @@ func (o *output) writeMarkup(m markup, at *site) *Error {
 	case p.mode == leading && (m.text == "{}" || m.text == "[]"):
 		o.owed, o.hollow = anEndOrMore, p
 	}
-	return nil
+	return o.began, nil
 }

@@ -19,6 +19,9 @@ const (
 	ReasonWaitingForType = "WaitingForType"
 	// ReasonNoEndpoint: the template renders neither apiserver nor kubeconfig.
 	ReasonNoEndpoint = "NoEndpoint"
+	// ReasonCredentialsMissing: the template writes a credential and prints
+	// nothing for it. What the PediaCluster has stays.
+	ReasonCredentialsMissing = "CredentialsMissing"
 	// ReasonDeletionConditionMet: deletionCondition renders to true.
 	ReasonDeletionConditionMet = "DeletionConditionMet"
 	// ReasonTemplateFailed: a template ended with an error.

@@ -3,8 +3,10 @@ package clusterimportpolicy
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 var (
@@ -22,6 +24,11 @@ func warnings(spec *policy.ClusterImportPolicySpec) (warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("spec.references[%d].namespaceTemplate: fields of the Source choose the namespace: "+
 				"whoever may write one of these Sources can have a Secret of any namespace read into a PediaCluster", i))
 		}
+	}
+	if fields := render.NeverOptional(spec.Template); slices.Contains(fields, "tokenData") && slices.Contains(fields, "certData") {
+		warnings = append(warnings, "spec.template: tokenData and certData are written for every Source: one that lacks either is not imported, and waits "+
+			"with the reason CredentialsMissing. Put a credential that not all of them have inside a condition, such as "+
+			"{{ with .source.data.token }}tokenData: {{ . }}{{ end }}")
 	}
 	return warnings
 }

@@ -27,6 +27,33 @@ func TestSourcesThatChooseTheNamespaceOfASecretAreWarnedOf(t *testing.T) {
 	}
 }
 
+func TestBothKindsOfCredentialsWithoutAConditionAreWarnedOf(t *testing.T) {
+	const both = "spec:\n  tokenData: {{ .source.data.token }}\n  certData: {{ index .source.data \"tls.crt\" }}\n"
+	for _, test := range []struct {
+		name, template string
+		warned         bool
+	}{
+		{"both", both, true},
+		{"in quotes", `spec: {"tokenData": "{{ .source.data.token }}", 'certData': '{{ .source.data.cert }}'}`, true},
+		{"as blocks", "spec:\n  tokenData: |-\n    {{ .source.data.token }}\n  certData: >\n    {{ .source.data.cert }}\n", true},
+		{"by a defined template", `{{ define "c" }}` + both + `{{ end }}{{ template "c" . }}`, true},
+		{"only one of them", "spec: {tokenData: {{ .source.data.token }}}", false},
+		{"a kubeconfig", "spec: {tokenData: {{ .source.data.token }}, kubeconfig: {{ .source.data.cert }}}", false},
+		{"the field in with", "spec:\n  tokenData: {{ .source.data.token }}\n  {{- with .source.data.cert }}\n  certData: {{ . }}\n  {{- end }}\n", false},
+		{"the value in with", "spec: {tokenData: {{ with .source.data.token }}{{ . }}{{ end }}, certData: {{ .source.data.cert }}}", false},
+		{"one or the other", "spec:\n  {{- if .source.data.token }}\n  tokenData: {{ .source.data.token }}\n  {{- else }}\n  certData: {{ .source.data.cert }}\n  {{- end }}\n", false},
+		{"a literal", "spec: {tokenData: abcd, certData: {{ .source.data.cert }}}", false},
+		{"in a comment", "spec:\n  tokenData: {{ .source.data.token }}\n  # certData: {{ .source.data.cert }}\n", false},
+		{"a field of another name", "spec: {tokenData: {{ .source.data.token }}, xcertData: {{ .source.data.cert }}}", false},
+		{"a template that calls itself", `{{ define "c" }}{{ template "c" . }}{{ end }}{{ template "c" . }}`, false},
+	} {
+		got := warnings(&policy.ClusterImportPolicySpec{Conversion: policy.Conversion{Template: test.template}})
+		if (len(got) > 0) != test.warned {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
 func TestASpecThatStaysIsNotWarnedOf(t *testing.T) {
 	strategy, obj := testStrategy(), validPolicy()
 	obj.Spec.References = []policy.ReferenceTemplate{{ReferenceTarget: policy.ReferenceTarget{
