@@ -89,6 +89,14 @@ func TestAnnounceTellsOfEachWriteWhereItIsLookedFor(t *testing.T) {
 	deleted.pediaCluster = nil
 	a.executed(lifecycle, pediaClusterNamed("a"), deleted)
 	n.expect(t, "PediaClusterLifecycle/a Normal Deleted: PediaCluster a was deleted, cause: DeletionConditionMet")
+	hangs := pediaClusterNamed("a")
+	hangs.SetFinalizers([]string{"example.com/hold"})
+	a.executed(lifecycle, hangs, deleted)
+	n.expect(t,
+		"PediaClusterLifecycle/a Normal Deleting: PediaCluster a is being deleted, cause: DeletionConditionMet",
+		"PediaCluster/a Normal Deleting: PediaCluster a is being deleted, cause: DeletionConditionMet")
+	a.gone(lifecycle, policyv1alpha1.ReasonDeletionConditionMet)
+	n.expect(t, "PediaClusterLifecycle/a Normal Deleted: PediaCluster a was deleted, cause: DeletionConditionMet")
 	a.wrote(lifecycle, pediaClusterNamed("a"), eventReleased, "")
 	n.expect(t,
 		"PediaClusterLifecycle/a Normal Released: PediaCluster a was released",

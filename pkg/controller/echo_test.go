@@ -33,6 +33,8 @@ type oneImport struct {
 	index.Import
 	host       *dynamicfake.FakeDynamicClient
 	lifecycles *hookedIndexer
+	// knownPolicies are those that the informer has.
+	knownPolicies cache.Indexer
 }
 
 // hookedIndexer lets something happen while it is read.
@@ -107,7 +109,7 @@ func newOneImport(t *testing.T) *oneImport {
 	}
 	policies := newPolicyController(own.ClusterImportPolicies(), policylisters.NewClusterImportPolicyLister(known), records, nil, pool, events.NewFakeRecorder(100))
 	policies.states["mcp"] = state
-	one := &oneImport{newImportController(policies, records, host, nil, pool, policies.brake), i, host, lifecycles}
+	one := &oneImport{newImportController(policies, records, host, nil, pool, policies.brake), i, host, lifecycles, known}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(pool.Wait)

@@ -473,6 +473,9 @@ func (w *importWork) reconcile(ctx context.Context) (*outcome, error) {
 // there is up to date while that name has to wait.
 func (w *importWork) importUnder(ctx context.Context, wanted string, source *unstructured.Unstructured) (*outcome, error) {
 	w.wantedName = wanted
+	if len(w.lifecycles) < 2 {
+		return w.importAs(ctx, wanted, source, nil)
+	}
 	naming := render.ChooseName(wanted, w.named())
 	var left *outcome
 	for _, lifecycle := range w.lifecycles {

@@ -525,6 +525,9 @@ func (c *importController) letGo(ctx context.Context, lifecycle *policyv1alpha1.
 // releaseDeleted lets the lifecycles go that a person has deleted, whatever is wrong
 // with the policy. It reports whether one is gone.
 func (w *importWork) releaseDeleted(ctx context.Context) (gone bool, err error) {
+	if !slices.ContainsFunc(w.lifecycles, deletedByHand) {
+		return false, nil
+	}
 	for _, lifecycle := range w.lifecycles {
 		if !deletedByHand(lifecycle) {
 			continue
