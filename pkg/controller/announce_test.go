@@ -9,12 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -60,7 +62,7 @@ func pediaClusterNamed(name string) *unstructured.Unstructured {
 	return object
 }
 
-func did(action render.Action, reason string, changed ...string) execution {
+func did(action render.Action, reason string, changed ...string) decision.Execution {
 	return decision.Execution{Plan: render.Plan{Action: action, Reason: reason, Changed: changed}, PediaCluster: pediaClusterNamed("a")}
 }
 
@@ -70,7 +72,7 @@ func readyStatus(phase policyv1alpha1.LifecyclePhase, reason, message string) (s
 	if phase == policyv1alpha1.LifecycleImported {
 		ready = metav1.ConditionTrue
 	}
-	setConditions(&status, 1, metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: ready, Reason: reason, Message: message})
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: ready, Reason: reason, Message: message})
 	return status
 }
 
@@ -86,8 +88,16 @@ func TestAnnounceTellsOfEachWriteWhereItIsLookedFor(t *testing.T) {
 		"PediaClusterLifecycle/a Normal Updated: PediaCluster a was updated, changed: spec.apiserver, spec.tokenData",
 		"PediaCluster/a Normal Updated: PediaCluster a was updated, changed: spec.apiserver, spec.tokenData")
 	deleted := did(render.ActionDelete, policyv1alpha1.ReasonDeletionConditionMet)
-	deleted.pediaCluster = nil
+	deleted.PediaCluster = nil
 	a.executed(lifecycle, pediaClusterNamed("a"), deleted)
+	n.expect(t, "PediaClusterLifecycle/a Normal Deleted: PediaCluster a was deleted, cause: DeletionConditionMet")
+	hangs := pediaClusterNamed("a")
+	hangs.SetFinalizers([]string{"example.com/hold"})
+	a.executed(lifecycle, hangs, deleted)
+	n.expect(t,
+		"PediaClusterLifecycle/a Normal Deleting: PediaCluster a is being deleted, cause: DeletionConditionMet",
+		"PediaCluster/a Normal Deleting: PediaCluster a is being deleted, cause: DeletionConditionMet")
+	a.gone(lifecycle, policyv1alpha1.ReasonDeletionConditionMet)
 	n.expect(t, "PediaClusterLifecycle/a Normal Deleted: PediaCluster a was deleted, cause: DeletionConditionMet")
 	a.wrote(lifecycle, pediaClusterNamed("a"), eventReleased, "")
 	n.expect(t,
@@ -135,7 +145,7 @@ func TestAnnounceDoesNotTellACreationTwice(t *testing.T) {
 	lifecycle := lifecycleOfMCP("a")
 	lifecycle.Status = readyStatus(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForCondition, "")
 	now := readyStatus(policyv1alpha1.LifecycleImported, policyv1alpha1.ReasonCreated, "")
-	setConditions(&now, 1, metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue, Reason: policyv1alpha1.ReasonCreated})
+	meta.SetStatusCondition(&now.Conditions, metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue, Reason: policyv1alpha1.ReasonCreated})
 	a.turned(lifecycle, now)
 	n.expect(t)
 }

@@ -45,9 +45,9 @@ func exampleState(b *testing.B) *policyState {
 // importNumber is an import of a policy with many.
 func importNumber(n int) memory.Import { return importOfMCP(fmt.Sprintf("cluster-%06d", n)) }
 
-// workOf is a look at an import, and the lifecycle that its policy wants for it.
-func workOf(state *policyState, n int) (*importWork, *policyv1alpha1.PediaClusterLifecycle) {
-	work := &importWork{Import: importNumber(n), state: state}
+// passOver is a pass over an import, and the lifecycle that its policy wants for it.
+func passOver(state *policyState, n int) (*pass, *lifecycles.Lifecycle) {
+	work := &pass{Import: importNumber(n), state: state}
 	lifecycle := work.desiredLifecycle(fmt.Sprintf("mcp-cluster-%06d", n))
 	lifecycle.UID, lifecycle.Generation = "lifecycle-uid", 3
 	return work, lifecycle
@@ -134,11 +134,11 @@ func BenchmarkPolicyStatus(b *testing.B) {
 	}
 }
 
-// BenchmarkDesiredLifecycle is how each look at an import learns that its
+// BenchmarkDesiredLifecycle is how each pass over an import learns that its
 // lifecycle is what the policy wants.
 func BenchmarkDesiredLifecycle(b *testing.B) {
-	work, lifecycle := workOf(exampleState(b), 0)
-	if spec := lifecycle.Spec; policyOf(lifecycle) != "mcp" || spec.Source.Name != "cluster-000000" || spec.Template == "" ||
+	work, lifecycle := passOver(exampleState(b), 0)
+	if spec := lifecycle.Spec; decision.PolicyOf(lifecycle) != "mcp" || spec.Source.Name != "cluster-000000" || spec.Template == "" ||
 		len(spec.References) != 1 || spec.References[0].Key != "authSecret" || spec.References[0].Version != "v1" {
 		b.Fatalf("the lifecycle is %+v", lifecycle)
 	}
@@ -158,14 +158,14 @@ func BenchmarkDesiredLifecycle(b *testing.B) {
 	}
 }
 
-// onRecords runs the benchmark with the lifecycles of a small and a large fleet.
-func onRecords(b *testing.B, run func(b *testing.B, c *importController, imports int)) {
+// onLifecycles runs the benchmark with the lifecycles of a small and a large fleet.
+func onLifecycles(b *testing.B, run func(b *testing.B, c *importController, imports int)) {
 	for _, imports := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
 			state := exampleState(b)
-			indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{byPolicy: indexByPolicy, bySource: indexBySource})
+			indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, lifecycles.Indexers())
 			for n := range imports {
-				_, lifecycle := workOf(state, n)
+				_, lifecycle := passOver(state, n)
 				if err := indexer.Add(lifecycle); err != nil {
 					b.Fatal(err)
 				}
@@ -173,16 +173,16 @@ func onRecords(b *testing.B, run func(b *testing.B, c *importController, imports
 			b.ReportAllocs()
 			run(b, &importController{
 				policies: &policyController{states: map[string]*policyState{"mcp": state}},
-				records:  &lifecycleStore{indexer: indexer},
+				store:    lifecycles.New(nil, indexer, clock.RealClock{}),
 			}, imports)
 		})
 	}
 }
 
-// BenchmarkLifecyclesOfSource looks up the lifecycles of one import, as each look
-// at it begins. It must not grow with the number of imports.
+// BenchmarkLifecyclesOfSource looks up the lifecycles of one import, as each pass
+// over it begins. It must not grow with the number of imports.
 func BenchmarkLifecyclesOfSource(b *testing.B) {
-	onRecords(b, func(b *testing.B, c *importController, imports int) {
+	onLifecycles(b, func(b *testing.B, c *importController, imports int) {
 		looked := make([]memory.Import, 1_000)
 		for n := range looked {
 			looked[n] = importNumber(n * imports / len(looked))
@@ -198,111 +198,12 @@ func BenchmarkLifecyclesOfSource(b *testing.B) {
 // BenchmarkLifecyclesOfPolicy is a pass over a fleet: what begins with one must not
 // be done for each import.
 func BenchmarkLifecyclesOfPolicy(b *testing.B) {
-	onRecords(b, func(b *testing.B, c *importController, imports int) {
+	onLifecycles(b, func(b *testing.B, c *importController, imports int) {
 		for b.Loop() {
-			if found := c.records.ofPolicy("mcp"); len(found) != imports {
+			if found := c.store.OfPolicy("mcp"); len(found) != imports {
 				b.Fatalf("found %d lifecycles of %d", len(found), imports)
 			}
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*imports), "ns/import")
-	})
-}
-
-// pediaClusterOf is the PediaCluster of the lifecycle as Clusterpedia has it, with
-// a token of about 900 bytes that expires.
-func pediaClusterOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) *unstructured.Unstructured {
-	encode := base64.RawURLEncoding.EncodeToString
-	token := strings.Join([]string{encode([]byte(`{"alg":"RS256","kid":"` + strings.Repeat("k", 43) + `"}`)),
-		encode([]byte(`{"aud":["https://kubernetes.default.svc"],"exp":1935576000,"sub":"` + strings.Repeat("s", 250) + `"}`)),
-		encode([]byte(strings.Repeat("g", 256)))}, ".")
-	condition := func(name string) any {
-		return map[string]any{"type": name, "status": "True", "reason": name, "message": "cluster is " + name,
-			"lastTransitionTime": "2031-04-01T12:00:00Z"}
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"spec": map[string]any{
-			"apiserver": "https://amsterdam.example.com:6443",
-			"caData":    base64.StdEncoding.EncodeToString([]byte(strings.Repeat("a line of a certificate authority, in PEM\n", 27))),
-			"tokenData": base64.StdEncoding.EncodeToString([]byte(token)),
-			"syncResources": []any{
-				map[string]any{"group": "", "resources": []any{"pods"}},
-				map[string]any{"group": "apps", "resources": []any{"*"}},
-			},
-		},
-		"status": map[string]any{
-			"apiserver": "https://amsterdam.example.com:6443", "version": "v1.36.3",
-			"conditions": []any{condition("Validated"), condition("SynchroRunning"), condition("ClusterHealthy"), condition("Ready")},
-		},
-	}}
-	object.SetGroupVersionKind(render.PediaClusterGVK)
-	object.SetName(lifecycle.Name)
-	object.SetAnnotations(map[string]string{policyv1alpha1.CreatedForAnnotation: ownerOf(lifecycle).CreatedFor()})
-	object.SetOwnerReferences([]metav1.OwnerReference{{
-		APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "PediaClusterLifecycle", Name: lifecycle.Name, UID: lifecycle.UID}})
-	return object
-}
-
-// BenchmarkLifecycleStatus computes the status of a lifecycle and compares it with
-// what is stored, as each look at an import ends: after its PediaCluster was made,
-// with nothing to do, and after a token was rotated.
-func BenchmarkLifecycleStatus(b *testing.B) {
-	_, lifecycle := workOf(exampleState(b), 0)
-	pediaCluster := pediaClusterOf(lifecycle)
-	references := []render.Reference{{Key: "authSecret", Found: true,
-		Target: policyv1alpha1.DependentResource{Version: "v1", Resource: "secrets", Namespace: "mcp-system", Name: "amsterdam-auth"}}}
-	created := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionCreate, Reason: policyv1alpha1.ReasonCreated}}
-	rotated := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionUpdate, Reason: policyv1alpha1.ReasonCreated, Changed: []string{"spec.tokenData"}}}
-	nothing := execution{pediaCluster: pediaCluster, plan: render.Plan{Action: render.ActionNone, Reason: policyv1alpha1.ReasonCreated}}
-
-	known := lifecycle.DeepCopy()
-	known.Status = lifecycleStatus(lifecycle, lifecycle.Status, references, created)
-	longAgo := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	known.Status.Credentials.ChangedTime = &longAgo
-	for i := range known.Status.Conditions {
-		known.Status.Conditions[i].LastTransitionTime = longAgo
-	}
-	if status := known.Status; status.Phase != policyv1alpha1.LifecycleImported || !isCreated(status) || len(status.References) != 1 ||
-		status.Cluster.Ready != "True" || status.Credentials.ExpirationTime.Unix() != 1935576000 || len(status.Conditions) != 3 {
-		b.Fatalf("the status is %+v", status)
-	}
-
-	for _, test := range []struct {
-		plan      string
-		lifecycle *policyv1alpha1.PediaClusterLifecycle
-		done      execution
-		same      bool
-	}{
-		{"create", lifecycle, created, false},
-		{"nothing", known, nothing, true},
-		{"rotate", known, rotated, false},
-	} {
-		b.Run("plan="+test.plan, func(b *testing.B) {
-			status := lifecycleStatus(test.lifecycle, test.lifecycle.Status, references, test.done)
-			if status.Phase != policyv1alpha1.LifecycleImported || status.Credentials.ChangedTime.Equal(&longAgo) != test.same {
-				b.Fatalf("the status is %+v", status)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				status := lifecycleStatus(test.lifecycle, test.lifecycle.Status, references, test.done)
-				if equality.Semantic.DeepEqual(test.lifecycle.Status, status) != test.same {
-					b.Fatalf("the status %+v becomes %+v", test.lifecycle.Status, status)
-				}
-			}
-		})
-	}
-	b.Run("comparison", func(b *testing.B) {
-		status := lifecycleStatus(known, known.Status, references, nothing)
-		later := *status.DeepCopy()
-		later.Conditions = slices.Clone(later.Conditions)
-		later.Conditions[len(later.Conditions)-1].Message = "another message"
-		if equality.Semantic.DeepEqual(known.Status, later) {
-			b.Fatal("a change is not seen")
-		}
-		b.ReportAllocs()
-		for b.Loop() {
-			if !equality.Semantic.DeepEqual(known.Status, status) {
-				b.Fatal("the same status differs")
-			}
-		}
 	})
 }

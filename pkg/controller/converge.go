@@ -33,6 +33,9 @@ func (p *pass) converge(ctx context.Context) (*outcome, error) {
 		return p.stay(ctx, &decision.Reason{Phase: policyv1alpha1.LifecycleFailed, Reason: policyv1alpha1.ReasonInvalidName, Message: err.Error()})
 	}
 	p.wantedName = name
+	if len(p.lifecycles) < 2 {
+		return p.convergeAs(ctx, name, nil)
+	}
 	naming := render.ChooseName(name, p.named())
 	left, gone, err := p.removeNamed(ctx, naming.First)
 	switch {

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -65,30 +64,5 @@ func TestARefusalIsToldWithoutTheValuesThatItQuotes(t *testing.T) {
 	}
 	if got := refusal(errors.New(strings.Repeat("x", 1<<20))); len(got) > render.MaxMessage {
 		t.Errorf("a message of %d bytes", len(got))
-	}
-}
-
-func TestTheFormerPediaClusterGoesOnlyWhenTheNewOneIsSettled(t *testing.T) {
-	tests := []struct {
-		name string
-		done execution
-		want bool
-	}{
-		{"created", execution{plan: render.Plan{Action: render.ActionCreate}}, true},
-		{"updated", execution{plan: render.Plan{Action: render.ActionUpdate}}, true},
-		{"up to date", execution{plan: render.Plan{Action: render.ActionNone}}, true},
-		{"not wanted", execution{plan: render.Plan{Action: render.ActionWait, Reason: policyv1alpha1.ReasonDeletionConditionMet}}, true},
-		{"not written", execution{plan: render.Plan{Action: render.ActionCreate}, err: errors.New("no")}, false},
-		{"on its way out", execution{plan: render.Plan{Action: render.ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting}}, false},
-		{"waiting", execution{plan: render.Plan{Action: render.ActionWait, Reason: policyv1alpha1.ReasonWaitingForReference}}, false},
-		{"failed", execution{plan: render.Plan{Action: render.ActionError}}, false},
-		{"somebody else's", execution{plan: render.Plan{Action: render.ActionConflict}}, false},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			if got := test.done.settled(); got != test.want {
-				t.Errorf("got %t", got)
-			}
-		})
 	}
 }

@@ -10,9 +10,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/component-base/metrics/testutil"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -28,8 +31,8 @@ func indexerOf(t *testing.T, objects ...runtime.Object) cache.Indexer {
 	return indexer
 }
 
-func lifecycleExpiring(name string, at time.Time) *policyv1alpha1.PediaClusterLifecycle {
-	return &policyv1alpha1.PediaClusterLifecycle{
+func lifecycleExpiring(name string, at time.Time) *lifecycles.Lifecycle {
+	return &lifecycles.Lifecycle{
 		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{
 			{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: "mcp", Controller: ptr.To(true)}}},
 		Status: policyv1alpha1.PediaClusterLifecycleStatus{
@@ -43,13 +46,10 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 		Status: policyv1alpha1.ClusterImportPolicyStatus{Prune: &policyv1alpha1.PruneStatus{Held: 3}, Conditions: []metav1.Condition{
 			{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionFalse, Reason: policyv1alpha1.ReasonSourcesUnavailable},
 			{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionUnknown, Reason: policyv1alpha1.ReasonSourcesUnavailable}}}})
-	lifecycles := indexerOf(t, lifecycleExpiring("gone", now.Add(-time.Second)),
+	stored := indexerOf(t, lifecycleExpiring("gone", now.Add(-time.Second)),
 		lifecycleExpiring("soon", now.Add(time.Hour)), lifecycleExpiring("late", now.Add(20*day)))
-	c := &controllers{policies: &policyController{
-		lister:  policylisters.NewClusterImportPolicyLister(policies),
-		records: &lifecycleStore{lister: policylisters.NewPediaClusterLifecycleLister(lifecycles)},
-		tally:   newTally(),
-	}}
+	c := &controllers{store: lifecycles.New(nil, stored, clock.RealClock{}), policies: &policyController{
+		lister: policylisters.NewClusterImportPolicyLister(policies), tally: newTally()}}
 	c.policies.tally.set(importOfMCP("a"), imported)
 	c.policies.tally.set(importOfMCP("b"), waiting)
 	c.policies.tally.set(importOfMCP("c"), waiting)
@@ -122,9 +122,9 @@ func TestWhatWasCountedForAPolicyGoesWithIt(t *testing.T) {
 		planned(policy, render.Plan{Action: render.ActionError, Reason: "A"})
 		planned(policy, render.Plan{Action: render.ActionError, Reason: "B"})
 		planned(policy, render.Plan{Action: render.ActionCreate})
-		work := importWork{Import: importOfMCP("a"), changed: time.Now()}
+		work := pass{Import: importOfMCP("a"), changed: time.Now()}
 		work.Policy = policy
-		work.propagated(execution{plan: render.Plan{Action: render.ActionCreate}})
+		work.propagated(decision.Execution{Plan: render.Plan{Action: render.ActionCreate}})
 	}
 	defer forgetAllSeries()
 	if got, want := seriesOf(t, "goes"), 4; got != want {
@@ -158,33 +158,13 @@ func seriesOf(t *testing.T, policy string) (n int) {
 	return n
 }
 
-func TestAChangeIsMeasuredFromTheFirstOneThatWaits(t *testing.T) {
-	var c changes
-	first := time.Unix(1, 0)
-	c.put(importOfMCP("a"), first)
-	c.put(importOfMCP("a"), first.Add(time.Second))
-	c.put(importOfMCP("b"), time.Time{})
-	if got := c.take(importOfMCP("a")); !got.Equal(first) {
-		t.Errorf("it waits since %s, want %s", got, first)
-	}
-	// Another change came in while the first was worked on, which failed.
-	c.put(importOfMCP("a"), first.Add(time.Minute))
-	c.put(importOfMCP("a"), first)
-	if got := c.take(importOfMCP("a")); !got.Equal(first) {
-		t.Errorf("after a failure it waits since %s, want %s", got, first)
-	}
-	if len(c.since) != 0 {
-		t.Errorf("what nothing waits for is kept: %v", c.since)
-	}
-}
-
 func TestOnlyAWriteEndsAPropagation(t *testing.T) {
 	changed := time.Now()
 	for action, written := range map[render.Action]bool{
 		render.ActionCreate: true, render.ActionUpdate: true, render.ActionNone: false, render.ActionError: false,
 	} {
-		work := importWork{Import: importOfMCP("a"), changed: changed}
-		work.propagated(execution{plan: render.Plan{Action: action}})
+		work := pass{Import: importOfMCP("a"), changed: changed}
+		work.propagated(decision.Execution{Plan: render.Plan{Action: action}})
 		if work.changed.IsZero() != written {
 			t.Errorf("%s: it waits since %s, written is %t", action, work.changed, written)
 		}

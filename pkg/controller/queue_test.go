@@ -105,8 +105,8 @@ func TestWhatIsTriedAgainKeepsItsPriority(t *testing.T) {
 		changed, again    bool
 		want              priority
 	}{
-		"one of many":                              {before: bulk, again: true, want: bulk},
-		"a single one":                             {before: single, again: true, want: single},
+		"one of many":  {before: bulk, again: true, want: bulk},
+		"a single one": {before: single, again: true, want: single},
 		"one of many, which something happened to": {before: bulk, changed: true, meanwhile: single, again: true, want: single},
 		"one of many that did not fail":            {before: bulk, again: false, want: single},
 	} {

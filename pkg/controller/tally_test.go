@@ -200,3 +200,137 @@ func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
 		t.Error("it is not settled when all is done")
 	}
 }
+
+func TestReadyPointsToWhereThereIsSomethingToSee(t *testing.T) {
+	held := newOutcome(policyv1alpha1.LifecycleHeld, true, policyv1alpha1.ReasonPaused, "paused")
+	failed := newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "broken")
+	for name, test := range map[string]struct {
+		outcomes []*outcome
+		prune    pruning
+		want     string
+	}{
+		"held":            {[]*outcome{held}, pruning{}, "see the lifecycles of this policy in the phase Held"},
+		"failed":          {[]*outcome{failed}, pruning{}, "see status.failures and the lifecycles of this policy"},
+		"both":            {[]*outcome{held, failed}, pruning{}, "see status.failures, and the lifecycles of this policy in the phase Held"},
+		"held by a plan":  {[]*outcome{held}, pruning{held: 1}, "see the condition PruneHeld"},
+		"being deleted":   {[]*outcome{newOutcome(policyv1alpha1.LifecycleDeleting, true, "SourceGone", "it waits")}, pruning{}, "being deleted: 1"},
+		"nothing special": {[]*outcome{imported}, pruning{}, "1 of 1 selected Sources have a PediaCluster; waiting: 0, held: 0, in conflict: 0, failed: 0, being deleted: 0"},
+	} {
+		tally := newTally()
+		var names []string
+		for i := range test.outcomes {
+			names = append(names, fmt.Sprint("c", i))
+		}
+		begin(tally, names...)
+		for i, result := range test.outcomes {
+			tally.set(importOfMCP(names[i]), result)
+		}
+		status, _ := tally.status(mcpState(), test.prune)
+		message := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady).Message
+		if !strings.HasSuffix(message, test.want) || len(status.Failures) == 0 && strings.Contains(message, "failures") {
+			t.Errorf("%s: Ready says %q, the failures are %v", name, message, status.Failures)
+		}
+	}
+}
+
+func TestTheCountsFollowAPlanAtOnce(t *testing.T) {
+	tally := newTally()
+	begin(tally, "a", "b", "c")
+	for _, name := range []string{"a", "b", "c"} {
+		tally.set(importOfMCP(name), imported)
+	}
+	tally.turn([]memory.Import{importOfMCP("a"), importOfMCP("b"), importOfMCP("nobody")}, policyv1alpha1.LifecycleHeld)
+	status, _ := tally.status(mcpState(), pruning{held: 2})
+	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 3, Imported: 1, Held: 2}, status.Counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+}
+
+func TestAPolicyThatIsBeingDeletedSaysWhatItWaitsFor(t *testing.T) {
+	hangs := func(message string) *outcome {
+		return newOutcome(policyv1alpha1.LifecycleDeleting, false, policyv1alpha1.ReasonPolicyDeleted, message)
+	}
+	for name, test := range map[string]struct {
+		outcomes   map[string]*outcome
+		finalizers []string
+		want       string
+	}{
+		"nothing is left":  {nil, []string{policyv1alpha1.Finalizer}, "the policy is being deleted"},
+		"work in progress": {map[string]*outcome{"a": imported, "b": imported}, nil, "the policy is being deleted, and goes after the lifecycles of 2 Sources"},
+		"two hang": {map[string]*outcome{"c": hangs("for x"), "b": hangs("for y"), "a": imported}, nil,
+			"the policy is being deleted, and goes after the lifecycles of 3 Sources, such as that of b: for y"},
+		"one hangs": {map[string]*outcome{"a": hangs("for x")}, nil,
+			"the policy is being deleted, and goes after the lifecycle of 1 Source, such as that of a: for x"},
+		"others hold the policy": {nil, []string{"example.com/mine"},
+			`the policy is being deleted: its lifecycles are gone, and it waits for its finalizer "example.com/mine", which whoever set it has to remove`},
+	} {
+		tally := newTally()
+		begin(tally)
+		for source, result := range test.outcomes {
+			tally.set(importOfMCP(source), result)
+		}
+		state := mcpState(func(s *policyState) {
+			s.policy.DeletionTimestamp, s.policy.Finalizers = &metav1.Time{}, test.finalizers
+			s.problem = &problem{reason: "SourceTypeNotServed", message: "no such type", lasting: true}
+		})
+		status, _ := tally.status(state, pruning{})
+		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
+		if ready.Status != metav1.ConditionFalse || ready.Reason != policyv1alpha1.ReasonPolicyDeleted || ready.Message != test.want {
+			t.Errorf("%s: Ready is %+v", name, ready)
+		}
+		if validated := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyValidated); validated.Reason != "SourceTypeNotServed" {
+			t.Errorf("%s: Validated is %+v", name, validated)
+		}
+	}
+}
+
+func TestAPolicysMessagesAreBounded(t *testing.T) {
+	tally := newTally()
+	state := mcpState(func(s *policyState) {
+		s.problem = &problem{reason: "TemplateFailed", message: strings.Repeat("<", 1<<20), lasting: true}
+	})
+	status, _ := tally.status(state, pruning{})
+	if text, err := json.Marshal(status); err != nil || len(text) > 4<<10 {
+		t.Errorf("the status has %d bytes, %v", len(text), err)
+	}
+}
+
+func TestSummedUp(t *testing.T) {
+	of := func(phase policyv1alpha1.LifecyclePhase, created bool) *outcome {
+		return newOutcome(phase, created, "Reason", "why")
+	}
+	const (
+		imported = policyv1alpha1.LifecycleImported
+		waiting  = policyv1alpha1.LifecycleWaiting
+		failed   = policyv1alpha1.LifecycleFailed
+		held     = policyv1alpha1.LifecycleHeld
+		deleting = policyv1alpha1.LifecycleDeleting
+	)
+	for _, test := range []struct {
+		main, former *outcome
+		phase        policyv1alpha1.LifecyclePhase
+		created      bool
+		waits        string
+	}{
+		{of(imported, true), nil, imported, true, ""},
+		{nil, of(deleting, true), deleting, true, "why"},
+		{of(imported, true), of(deleting, true), deleting, true, "why"},
+		{of(waiting, false), of(deleting, false), deleting, false, "why"},
+		{of(waiting, false), of(imported, true), waiting, true, ""},
+		{of(failed, false), of(deleting, true), failed, true, ""},
+		{of(failed, false), of(held, true), held, true, ""},
+		{of(held, true), of(deleting, true), held, true, ""},
+		{of(imported, true), of(held, true), held, true, ""},
+	} {
+		got := summedUp(test.main, test.former)
+		if got.phase != test.phase || got.created != test.created || got.waits != test.waits {
+			t.Errorf("%+v and %+v are %+v", test.main, test.former, got)
+		}
+		if test.main != nil && (got.failure == nil) != (test.main.failure == nil) {
+			t.Errorf("%+v and %+v: the failure is %v", test.main, test.former, got.failure)
+		}
+	}
+	if summedUp(nil, nil) != nil {
+		t.Error("nothing is something")
+	}
+}

@@ -107,6 +107,12 @@ func TestReview(t *testing.T) {
 		spec.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan
 	}
 	ours := live(map[string]any{"apiserver": "https://one", "tokenData": "b2xk"}, createdFor(createdForOne))
+	imported := func(name string, created int64) *policyv1alpha1.PediaClusterLifecycle {
+		lifecycle := lifecycleOf("mcp", name, types.UID("uid of "+name))
+		lifecycle.CreationTimestamp = metav1.Unix(created, 0)
+		lifecycle.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue}}
+		return lifecycle
+	}
 
 	for _, test := range []struct {
 		name   string
@@ -172,6 +178,16 @@ None SourceDeselected "the selectors do not let the Source through"
 Error SelectorFailed "spec.source.selectorTemplate: line 1, column 4: .source.spec.nothing.more: no \"nothing\" in .source.spec; it has: endpoint, ready, secret"
 spec.source.selectorTemplate:1:4 ".source.spec.nothing.more" no "nothing" in .source.spec; it has: endpoint, ready, secret
 `},
+		{"a third name has to wait", reviewedSpec(), reviewed(withLifecycles(imported("mcp-first", 1), imported("mcp-second", 2))), `
+selected as mcp-one
+Wait Renamed "nameTemplate renders \"mcp-one\" now, which begins when the lifecycle \"mcp-first\" of a former name is gone: it says what it waits for"
+`},
+		{"a return to one of two names", reviewedSpec(), reviewed(withLifecycles(imported("mcp-one", 1), imported("mcp-second", 2)), withCurrent(ours)), `
+selected as mcp-one
+secret: secrets.v1. default/one-auth found=true
+creationCondition: true "true"
+Update PediaClusterCreated "" [spec.tokenData metadata.ownerReferences]
+` + renderedObject},
 		{"a name that cannot be rendered", reviewedSpec(func(spec *policyv1alpha1.ClusterImportPolicySpec) {
 			spec.NameTemplate = "mcp-{{ .source.status.id.name }}"
 		}), reviewed(), `

@@ -83,8 +83,12 @@ func (p *platform) waitForHeld(t *testing.T, count int) (plan string) {
 			return fmt.Errorf("PruneHeld is %+v, prune %+v, and its counts are %+v", condition, status.Prune, status.Counts)
 		}
 		plan = status.Prune.Plan
+		held := fmt.Sprintf("the removals of %d PediaClusters are held", count)
+		if count == 1 {
+			held = "the removal of 1 PediaCluster is held"
+		}
 		return errors.Join(same("status", string(condition.Status), "True"),
-			mentions(condition.Message, fmt.Sprintf("%d PediaClusters", count), "kubectl annotate clusterimportpolicy "+p.name, plan))
+			mentions(condition.Message, held, "kubectl annotate clusterimportpolicy "+p.name, plan))
 	})
 	return plan
 }

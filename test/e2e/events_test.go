@@ -109,7 +109,7 @@ func TestEventsTellThatARemovalIsHeld(t *testing.T) {
 	p.waitForToken(t, "one", "secret")
 	p.edit(t, `{"spec":{"maxPrune":0,"source":{"selectorTemplate":"{{ ne .source.metadata.name \"one\" }}"}}}`)
 	p.waitForEvent(t, "pcl", "eventheld-one", "Warning", policyv1alpha1.ReasonPruneHeld, "the selectors no longer let the Source through")
-	p.waitForEvent(t, "cip", p.name, "Warning", policyv1alpha1.ReasonPruneHeld, "the removal of 1 PediaClusters is held")
+	p.waitForEvent(t, "cip", p.name, "Warning", policyv1alpha1.ReasonPruneHeld, "the removal of 1 PediaCluster is held")
 
 	p.edit(t, `{"spec":{"source":{"selectorTemplate":null}}}`)
 	p.waitForEvent(t, "pcl", "eventheld-one", "Normal", "Imported")

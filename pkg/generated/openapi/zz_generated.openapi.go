@@ -299,7 +299,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"suspend": {
 						SchemaProps: spec.SchemaProps{
-							Description: "suspend stops the import: while true, nothing is created, changed or deleted, and the status says so.",
+							Description: "suspend stops the import: while true, nothing is created, changed or deleted, and the status says so. A lifecycle that is deleted by hand releases its PediaCluster all the same.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},

@@ -59,7 +59,8 @@ type ClusterImportPolicySpec struct {
 	MaxPrune *intstr.IntOrString `json:"maxPrune,omitempty"`
 
 	// suspend stops the import: while true, nothing is created, changed or
-	// deleted, and the status says so.
+	// deleted, and the status says so. A lifecycle that is deleted by hand
+	// releases its PediaCluster all the same.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -524,8 +525,9 @@ const (
 	ReleasePruneAnnotation = "policy.clusterpedia.io/release-prune"
 
 	// PausedAnnotation with the value "true" on a lifecycle stops the import of
-	// this one cluster: nothing is created, changed or deleted, unless the
-	// policy itself is deleted, which then leaves the PediaCluster to its users.
+	// this one cluster: nothing is created, changed or deleted, unless the policy
+	// or the lifecycle itself is deleted, which then leaves the PediaCluster to its
+	// users.
 	PausedAnnotation = "policy.clusterpedia.io/paused"
 
 	// ResyncAnnotation on a lifecycle has the import worked on at once, on facts

@@ -34,7 +34,8 @@ type ClusterImportPolicySpecApplyConfiguration struct {
 	// PruneHeld condition. 0 holds every such removal. Defaults to "10%".
 	MaxPrune *intstr.IntOrString `json:"maxPrune,omitempty"`
 	// suspend stops the import: while true, nothing is created, changed or
-	// deleted, and the status says so.
+	// deleted, and the status says so. A lifecycle that is deleted by hand
+	// releases its PediaCluster all the same.
 	Suspend *bool `json:"suspend,omitempty"`
 }
 
