@@ -135,39 +135,73 @@ func TestQuantilesAreOfTheNearestRank(t *testing.T) {
 	}
 }
 
-func TestTargetsAreRatiosWithinOneRun(t *testing.T) {
+// measured are runs of 100 and of 1124 clusters.
+func measured() (fewer, more *run) {
 	latency := func(clock string, p50, p95 float64) map[string]quantiles {
 		return map[string]quantiles{clock: {P50: p50, P95: p95}}
 	}
-	fewer := &run{Clusters: 100, Storage: external, Phases: []*phase{
-		{Name: floorCreate, Seconds: 2},
-		{Name: importPhase, Seconds: 5, Requests: map[string]int{"POST pediaclusters": 100, "POST events": 101},
+	cpu := func(process string, seconds float64) map[string]usage {
+		return map[string]usage{process: {CPUSeconds: seconds}}
+	}
+	fewer = &run{Clusters: 100, Storage: external, Phases: []*phase{
+		{Name: floorCreate, Seconds: 2, Processes: cpu(hostProcess, 0.25)},
+		{Name: floorPatch, Seconds: 4},
+		{Name: floorDelete, Seconds: 1},
+		{Name: limitImport, Seconds: 4},
+		{Name: limitEdit, Seconds: 8},
+		{Name: limitDelete, Seconds: 3},
+		{Name: importPhase, Seconds: 5, Processes: cpu(serverProcess, 0.5),
+			Requests:  map[string]int{"POST pediaclusters": 100, "POST events": 101},
 			OwnWrites: map[string]int{"create pediaclusterlifecycles": 100, "update pediaclusterlifecycles": 100, "update clusterimportpolicies": 9}},
 		{Name: memoryPhase, Figures: map[string]float64{"rssAnonMiB": 50}},
 		{Name: floorPatchOne, Latencies: latency(fromRequest, 5, 6)},
+		{Name: createPhase, Figures: map[string]float64{"samples": 50}, Processes: cpu(serverProcess, 0.25)},
+		{Name: waitPhase, Figures: map[string]float64{"samples": 50},
+			OwnWrites: map[string]int{"create pediaclusterlifecycles": 50, "update pediaclusterlifecycles": 25}},
 		{Name: rotatePhase, Latencies: latency(fromAnswer, 10, 15)},
-		{Name: idlePhase, Seconds: 60, Requests: map[string]int{"PUT leases": 60}, Processes: map[string]usage{serverProcess: {CPUSeconds: 1.2}}},
+		{Name: idlePhase, Seconds: 60, Requests: map[string]int{"PUT leases": 60}, Processes: cpu(serverProcess, 1.2)},
+		{Name: churnPhase, Seconds: 60, Figures: map[string]float64{"updates": 3000}, Processes: cpu(serverProcess, 6)},
 		{Name: killPhase, Figures: map[string]float64{"servingSeconds": 6, "convergedSeconds": 16, "writesBesidesCanaries": 0}},
+		{Name: editPhase, Seconds: 8, OwnWrites: map[string]int{"update pediaclusterlifecycles": 200}},
+		{Name: deletePhase, Seconds: 4.5, OwnWrites: map[string]int{"delete pediaclusterlifecycles": 100}},
 	}}
-	more := &run{Clusters: 1124, Storage: external, Phases: []*phase{
+	more = &run{Clusters: 1124, Storage: external, Phases: []*phase{
 		{Name: memoryPhase, Figures: map[string]float64{"rssAnonMiB": 75}},
+		{Name: createPhase, Figures: map[string]float64{"samples": 50}, Processes: cpu(serverProcess, 0.5)},
 		{Name: rotatePhase, Latencies: latency(fromAnswer, 11, 15)},
 	}}
+	return fewer, more
+}
+
+func TestTargetsAreRatiosWithinOneRun(t *testing.T) {
+	fewer, more := measured()
 	apart := &run{Clusters: 100, Storage: embedded, Phases: fewer.Phases}
 	want := []target{
 		{100, "import / floor create", 2.5, 2.5, true},
+		{100, "import / limit", 1.25, 1.3, true},
+		{100, "edit / floor patch", 2, 1.5, false},
+		{100, "edit / limit", 1, 1.3, true},
+		{100, "delete / floor delete", 4.5, 4.3, false},
+		{100, "delete / limit", 1.5, 1.3, false},
+		{100, "import: CPU of the server / CPU of kube-apiserver per bare creation", 2, 1.8, false},
 		{100, "import: writes of PediaClusters per import", 1, 1, true},
 		{100, "import: own writes of lifecycles per import", 2, 2, true},
 		{100, "import: Events per import", 1.01, 1, false},
+		{100, "edit: own writes of lifecycles per edit", 2, 1, false},
+		{100, "delete: own writes of lifecycles per removal", 1, 1, true},
+		{100, "wait: own writes of lifecycles per Source that waits", 1.5, 1, false},
+		{100, "create: CPU seconds of the server for 100 single creations", 0.5, 1, true},
+		{100, "churn: CPU milliseconds of the server per update of a Source", 2, 1, false},
 		{100, "rotate p50 / floor patch one p50", 2, 1.8, false},
 		{100, "rotate p95 / p50", 1.5, 2, true},
 		{100, "idle: writes", 0, 0, true},
+		{100, "churn: writes", 0, 0, true},
 		{100, "idle: CPU of the server, percent of a core", 2, 3, true},
 		{100, "restart after SIGKILL: seconds until serving", 6, 5, false},
 		{100, "restart after SIGKILL: seconds until converged", 16, 30, true},
 		{100, "restart after SIGKILL: writes of PediaClusters", 0, 0, true},
 		{1124, "rotate p50, 100 to 1124 clusters", 1.1, 1.2, true},
-		{1124, "memory: KiB per cluster, 100 to 1124 clusters", 25, 24, false},
+		{1124, "memory: KiB per cluster, 100 to 1124 clusters", 25, 18, false},
 	}
 	got := judge([]*run{fewer, more, apart})
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -240,6 +274,59 @@ func TestABarePediaClusterIsOfTheSameSizeAndNobodys(t *testing.T) {
 	}
 	if len(bare.GetOwnerReferences()) > 0 || bare.GetAnnotations()["policy.clusterpedia.io/created-for"] != "" {
 		t.Errorf("it belongs to somebody: %v", bare.Object["metadata"])
+	}
+}
+
+func TestABarePediaClusterIsComparedInEveryField(t *testing.T) {
+	f, imported := imported()
+	bare := f.bare(f.clusters[imported.GetName()])
+	bare.SetResourceVersion("7")
+	if err := f.compareOneBare(bare.DeepCopy()); err != nil {
+		t.Errorf("what is right differs: %v", err)
+	}
+	f.suffix = editedSuffix
+	if f.compareOneBare(bare.DeepCopy()) == nil {
+		t.Error("the former endpoint is no difference")
+	}
+	f.clusters = nil
+	if f.compareOneBare(bare) == nil {
+		t.Error("one of no cluster is no difference")
+	}
+}
+
+func TestTheLimitReadsAClusterAsThePolicyDoes(t *testing.T) {
+	want := newCluster("one")
+	secret := &unstructured.Unstructured{Object: map[string]any{"data": map[string]any{"ca": want.caData, "token": want.tokenData}}}
+	got := clusterOf(source(want, "True"), secret)
+	want.rotations = 0 // nobody can read how often the token has changed
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(cluster{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnUpdateOfTheLimitIsOfTheVersionItWasMadeFrom(t *testing.T) {
+	f, current := imported()
+	f.suffix = editedSuffix
+	current.SetUID("uid")
+	c := f.clusters[current.GetName()]
+	want := map[string]any{
+		"metadata": map[string]any{"uid": "uid", "resourceVersion": "7"},
+		"spec": map[string]any{
+			"apiserver": "https://one.example.com:6443/edited", "caData": c.caData, "tokenData": c.tokenData,
+			"certData": nil, "keyData": nil, "kubeconfig": nil,
+		},
+	}
+	if diff := cmp.Diff(want, f.guardedUpdate(c, current)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALifecycleWaitsWhenItSaysSo(t *testing.T) {
+	for phase, want := range map[string]bool{"Waiting": true, "Pending": false, "": false} {
+		lifecycle := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": phase}}}
+		if got := isWaiting(lifecycle); got != want {
+			t.Errorf("phase %q: %v", phase, got)
+		}
 	}
 }
 

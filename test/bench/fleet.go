@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
@@ -34,6 +35,9 @@ const (
 	// of a ServiceAccount.
 	caBytes    = 1100
 	tokenBytes = 900
+
+	// editedSuffix is what an edit adds to every endpoint.
+	editedSuffix = "/edited"
 )
 
 // cluster is what the platform says of one of its clusters.
@@ -131,15 +135,24 @@ func (f *fleet) createSecret(ctx context.Context, c *cluster) error {
 
 // createSource makes a Source that is ready to be imported.
 func (f *fleet) createSource(ctx context.Context, c *cluster) error {
-	return f.create(ctx, sources, &unstructured.Unstructured{Object: map[string]any{
+	return f.create(ctx, sources, source(c, "True"))
+}
+
+// createUnreadySource makes a Source for which creationCondition is not true.
+func (f *fleet) createUnreadySource(ctx context.Context, c *cluster) error {
+	return f.create(ctx, sources, source(c, "False"))
+}
+
+func source(c *cluster, ready string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": sources.GroupVersion().String(), "kind": "Cluster",
 		"metadata": map[string]any{"name": c.name},
 		"spec": map[string]any{
 			"apiEndpoint":   c.endpoint,
 			"authSecretRef": map[string]any{"namespace": namespace, "name": c.secret()},
 		},
-		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
-	}})
+		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": ready}}},
+	}}
 }
 
 func (f *fleet) deleteSource(ctx context.Context, c *cluster) error {
@@ -210,10 +223,15 @@ func (f *fleet) createBare(ctx context.Context, c *cluster) error {
 
 // patchBare writes the six fields that an update of an import writes.
 func (f *fleet) patchBare(ctx context.Context, c *cluster) error {
-	return f.patch(ctx, pediaClusters, "", c.pediaCluster(), map[string]any{"spec": map[string]any{
-		"apiserver": c.endpoint + "/edited", "caData": c.caData, "tokenData": c.tokenData,
+	return f.patch(ctx, pediaClusters, "", c.pediaCluster(), map[string]any{"spec": followed(c, editedSuffix)})
+}
+
+// followed is what an update of an import writes.
+func followed(c *cluster, suffix string) map[string]any {
+	return map[string]any{
+		"apiserver": c.endpoint + suffix, "caData": c.caData, "tokenData": c.tokenData,
 		"certData": nil, "keyData": nil, "kubeconfig": nil,
-	}})
+	}
 }
 
 func (f *fleet) deleteBare(ctx context.Context, c *cluster) error {
@@ -226,11 +244,15 @@ func (f *fleet) create(ctx context.Context, resource schema.GroupVersionResource
 }
 
 func (f *fleet) patch(ctx context.Context, resource schema.GroupVersionResource, namespace, name string, patch map[string]any) error {
+	return mergePatch(ctx, f.objects.Resource(resource).Namespace(namespace), name, patch)
+}
+
+func mergePatch(ctx context.Context, client dynamic.ResourceInterface, name string, patch map[string]any) error {
 	text, err := json.Marshal(patch)
 	if err != nil {
 		return err
 	}
-	_, err = f.objects.Resource(resource).Namespace(namespace).Patch(ctx, name, types.MergePatchType, text, metav1.PatchOptions{})
+	_, err = client.Patch(ctx, name, types.MergePatchType, text, metav1.PatchOptions{})
 	return err
 }
 
@@ -278,10 +300,29 @@ func (f *fleet) compare(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	for name := range uids {
+		if f.clusters[name] == nil {
+			errs = append(errs, fmt.Errorf("there is a lifecycle %s, and should not be", name))
+		}
+	}
+	return f.compareAll(ctx, errs, func(object *unstructured.Unstructured) error {
+		return f.compareOne(object, uids[object.GetName()])
+	})
+}
+
+// compareBare fails unless the PediaClusters of the host are the bare ones of the
+// fleet, in every field.
+func (f *fleet) compareBare(ctx context.Context) error {
+	return f.compareAll(ctx, nil, f.compareOneBare)
+}
+
+// compareAll compares every PediaCluster of the host and adds what differs to the
+// errors that there are already.
+func (f *fleet) compareAll(ctx context.Context, errs []error, compareOne func(*unstructured.Unstructured) error) error {
 	found := map[string]bool{}
-	err = f.list(ctx, pediaClusters, func(object *unstructured.Unstructured) {
+	err := f.list(ctx, pediaClusters, func(object *unstructured.Unstructured) {
 		found[object.GetName()] = true
-		if err := f.compareOne(object, uids[object.GetName()]); err != nil {
+		if err := compareOne(object); err != nil {
 			errs = append(errs, err)
 		}
 	})
@@ -291,11 +332,6 @@ func (f *fleet) compare(ctx context.Context) error {
 	for name := range f.clusters {
 		if !found[name] {
 			errs = append(errs, fmt.Errorf("there is no PediaCluster %s", name))
-		}
-	}
-	for name := range uids {
-		if f.clusters[name] == nil {
-			errs = append(errs, fmt.Errorf("there is a lifecycle %s, and should not be", name))
 		}
 	}
 	if len(errs) > 5 {
@@ -314,7 +350,21 @@ func (f *fleet) compareOne(object *unstructured.Unstructured, lifecycle types.UI
 	if lifecycle == "" {
 		return fmt.Errorf("there is no lifecycle %s", name)
 	}
-	if diff := cmp.Diff(f.want(c, lifecycle), withoutSystemFields(object)); diff != "" {
+	return differs(f.want(c, lifecycle), object)
+}
+
+// compareOneBare fails unless the PediaCluster is the bare one of its cluster.
+func (f *fleet) compareOneBare(object *unstructured.Unstructured) error {
+	c := f.clusters[object.GetName()]
+	if c == nil {
+		return fmt.Errorf("there is a PediaCluster %s, and should not be", object.GetName())
+	}
+	return differs(withoutSystemFields(f.bare(c)), object)
+}
+
+func differs(want map[string]any, got *unstructured.Unstructured) error {
+	name := got.GetName()
+	if diff := cmp.Diff(want, withoutSystemFields(got)); diff != "" {
 		return fmt.Errorf("PediaCluster %s (-want +got):\n%s", name, diff)
 	}
 	return nil

@@ -22,8 +22,9 @@ const (
 	binDir    = "_output/bin"
 	artifacts = "artifacts"
 
-	// serverProcess is the name of the server among the processes.
+	// The names of processes that targets read.
 	serverProcess = "policy-apiserver"
+	hostProcess   = "kube-apiserver"
 )
 
 var (

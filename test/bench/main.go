@@ -8,15 +8,18 @@
 // implementation of this API group. What it reads besides (metrics of the servers,
 // the kernel's figures of their processes) says where the time went.
 //
-// Each number of clusters has a fresh host. First comes the floor, without the
-// server: what kube-apiserver takes for the same PediaClusters, made, patched and
-// deleted bare. Everything else is to be seen as a ratio to it: all share the
-// machine's cores, the benchmark too. Then N ready Sources and Secrets are made
-// and the phases follow:
+// Each number of clusters has a fresh host. First come two measures without the
+// server, which everything else is to be seen as a ratio to: all share the machine's
+// cores, the benchmark too. The floor is what kube-apiserver takes for the same
+// PediaClusters, created, patched and deleted bare. The limit is what the whole work
+// takes of it, done by a client without policies and without storage: for N ready
+// Sources it imports, edits and removes PediaClusters as the server does. Then N
+// ready Sources are made again, and the phases follow:
 //
 //	import    the policy is created, until N right PediaClusters exist
 //	memory    of the server, some time later
 //	create    one new ready Source to its PediaCluster, one at a time
+//	wait      Sources whose creationCondition is not true
 //	rotate    one Secret's token to its PediaCluster, one at a time
 //	idle      nothing happens
 //	churn     50 Sources a second say that they are alive
@@ -173,24 +176,31 @@ func (b *bench) onNewHost(ctx context.Context, r *results) error {
 }
 
 func (b *bench) phases(ctx context.Context) error {
-	start := func(ctx context.Context) error { return b.startServer(ctx, b.run.Storage == embedded) }
-	steps := []func(context.Context) error{start, b.prepare, b.importAll, b.memory}
-	if b.run.Storage == external {
-		steps = append([]func(context.Context) error{b.floor}, steps...)
-		steps = append(steps, b.createEach, b.rotateEach, b.idle, b.churn, b.table,
-			func(ctx context.Context) error {
-				return b.restart(ctx, stopPhase, func() error { return b.server.Stop(ctx) })
-			},
-			func(ctx context.Context) error { return b.restart(ctx, killPhase, b.server.Kill) },
-			b.edit, b.deleteAll)
-		if b.options.secrets > 0 {
-			steps = append(steps, b.secretsCost)
-		}
-	}
-	for _, step := range steps {
+	for _, step := range b.steps() {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (b *bench) steps() []func(context.Context) error {
+	start := func(ctx context.Context) error { return b.startServer(ctx, b.run.Storage == embedded) }
+	if b.run.Storage == embedded {
+		return []func(context.Context) error{start, b.createSecrets, b.createSources, b.importAll, b.memory}
+	}
+	stop := func(ctx context.Context) error {
+		return b.restart(ctx, stopPhase, func() error { return b.server.Stop(ctx) })
+	}
+	kill := func(ctx context.Context) error { return b.restart(ctx, killPhase, b.server.Kill) }
+	steps := []func(context.Context) error{
+		b.floor,
+		b.createSecrets, b.createSources, b.limitPhases,
+		start, b.createSources, b.importAll, b.memory,
+		b.createEach, b.waitEach, b.rotateEach, b.idle, b.churn, b.table, stop, kill, b.edit, b.deleteAll,
+	}
+	if b.options.secrets > 0 {
+		steps = append(steps, b.secretsCost)
+	}
+	return steps
 }

@@ -12,10 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
 const (
@@ -46,9 +49,13 @@ const (
 	floorCreateOne = "floor create one"
 	floorPatchOne  = "floor patch one"
 	floorDeleteOne = "floor delete one"
+	limitImport    = "limit import"
+	limitEdit      = "limit edit"
+	limitDelete    = "limit delete"
 	importPhase    = "import"
 	memoryPhase    = "memory"
 	createPhase    = "create"
+	waitPhase      = "wait"
 	rotatePhase    = "rotate"
 	idlePhase      = "idle"
 	churnPhase     = "churn"
@@ -193,18 +200,24 @@ func (b *bench) floor(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes the Sources and Secrets that wait for the policy.
-func (b *bench) prepare(ctx context.Context) error {
-	progress("creating %d Secrets and Sources", b.run.Clusters)
+// createSecrets makes the Secrets of the clusters that are imported together.
+func (b *bench) createSecrets(ctx context.Context) error {
+	progress("creating %d Secrets", b.run.Clusters)
 	if err := b.createNamespace(ctx, namespace); err != nil {
 		return err
 	}
+	return forEach(ctx, names("c", b.run.Clusters), func(ctx context.Context, name string) error {
+		return b.createSecret(ctx, newCluster(name))
+	})
+}
+
+// createSources makes the Sources of these clusters, which wait to be imported.
+func (b *bench) createSources(ctx context.Context) error {
+	progress("creating %d Sources", b.run.Clusters)
 	for _, name := range names("c", b.run.Clusters) {
 		b.add(name)
 	}
-	return forEach(ctx, b.all(), func(ctx context.Context, c *cluster) error {
-		return errors.Join(b.createSecret(ctx, c), b.createSource(ctx, c))
-	})
+	return forEach(ctx, b.all(), b.createSource)
 }
 
 // all returns every cluster, in the order of their names.
@@ -216,11 +229,11 @@ func (b *bench) all() []*cluster {
 	return all
 }
 
-// bulk measures a change of the whole fleet, from its first request until every
-// PediaCluster has followed.
-func (b *bench) bulk(ctx context.Context, name string, matches func(watch.EventType, *unstructured.Unstructured) bool,
-	change func(*phase) error) error {
-	err := b.measure(ctx, name, quietInBulk, func(p *phase) error {
+// follow measures a change of the whole fleet, from its first request until every
+// PediaCluster has followed, and counts what it costs until it is quiet for so long.
+func (b *bench) follow(ctx context.Context, name string, quiet time.Duration,
+	matches func(watch.EventType, *unstructured.Unstructured) bool, change func(*phase) error) error {
+	return b.measure(ctx, name, quiet, func(p *phase) error {
 		w, err := b.watchPediaClusters(ctx)
 		if err != nil {
 			return err
@@ -235,10 +248,15 @@ func (b *bench) bulk(ctx context.Context, name string, matches func(watch.EventT
 		p.Seconds = at.Sub(began).Seconds()
 		return err
 	})
-	if err != nil {
+}
+
+// bulk measures a change of the whole fleet that the server makes.
+func (b *bench) bulk(ctx context.Context, name string, matches func(watch.EventType, *unstructured.Unstructured) bool,
+	change func(*phase) error) error {
+	if err := b.follow(ctx, name, quietInBulk, matches, change); err != nil {
 		return err
 	}
-	figures := b.run.phase(name).Figures
+	figures, err := b.run.phase(name).Figures, error(nil)
 	figures["databaseMiB"], figures["hostDatabaseMiB"], err = b.databases(ctx)
 	return err
 }
@@ -276,7 +294,7 @@ func (b *bench) rssAnon() float64 {
 // sample measures single changes, each from its request and from the answer to it
 // until its PediaCluster was seen.
 func (b *bench) sample(ctx context.Context, name string, clusters []*cluster,
-	before, change, after func(context.Context, *cluster) error) error {
+	before, change func(context.Context, *cluster) error) error {
 	return b.measure(ctx, name, quiet, func(p *phase) error {
 		w, err := b.watchPediaClusters(ctx)
 		if err != nil {
@@ -305,22 +323,25 @@ func (b *bench) sample(ctx context.Context, name string, clusters []*cluster,
 			}
 			request = append(request, at.Sub(began))
 			answer = append(answer, max(0, at.Sub(answered)))
-			if err := after(ctx, c); err != nil {
-				return err
-			}
 		}
+		p.Figures["samples"] = float64(len(clusters))
 		p.Latencies[fromRequest], p.Latencies[fromAnswer] = summarize(request), summarize(answer)
 		return nil
 	})
 }
 
-// createEach imports new clusters one at a time. They are gone again at its end.
+// createEach imports new clusters one at a time. They are gone again at its end. The
+// server is asked for nothing until it has finished, so that all its CPU time is
+// that of the imports.
 func (b *bench) createEach(ctx context.Context) error {
 	var fresh []*cluster
 	for _, name := range names("s", b.options.samples) {
 		fresh = append(fresh, b.add(name))
 	}
-	if err := b.changed(ctx, b.sample(ctx, createPhase, fresh, b.createSecret, b.createSource, b.untilCreated)); err != nil {
+	if err := b.changed(ctx, b.sample(ctx, createPhase, fresh, b.createSecret, b.createSource)); err != nil {
+		return err
+	}
+	if err := forEach(ctx, fresh, b.untilCreated); err != nil {
 		return err
 	}
 	w, err := b.watchPediaClusters(ctx)
@@ -346,20 +367,81 @@ func deleted(kind watch.EventType, _ *unstructured.Unstructured) bool { return k
 
 // untilCreated waits until the lifecycle says that the PediaCluster was created.
 func (b *bench) untilCreated(ctx context.Context, c *cluster) error {
-	return poll(ctx, func() (bool, error) {
+	return b.untilLifecycle(ctx, c, func(lifecycle *unstructured.Unstructured) bool { return isTrue(lifecycle, "Created") })
+}
+
+// untilLifecycle waits until the lifecycle of a cluster is there and as it should be.
+func (b *bench) untilLifecycle(ctx context.Context, c *cluster, so func(*unstructured.Unstructured) bool) error {
+	err := poll(ctx, func() (bool, error) {
 		lifecycle, err := b.objects.Resource(lifecycles).Get(ctx, c.pediaCluster(), metav1.GetOptions{})
-		return err == nil && isTrue(lifecycle, "Created"), err
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil && so(lifecycle), err
 	})
+	if err != nil {
+		return fmt.Errorf("waiting for the lifecycle %s: %w", c.pediaCluster(), err)
+	}
+	return nil
+}
+
+// waitEach makes Sources for which creationCondition is not true. They are gone again
+// at its end.
+func (b *bench) waitEach(ctx context.Context) error {
+	var unready []*cluster
+	for _, name := range names("w", b.options.samples) {
+		unready = append(unready, newCluster(name))
+	}
+	if err := forEach(ctx, unready, b.createSecret); err != nil {
+		return err
+	}
+	if err := b.measure(ctx, waitPhase, quietInBulk, func(p *phase) error {
+		p.Figures["samples"] = float64(len(unready))
+		if err := forEach(ctx, unready, b.createUnreadySource); err != nil {
+			return err
+		}
+		return forEach(ctx, unready, func(ctx context.Context, c *cluster) error {
+			return b.untilLifecycle(ctx, c, isWaiting)
+		})
+	}); err != nil {
+		return err
+	}
+	if err := forEach(ctx, unready, b.deleteSource); err != nil {
+		return err
+	}
+	if err := forEach(ctx, unready, b.untilNoLifecycle); err != nil {
+		return err
+	}
+	_, err := b.settle(ctx, quiet)
+	return b.changed(ctx, err)
+}
+
+func isWaiting(lifecycle *unstructured.Unstructured) bool {
+	phase, _, _ := unstructured.NestedString(lifecycle.Object, "status", "phase")
+	return phase == string(policyv1alpha1.LifecycleWaiting)
+}
+
+func (b *bench) untilNoLifecycle(ctx context.Context, c *cluster) error {
+	err := poll(ctx, func() (bool, error) {
+		_, err := b.objects.Resource(lifecycles).Get(ctx, c.pediaCluster(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until the lifecycle %s is gone: %w", c.pediaCluster(), err)
+	}
+	return nil
 }
 
 func (b *bench) rotateEach(ctx context.Context) error {
 	rotated := b.spread(b.options.samples)
-	nothing := func(context.Context, *cluster) error { return nil }
 	next := func(_ context.Context, c *cluster) error {
 		c.rotate()
 		return nil
 	}
-	return b.changed(ctx, b.sample(ctx, rotatePhase, rotated, next, b.rotate, nothing))
+	return b.changed(ctx, b.sample(ctx, rotatePhase, rotated, next, b.rotate))
 }
 
 // spread returns that many clusters, from everywhere in the fleet.
@@ -509,19 +591,22 @@ func isTrue(object *unstructured.Unstructured, condition string) bool {
 }
 
 func (b *bench) edit(ctx context.Context) error {
-	b.suffix = "/edited"
+	b.suffix = editedSuffix
 	return b.changed(ctx, b.bulk(ctx, editPhase, b.right, func(*phase) error { return b.editPolicy(ctx) }))
 }
 
 func (b *bench) deleteAll(ctx context.Context) error {
-	err := b.bulk(ctx, deletePhase, deleted, func(p *phase) error {
-		began := time.Now()
-		err := forEach(ctx, b.all(), b.deleteSource)
-		p.Figures["sourcesSeconds"] = time.Since(began).Seconds()
-		return err
-	})
+	err := b.bulk(ctx, deletePhase, deleted, func(p *phase) error { return b.deleteSources(ctx, p, b.all()) })
 	b.clusters = map[string]*cluster{}
 	return b.changed(ctx, err)
+}
+
+// deleteSources deletes Sources, and notes how long that alone takes.
+func (b *bench) deleteSources(ctx context.Context, p *phase, clusters []*cluster) error {
+	began := time.Now()
+	err := forEach(ctx, clusters, b.deleteSource)
+	p.Figures["sourcesSeconds"] = time.Since(began).Seconds()
+	return err
 }
 
 // poll tries every 20 milliseconds until it is so.

@@ -12,7 +12,7 @@ import (
 
 // columns are the processes of the table, with their headings.
 var columns = []struct{ process, heading string }{
-	{"kube-apiserver", "apiserver"}, {"etcd", "etcd"}, {"kube-controller-manager", "kcm"},
+	{hostProcess, "apiserver"}, {"etcd", "etcd"}, {"kube-controller-manager", "kcm"},
 	{serverProcess, "server"}, {"storage-0", "its etcd"}, {"benchmark", "bench"},
 }
 
