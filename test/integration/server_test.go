@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/policy-apiserver/app"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
@@ -64,7 +65,7 @@ func run(m *testing.M) int {
 
 // start runs a server on the data in dir until stop is called. Servers are
 // started one after the other: feature gates are global.
-func start(dir string, controllers func(context.Context, *rest.Config)) (_ *server, stop func() error, err error) {
+func start(dir string, controllers func(context.Context, apiserver.Own)) (_ *server, stop func() error, err error) {
 	member, err := etcd.Start(context.Background(), etcd.Config{Dir: dir, QuotaBytes: 256 << 20})
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +85,7 @@ func start(dir string, controllers func(context.Context, *rest.Config)) (_ *serv
 }
 
 // serve runs a server on the storage that storage sets until stop is called.
-func serve(controllers func(context.Context, *rest.Config), storage func(*app.Options)) (_ *server, stop func() error, err error) {
+func serve(controllers func(context.Context, apiserver.Own), storage func(*app.Options)) (_ *server, stop func() error, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 )
 
@@ -16,9 +17,9 @@ import (
 func TestAShutdownLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	var lastWrite error
-	controllers := func(ctx context.Context, loopback *rest.Config) {
+	controllers := func(ctx context.Context, own apiserver.Own) {
 		<-ctx.Done()
-		client, err := versioned.NewForConfig(loopback)
+		client, err := versioned.NewForConfig(own.Loopback)
 		if err != nil {
 			lastWrite = err
 			return
