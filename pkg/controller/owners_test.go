@@ -171,6 +171,7 @@ func TestNoThirdLifecycleIsCreated(t *testing.T) {
 	for _, name := range []string{"mcp-b", "mcp-c", "mcp-b", "mcp-c"} {
 		one.changeState(t, named(name))
 		one.pass(t)
+		eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-b") != nil })
 		if got := stored(); !slices.Equal(got, []string{"mcp-a", "mcp-b"}) {
 			t.Fatalf("after the name %s there are %v", name, got)
 		}
