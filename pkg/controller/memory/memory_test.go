@@ -105,7 +105,6 @@ func TestANameTellsWhoWouldHaveIt(t *testing.T) {
 	}
 }
 
-
 func TestADeletionIsSeenUntilSaidOtherwise(t *testing.T) {
 	x := New()
 	x.SetDeletionSeen(one, false)
