@@ -346,7 +346,7 @@ func (p *platform) createTenantCluster(t *testing.T, name, endpoint, secret stri
 
 func (p *platform) createSecret(t *testing.T, namespace, name, token string) {
 	t.Helper()
-	p.kubectl(t, "create", "secret", "generic", name, "--namespace="+namespace, "--from-literal=ca=ca", "--from-literal=token="+token)
+	p.kubectl(t, "create", "secret", "generic", name, "--namespace="+namespace, "--from-literal=ca="+string(devcluster.Authority(name)), "--from-literal=token="+token)
 }
 
 func TestATenantCannotReachASecretOutsideItsNamespace(t *testing.T) {
