@@ -344,7 +344,7 @@ func TestWhatAPersonDeletesTakesTheImportAlong(t *testing.T) {
 			}
 			one.catchUp(t, "mcp-a")
 			one.pass(t)
-			if len(one.policies.tally.of("mcp").outcomes) != 0 && one.policies.state("mcp").policy.DeletionTimestamp == nil && one.objects.Object(one.policies.state("mcp").sources, "", "a") == nil {
+			if counted := one.policies.tally.of("mcp").outcomes; len(counted) > 0 {
 				t.Error("it is counted on")
 			}
 		})
