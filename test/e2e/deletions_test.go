@@ -414,11 +414,15 @@ func TestRule10ARemovalStaysShownAsHeldWhileItsImportWaits(t *testing.T) {
 	check("while its Secret is missing")
 	must(t, shared.server.Kill())
 	must(t, shared.server.Start(t.Context()))
+	// Another platform shows that the controllers work again.
+	other := shared.installPlatform(t, "heldother")
+	must(t, other.createCluster(t.Context(), "one", "secret", true))
+	other.waitForToken(t, "one", "secret")
+	p.setReady(t, "one")
 	check("after a restart")
 
-	// Its cause ends.
 	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired-")
-	p.waitForHeld(t, 1) // which cannot be told without the Secret
+	check("when the cause has ended, which cannot be told without the Secret")
 	must(t, p.objects.Resource(p.resource).Delete(t.Context(), "one", metav1.DeleteOptions{}))
 	p.waitUntilGone(t, "one")
 	p.waitForNothingHeld(t)
