@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -514,5 +515,40 @@ func TestOneOfTwoThatAPersonDeletesIsReleasedWhileTheOtherGoes(t *testing.T) {
 	}
 	if one.pediaCluster(t, "mcp-b") != nil || !one.isGone(t, "mcp-a") || !one.isGone(t, "mcp-b") {
 		t.Error("the other one stays")
+	}
+}
+
+// Who wants to keep the PediaCluster of a removal that had begun, and is held now, is told how.
+func TestAHeldRemovalThatHadBegunSaysHowToReleaseIt(t *testing.T) {
+	one := newOneImport(t)
+	one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = "false" })
+	one.changeLifecycle(t, isDeletedByServer)
+	one.pass(t)
+	one.brakeDecides(0)
+	one.again(t)
+	if said := one.stored(t); !strings.HasSuffix(readyOf(said).Message, "delete this lifecycle once more, with --cascade=orphan, to leave its PediaCluster to its users") {
+		t.Errorf("it says %s", readyOf(said).Message)
+	}
+}
+
+// A lifecycle that a person has deleted and that others hold is counted as what it is, while
+// the import goes on under another name.
+func TestWhatOthersHoldDoesNotHoldTheImport(t *testing.T) {
+	one := newOneImport(t)
+	one.changeLifecycle(t, func(l *lifecycles.Lifecycle) {
+		isDeletedByHand(l)
+		l.Finalizers = append(l.Finalizers, "example.com/mine")
+	})
+	one.pass(t)
+	if said := one.stored(t); said.Status.Phase != policyv1alpha1.LifecycleDeleting || slices.Contains(said.Finalizers, policyv1alpha1.Finalizer) {
+		t.Fatalf("it is %+v", said)
+	}
+	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-b" })
+	one.pass(t)
+	if one.pediaCluster(t, "mcp-b") == nil {
+		t.Error("the import waits for it")
+	}
+	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1}) {
+		t.Errorf("the counts are %+v", counts)
 	}
 }
