@@ -163,3 +163,42 @@ func TestAContendedNameIsToldByWhoHasIt(t *testing.T) {
 		t.Errorf("when nobody waits any more it says %+v", contended)
 	}
 }
+
+// A removal that had begun, whose cause cannot be judged any more, hands its PediaCluster over:
+// the lifecycle goes, and the cluster stays imported.
+func TestWhatWasGoingIsHandedOverWhenItsImportIsBlocked(t *testing.T) {
+	for name, test := range map[string]struct {
+		state     func(*policyState)
+		lifecycle func(*lifecycles.Lifecycle)
+	}{
+		"a lasting problem":     {state: func(s *policyState) { s.problem = &problem{reason: "SourceTypeNotServed", lasting: true} }},
+		"a selector that fails": {state: func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = `{{ fail "no" }}` }},
+		"a name that is none":   {state: func(s *policyState) { s.policy.Spec.NameTemplate = "Not A Name" }},
+	} {
+		for held, finalizers := range map[string][]string{"": {policyv1alpha1.Finalizer}, ", held by others": {policyv1alpha1.Finalizer, "example.com/mine"}} {
+			t.Run(name+held, func(t *testing.T) {
+				one := newOneImport(t)
+				one.changeState(t, test.state)
+				one.changeLifecycle(t, func(l *lifecycles.Lifecycle) { isDeletedByServer(l); l.Finalizers = finalizers })
+				one.pass(t)
+				kept := one.pediaCluster(t, "mcp-a")
+				if kept == nil || len(kept.GetOwnerReferences()) > 0 || kept.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] == "" {
+					t.Fatalf("the PediaCluster is %v", kept)
+				}
+				if gone := one.isGone(t, "mcp-a"); gone != (held == "") {
+					t.Errorf("the lifecycle is gone: %t", gone)
+				}
+				if held == "" {
+					return
+				}
+				said := one.stored(t)
+				if said.Status.Phase != policyv1alpha1.LifecycleDeleting || !strings.Contains(readyOf(said).Message, "the PediaCluster stays for the next lifecycle, and this lifecycle waits for its finalizer") {
+					t.Errorf("it says %+v", said.Status)
+				}
+				if counts := one.policies.tally.of("mcp").counts; counts.Deleting != 1 || counts.Created != 1 {
+					t.Errorf("the counts are %+v", counts)
+				}
+			})
+		}
+	}
+}
