@@ -12,12 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/json"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 )
 
 // pruning is what a policy's status says of removals that count.
@@ -60,10 +60,9 @@ func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, n
 	if known := policy.Status.Prune; known != nil {
 		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
 	}
-	// The share is one of what there was before those went that went lately.
 	owned, settled := c.tally.settled(policy.Name)
 	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
-	prune.most = mostPruned(*policy.Spec.MaxPrune, owned+gone)
+	prune.most = decision.Limit{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
 	return prune, settled
 }
 
@@ -149,18 +148,6 @@ func (c *policyController) removeRelease(ctx context.Context, policy *policyv1al
 		return nil
 	}
 	return err
-}
-
-// mostPruned is how many of that number of PediaClusters may go.
-func mostPruned(share intstr.IntOrString, pediaClusters int) int {
-	if share.Type == intstr.Int {
-		return share.IntValue()
-	}
-	most, err := intstr.GetScaledValueFromIntOrPercent(&share, pediaClusters, false)
-	if percent, _ := intstr.GetScaledValueFromIntOrPercent(&share, 100, false); err != nil || percent == 0 {
-		return 0
-	}
-	return max(1, most)
 }
 
 // recentOnly are the removals that still count.

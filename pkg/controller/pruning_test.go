@@ -216,28 +216,6 @@ func TestASuspendedPolicyTakesBackWhatWasApproved(t *testing.T) {
 	}
 }
 
-func TestHowManyMayGo(t *testing.T) {
-	for _, test := range []struct {
-		share         intstr.IntOrString
-		pediaClusters int
-		want          int
-	}{
-		{intstr.FromString("10%"), 1000, 100},
-		{intstr.FromString("10%"), 19, 1},
-		{intstr.FromString("10%"), 3, 1}, // at least one
-		{intstr.FromString("10%"), 0, 1},
-		{intstr.FromString("0%"), 1000, 0},
-		{intstr.FromString("100%"), 7, 7},
-		{intstr.FromInt32(0), 1000, 0},
-		{intstr.FromInt32(5), 3, 5},
-		{intstr.FromString("nonsense"), 1000, 0},
-	} {
-		if got := mostPruned(test.share, test.pediaClusters); got != test.want {
-			t.Errorf("%s of %d are %d, want %d", test.share.String(), test.pediaClusters, got, test.want)
-		}
-	}
-}
-
 func TestRemovalsAreCountedByTheMinute(t *testing.T) {
 	minute := func(n int) metav1.Time { return metav1.NewTime(time.Unix(int64(n)*60, 0)) }
 	at := func(n, seconds int) metav1.Time { return metav1.NewTime(time.Unix(int64(n)*60+int64(seconds), 0)) }

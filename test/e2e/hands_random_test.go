@@ -33,6 +33,7 @@ const (
 // none, whatever is written. DELETE is not among the writes: it releases a
 // PediaCluster, as a person who deletes a lifecycle wants it.
 func TestAThousandWritesOfLifecyclesDeleteAndDisownNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "riotous")
 	const clusters = 8
 	for i := range clusters {
