@@ -23,10 +23,7 @@ import (
 
 // These tests are about writes of others than this server; see design rule 13.
 
-var (
-	policiesGVR   = policyv1alpha1.SchemeGroupVersion.WithResource("clusterimportpolicies")
-	lifecyclesGVR = policyv1alpha1.SchemeGroupVersion.WithResource("pediaclusterlifecycles")
-)
+var lifecyclesGVR = policyv1alpha1.SchemeGroupVersion.WithResource("pediaclusterlifecycles")
 
 // as returns the client configuration of a user without further groups.
 func (h *host) as(user string) *rest.Config {
