@@ -36,10 +36,7 @@ type pruning struct {
 func (c *policyController) conclude(ctx context.Context, state *policyState) error {
 	policy := state.policy
 	now := metav1.Now()
-	prune := pruning{share: policy.Spec.MaxPrune.String()}
-	if known := policy.Status.Prune; known != nil {
-		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
-	}
+	prune := knownPruning(policy, now.Time)
 	if policy.Spec.Suspend {
 		c.brake.Revoke(policy.Name)
 	}
@@ -97,6 +94,15 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 		return c.removeRelease(ctx, policy)
 	}
 	return nil
+}
+
+// knownPruning is what the status of the policy says.
+func knownPruning(policy *policyv1alpha1.ClusterImportPolicy, now time.Time) pruning {
+	prune := pruning{share: policy.Spec.MaxPrune.String()}
+	if known := policy.Status.Prune; known != nil {
+		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now)
+	}
+	return prune
 }
 
 // importsOf are the imports of these removals.
