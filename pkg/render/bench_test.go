@@ -93,14 +93,14 @@ func importing(policy *Policy, source, secret, current *unstructured.Unstructure
 		Group: "cluster.mcp.io", Version: "v1alpha1", Resource: "clusters", Name: "amsterdam"}}, current, nil), conversion.Err
 }
 
-// BenchmarkImport is one import from its Source to its plan: with a CA of 1.1 KiB
-// and a token of 900 bytes, and with a kubeconfig that holds this CA, a client
-// certificate and a key.
+// BenchmarkImport is one import from its Source to its plan: with two CAs of 1 KiB
+// in all and a token of 900 bytes, and with a kubeconfig that holds these CAs, a
+// client certificate and its key.
 func BenchmarkImport(b *testing.B) {
-	ca := strings.Repeat("a line of a certificate authority, in PEM\n", 27)[:1126]
+	ca := strings.Repeat(certificateUntil(b, inJune), 2)
 	token := strings.Repeat("a part of a token of nine hundred bytes.", 23)[:900]
-	cert := certificateUntil(b, inMay)
-	kubeconfig := func(key string) string {
+	kubeconfig := func(expiry time.Time) string {
+		cert, key := pairUntil(b, expiry)
 		return kubeconfigOf(", certificate-authority-data: "+b64(ca), "client-certificate-data: "+b64(cert)+", client-key-data: "+b64(key))
 	}
 	for _, variant := range []struct {
@@ -112,8 +112,8 @@ func BenchmarkImport(b *testing.B) {
 	}{
 		{"token", false, map[string]any{"ca": b64(ca), "token": b64(token)},
 			map[string]any{"ca": b64(ca), "token": b64("new" + token[3:])}, "tokenData", "token"},
-		{"kubeconfig", true, map[string]any{"kubeconfig": b64(kubeconfig(cert))},
-			map[string]any{"kubeconfig": b64(kubeconfig("new" + cert[3:]))}, "kubeconfig", "kubeconfig"},
+		{"kubeconfig", true, map[string]any{"kubeconfig": b64(kubeconfig(inMay))},
+			map[string]any{"kubeconfig": b64(kubeconfig(inJune))}, "kubeconfig", "kubeconfig"},
 	} {
 		policy, errs := Compile(mcpSpec(b, variant.kubeconfig))
 		if len(errs) > 0 {

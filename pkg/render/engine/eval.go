@@ -248,71 +248,93 @@ func (s *rangeStatement) loop(r *run, dot any) (flow, *Error) {
 		return onward, err
 	}
 	// As in text/template, the variables hold the whole value in {{else}}.
-	if s.key >= 0 {
-		r.vars[s.key] = value
-	}
-	if s.item >= 0 {
-		r.vars[s.item] = value
-	}
-	ran := false
-	once := func(key, item any) (stop bool, err *Error) {
-		ran = true
-		if err := r.step(s.at); err != nil {
-			return true, err
-		}
-		if s.key >= 0 {
-			r.vars[s.key] = key
-		}
-		if s.item >= 0 {
-			r.vars[s.item] = item
-		}
-		f, err := runAll(r, s.list, item)
-		return f == breaking, err
-	}
-	switch v := value.(type) {
-	case nil:
-	case []any:
-		for i, item := range v {
-			if stop, err := once(i, item); stop || err != nil {
-				return onward, err
-			}
-		}
-	case map[string]any:
-		keys, err := r.sortedKeys(v)
-		if err != nil {
-			return onward, s.at.fill(err)
-		}
-		items := make([]any, len(keys))
-		for i, key := range keys {
-			items[i] = v[key]
-		}
-		for i, key := range keys {
-			if stop, err := once(key, items[i]); stop || err != nil {
-				return onward, err
-			}
-		}
-	default:
-		n, ok := wholeNumber(value)
-		if !ok {
-			return onward, s.at.errorf("range goes over lists, maps and whole numbers; this is %s", describe(value))
-		}
-		if s.key >= 0 {
-			return onward, s.at.errorf("range over a number has one variable, not two")
-		}
-		for i := range n {
-			var item any = i
-			if _, ok := value.(int); ok {
-				item = int(i)
-			}
-			if stop, err := once(nil, item); stop || err != nil {
-				return onward, err
-			}
-		}
-	}
-	if ran {
-		return onward, nil
+	s.assign(r, value, value)
+	if ran, err := s.each(r, value); ran || err != nil {
+		return onward, err
 	}
 	return runAll(r, s.other, dot)
+}
+
+func (s *rangeStatement) assign(r *run, key, item any) {
+	if s.key >= 0 {
+		r.vars[s.key] = key
+	}
+	if s.item >= 0 {
+		r.vars[s.item] = item
+	}
+}
+
+// each executes the list for each item, and says whether there is any.
+func (s *rangeStatement) each(r *run, value any) (ran bool, err *Error) {
+	switch v := value.(type) {
+	case nil:
+		return false, nil
+	case []any:
+		return s.eachItem(r, v)
+	case map[string]any:
+		return s.eachEntry(r, v)
+	default:
+		return s.eachNumber(r, value)
+	}
+}
+
+func (s *rangeStatement) eachItem(r *run, items []any) (ran bool, err *Error) {
+	for i, item := range items {
+		if stop, err := s.once(r, i, item); stop || err != nil {
+			return true, err
+		}
+	}
+	return len(items) > 0, nil
+}
+
+// eachEntry goes over the entries that are there before the first is executed.
+func (s *rangeStatement) eachEntry(r *run, m map[string]any) (ran bool, err *Error) {
+	keys, err := r.sortedKeys(m)
+	if err != nil {
+		return false, s.at.fill(err)
+	}
+	items := make([]any, len(keys))
+	for i, key := range keys {
+		items[i] = m[key]
+	}
+	for i, key := range keys {
+		if stop, err := s.once(r, key, items[i]); stop || err != nil {
+			return true, err
+		}
+	}
+	return len(keys) > 0, nil
+}
+
+// eachNumber goes over the numbers below a whole number. They are of its type.
+func (s *rangeStatement) eachNumber(r *run, value any) (ran bool, err *Error) {
+	n, ok := wholeNumber(value)
+	if !ok {
+		return false, s.at.errorf("range goes over lists, maps and whole numbers; this is %s", describe(value))
+	}
+	if s.key >= 0 {
+		return false, s.at.errorf("range over a number has one variable, not two")
+	}
+	_, isInt := value.(int)
+	for i := range n {
+		var item any = i
+		if isInt {
+			item = int(i)
+		}
+		if stop, err := s.once(r, nil, item); stop || err != nil {
+			return true, err
+		}
+	}
+	return n > 0, nil
+}
+
+// once executes the list for one item. It stops at {{break}}.
+func (s *rangeStatement) once(r *run, key, item any) (stop bool, err *Error) {
+	if err := r.step(s.at); err != nil {
+		return true, err
+	}
+	s.assign(r, key, item)
+	f, err := runAll(r, s.list, item)
+	return f == breaking, err
 }
 
 // jumpStatement is {{break}} or {{continue}}.

@@ -250,46 +250,54 @@ func (r *run) fromNode(node *yaml.Node, depth int) (any, *Error) {
 	case yaml.AliasNode:
 		return r.fromNode(node.Alias, depth+1)
 	case yaml.SequenceNode:
-		if err := r.takeItems(len(node.Content)); err != nil {
-			return nil, err
-		}
-		out := make([]any, len(node.Content))
-		for i, item := range node.Content {
-			value, err := r.fromNode(item, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = value
-		}
-		return out, nil
+		return r.fromSequence(node, depth)
 	case yaml.MappingNode:
-		if err := r.takeEntries(len(node.Content) / 2); err != nil {
-			return nil, err
-		}
-		out := make(map[string]any, len(node.Content)/2)
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			key := node.Content[i]
-			if key.Kind == yaml.AliasNode {
-				key = key.Alias
-			}
-			if key.Kind != yaml.ScalarNode {
-				return nil, problem("the YAML has a key that is no string")
-			}
-			value, err := r.fromNode(node.Content[i+1], depth+1)
-			if err != nil {
-				return nil, err
-			}
-			if key.ShortTag() != "!!merge" {
-				out[key.Value] = value
-				continue
-			}
-			if err := r.mergeKey(out, value); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
+		return r.fromMapping(node, depth)
 	}
 	return fromScalar(node), nil
+}
+
+func (r *run) fromSequence(node *yaml.Node, depth int) (any, *Error) {
+	if err := r.takeItems(len(node.Content)); err != nil {
+		return nil, err
+	}
+	out := make([]any, len(node.Content))
+	for i, item := range node.Content {
+		value, err := r.fromNode(item, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = value
+	}
+	return out, nil
+}
+
+func (r *run) fromMapping(node *yaml.Node, depth int) (any, *Error) {
+	if err := r.takeEntries(len(node.Content) / 2); err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, len(node.Content)/2)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode {
+			return nil, problem("the YAML has a key that is no string")
+		}
+		value, err := r.fromNode(node.Content[i+1], depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if key.ShortTag() != "!!merge" {
+			out[key.Value] = value
+			continue
+		}
+		if err := r.mergeKey(out, value); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // mergeKey adds what a << key refers to, without overwriting.

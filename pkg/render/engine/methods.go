@@ -49,41 +49,55 @@ func (m method) call(r *run, args []any) (any, *Error) {
 	}
 	in := make([]reflect.Value, len(args))
 	for i, arg := range args {
-		want := t.In(i)
-		if m, ok := arg.(markup); ok {
-			text, err := r.expand(m)
-			if err != nil {
+		var err *Error
+		if text, ok := arg.(markup); ok {
+			if args[i], err = r.expand(text); err != nil {
 				return nil, err
 			}
-			arg, args[i] = text, text
 		}
-		n, whole := wholeNumber(arg)
-		switch {
-		case arg == nil:
-			in[i] = reflect.Zero(want)
-		case reflect.TypeOf(arg) == want:
-			in[i] = reflect.ValueOf(arg)
-		case whole && (want.Kind() == reflect.Int || want.Kind() == reflect.Int64):
-			in[i] = reflect.ValueOf(n).Convert(want)
-		default:
-			return nil, problem("argument %d of %s is %s, which it does not take", i+1, m.name, describe(arg))
+		if in[i], err = m.argument(i, args[i]); err != nil {
+			return nil, err
 		}
 	}
-	// The layout of Format is the only argument with a size. Each of its
-	// elements can grow a few times over.
-	for _, arg := range args {
-		if s, ok := arg.(string); ok {
-			if err := r.take(8 * len(s)); err != nil {
-				return nil, err
-			}
-			if err := r.read(8 * len(s)); err != nil {
-				return nil, err
-			}
-		}
+	if err := r.payForTexts(args); err != nil {
+		return nil, err
 	}
 	out := m.value.Call(in)[0]
 	if out.Kind() == reflect.Uint64 {
 		return int64(out.Uint()), nil
 	}
 	return out.Interface(), nil
+}
+
+// argument makes an argument what the method takes at this index.
+func (m method) argument(i int, arg any) (reflect.Value, *Error) {
+	want := m.value.Type().In(i)
+	n, whole := wholeNumber(arg)
+	switch {
+	case arg == nil:
+		return reflect.Zero(want), nil
+	case reflect.TypeOf(arg) == want:
+		return reflect.ValueOf(arg), nil
+	case whole && (want.Kind() == reflect.Int || want.Kind() == reflect.Int64):
+		return reflect.ValueOf(n).Convert(want), nil
+	}
+	return reflect.Value{}, problem("argument %d of %s is %s, which it does not take", i+1, m.name, describe(arg))
+}
+
+// payForTexts takes what arguments of a method are worth. The layout of Format
+// is the only one with a size. Each of its elements can grow a few times over.
+func (r *run) payForTexts(args []any) *Error {
+	for _, arg := range args {
+		s, ok := arg.(string)
+		if !ok {
+			continue
+		}
+		if err := r.take(8 * len(s)); err != nil {
+			return err
+		}
+		if err := r.read(8 * len(s)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -97,43 +97,39 @@ func (r *run) given(m map[string]any) bool {
 	if r.template.mutates {
 		return false
 	}
-	sought := reflect.ValueOf(m).UnsafePointer()
-	var within func(value any, depth int) bool
-	within = func(value any, depth int) bool {
-		if depth > maxDepth {
-			return false
+	// The last are objects in which labels, annotations and namespace were missing.
+	return holds(r.data.Source, m, 0) || anyHolds(r.data.References, m) || anyHolds(r.object, m)
+}
+
+func anyHolds(objects map[string]map[string]any, m map[string]any) bool {
+	for _, object := range objects {
+		if holds(object, m, 0) {
+			return true
 		}
-		switch v := value.(type) {
-		case map[string]any:
-			if reflect.ValueOf(v).UnsafePointer() == sought {
-				return true
-			}
-			for _, item := range v {
-				if within(item, depth+1) {
-					return true
-				}
-			}
-		case []any:
-			for _, item := range v {
-				if within(item, depth+1) {
-					return true
-				}
-			}
-		}
+	}
+	return false
+}
+
+// holds says whether a map is the value or part of it.
+func holds(value any, m map[string]any, depth int) bool {
+	if depth > maxDepth {
 		return false
 	}
-	if within(r.data.Source, 0) {
-		return true
-	}
-	for _, object := range r.data.References {
-		if within(object, 0) {
+	switch v := value.(type) {
+	case map[string]any:
+		if reflect.ValueOf(v).UnsafePointer() == reflect.ValueOf(m).UnsafePointer() {
 			return true
 		}
-	}
-	// Objects in which labels, annotations and namespace were missing.
-	for _, object := range r.object {
-		if within(object, 0) {
-			return true
+		for _, item := range v {
+			if holds(item, m, depth+1) {
+				return true
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if holds(item, m, depth+1) {
+				return true
+			}
 		}
 	}
 	return false
@@ -178,27 +174,18 @@ func (e *fieldPath) eval(r *run, dot any) (any, *Error) {
 	}
 	var parent map[string]any
 	for i, name := range e.path {
-		if m, ok := value.(map[string]any); ok && !(len(e.args) > 0 && i == len(e.path)-1) {
+		if m, ok := value.(map[string]any); ok && !e.takesArguments(i) {
 			parent, value = m, m[name]
 			continue
 		}
 		m, ok := methodOf(value, name)
 		if !ok {
-			if len(e.args) > 0 && i == len(e.path)-1 && value != nil {
-				return nil, e.at.errorf("%s is %s and not a method; it cannot be given arguments", name, describe(value))
-			}
-			return nil, notAMap(e.at, value, e.prefix, e.path[:i], name, parent, r)
+			return nil, e.noMethod(r, value, parent, i)
 		}
 		var args []any
-		if i == len(e.path)-1 {
-			for j, arg := range e.args {
-				value := piped
-				if !e.piped || j < len(e.args)-1 {
-					if value, err = arg.eval(r, dot); err != nil {
-						return nil, err
-					}
-				}
-				args = append(args, value)
+		if e.takesArguments(i) {
+			if args, err = e.arguments(r, dot, piped); err != nil {
+				return nil, err
 			}
 		}
 		r.at = e.at
@@ -207,6 +194,36 @@ func (e *fieldPath) eval(r *run, dot any) (any, *Error) {
 		}
 	}
 	return value, nil
+}
+
+// takesArguments says whether the name at an index of the path is that of a
+// method with arguments.
+func (e *fieldPath) takesArguments(i int) bool { return len(e.args) > 0 && i == len(e.path)-1 }
+
+// noMethod is the error of following the name at an index of the path from a
+// value that has no such method. Parent is what the value was looked up in.
+func (e *fieldPath) noMethod(r *run, value any, parent map[string]any, i int) *Error {
+	if e.takesArguments(i) && value != nil {
+		return e.at.errorf("%s is %s and not a method; it cannot be given arguments", e.path[i], describe(value))
+	}
+	return notAMap(e.at, value, e.prefix, e.path[:i], e.path[i], parent, r)
+}
+
+// arguments evaluates the arguments of the method. The one that came through a
+// pipe has been evaluated before, see logic.
+func (e *fieldPath) arguments(r *run, dot, piped any) ([]any, *Error) {
+	args := make([]any, len(e.args))
+	for i, arg := range e.args {
+		if e.piped && i == len(e.args)-1 {
+			args[i] = piped
+			break
+		}
+		var err *Error
+		if args[i], err = arg.eval(r, dot); err != nil {
+			return nil, err
+		}
+	}
+	return args, nil
 }
 
 // isPromised names the fields of metadata that always have a value.

@@ -496,35 +496,45 @@ func (b *budget) deepEqualAt(x, y any, depth int) (bool, *Error) {
 		if !ok || len(v) != len(w) {
 			return false, nil
 		}
-		// In order, so that the steps do not depend on that of the map.
-		keys, err := b.sortedKeys(v)
-		if err != nil {
-			return false, err
-		}
-		for _, key := range keys {
-			other, ok := w[key]
-			if !ok {
-				return false, nil
-			}
-			if same, err := b.deepEqualAt(v[key], other, depth+1); err != nil || !same {
-				return false, err
-			}
-		}
-		return true, nil
+		return b.equalMaps(v, w, depth+1)
 	case []any:
 		w, ok := y.([]any)
 		if !ok || len(v) != len(w) {
 			return false, nil
 		}
-		for i := range v {
-			if same, err := b.deepEqualAt(v[i], w[i], depth+1); err != nil || !same {
-				return false, err
-			}
-		}
-		return true, nil
+		return b.equalLists(v, w, depth+1)
 	}
 	if n, ok := compareNumbers(x, y); ok {
 		return n == 0, nil
 	}
 	return reflect.DeepEqual(x, y), nil
+}
+
+// equalMaps compares maps of the same length. It goes through them in order, so
+// that the steps do not depend on that of the map.
+func (b *budget) equalMaps(x, y map[string]any, depth int) (bool, *Error) {
+	keys, err := b.sortedKeys(x)
+	if err != nil {
+		return false, err
+	}
+	for _, key := range keys {
+		other, ok := y[key]
+		if !ok {
+			return false, nil
+		}
+		if same, err := b.deepEqualAt(x[key], other, depth); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// equalLists compares lists of the same length.
+func (b *budget) equalLists(x, y []any, depth int) (bool, *Error) {
+	for i := range x {
+		if same, err := b.deepEqualAt(x[i], y[i], depth); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
 }
