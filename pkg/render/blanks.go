@@ -22,7 +22,7 @@ type MissingCredential struct {
 }
 
 func (e *MissingCredential) Error() string {
-	return fmt.Sprintf("spec.%s is missing, and is optional only inside an {{ if }} or {{ with }}: %v", e.Field, e.Cause)
+	return fmt.Sprintf("spec.%s is missing: %v", e.Field, e.Cause)
 }
 
 func (e *MissingCredential) Unwrap() error { return e.Cause }

@@ -297,9 +297,8 @@ func guarded(metadata map[string]any, current *unstructured.Unstructured) map[st
 	return metadata
 }
 
-// missing are the credentials without which nothing may be written. A new
-// PediaCluster needs all of them; a live one, which may be nil, those that it
-// has: there is nothing to keep of the others.
+// missing returns the missing credentials that stand in the way: all of them
+// when there is no PediaCluster yet, and those that it has when there is one.
 func (c *Conversion) missing(current *unstructured.Unstructured) []*MissingCredential {
 	if current == nil {
 		return c.MissingCredentials
@@ -321,16 +320,19 @@ func hasEndpoint(pediaCluster *unstructured.Unstructured) bool {
 // lacking is the plan while credentials are missing. It names all of them, and
 // why as far as there is room.
 func lacking(missing []*MissingCredential, exists bool) Plan {
-	message := "not created"
+	effect, verb := "not created", "is"
 	if exists {
-		message = "endpoint and credentials stay as they are"
+		effect = "endpoint and credentials stay as they are"
+	}
+	if len(missing) > 1 {
+		verb = "are"
 	}
 	fields, causes := make([]string, len(missing)), make([]string, len(missing))
 	for i, credential := range missing {
 		fields[i], causes[i] = "spec."+credential.Field, credential.Cause.Error()
 	}
-	message += fmt.Sprintf(" while %s %s; a field that is optional belongs inside {{ with }} or {{ if }}: %s",
-		strings.Join(fields, " and "), map[bool]string{false: "is missing", true: "are missing"}[len(fields) > 1], strings.Join(causes, "; "))
+	message := fmt.Sprintf("%s while %s %s missing; a field that is optional belongs inside {{ with }} or {{ if }}: %s",
+		effect, strings.Join(fields, " and "), verb, strings.Join(causes, "; "))
 	return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonCredentialsMissing, Message: Bounded(message, MaxMessage)}
 }
 
