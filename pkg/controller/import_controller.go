@@ -771,7 +771,7 @@ func (w *importWork) removeReplaced(ctx context.Context, old *policyv1alpha1.Ped
 // returns what became of the import.
 func (w *importWork) keepHeld(ctx context.Context, result *outcome, replaced []*policyv1alpha1.PediaClusterLifecycle) *outcome {
 	for _, old := range replaced {
-		w.stillHeld(ctx, old, &stalled{reason: policyv1alpha1.ReasonRenamed})
+		_ = w.stillHeld(ctx, old, &stalled{reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
 		result = summedUp(result, outcomeOf(w.said(old)))
 	}
 	return result
