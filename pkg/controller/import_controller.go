@@ -487,7 +487,8 @@ func (w *importWork) importUnder(ctx context.Context, wanted string, source *uns
 			return w.unchanged(), err
 		}
 		if still == nil { // its event has the import worked on again
-			return &outcome{phase: policyv1alpha1.LifecyclePending}, nil
+			w.lifecycles = w.lifecyclesOf(w.Import)
+			return w.unchanged(), nil
 		}
 		left = summedUp(left, still)
 	}
@@ -682,7 +683,7 @@ func (w *importWork) importAs(ctx context.Context, name string, source *unstruct
 	}
 	owed := w.looks.owe(w.Import, kept, time.Now())
 	var left *found
-	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && !w.fresh && done.err == nil {
+	if status.Phase == policyv1alpha1.LifecycleImported && len(replaced) == 0 && others == nil && !w.fresh && done.err == nil {
 		left = &found{uid: lifecycle.UID, lifecycle: lifecycle.ResourceVersion,
 			source: source.GetResourceVersion(), pediaCluster: done.pediaCluster.GetResourceVersion(), outcome: result}
 		if current != nil {
