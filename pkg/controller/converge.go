@@ -42,7 +42,8 @@ func (p *pass) converge(ctx context.Context) (*outcome, error) {
 	case err != nil:
 		return p.unchanged(), err
 	case gone: // its event has the import worked on again
-		return &outcome{phase: policyv1alpha1.LifecyclePending}, nil
+		p.lifecycles = p.lifecyclesOf(p.Import)
+		return p.unchanged(), nil
 	case naming.Name == "":
 		p.withdraw()
 		return left, nil
@@ -277,7 +278,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*out
 	if err != nil {
 		return nil, err
 	}
-	if status.Phase == policyv1alpha1.LifecycleImported && len(c.replaced) == 0 && !c.live && done.Err == nil {
+	if status.Phase == policyv1alpha1.LifecycleImported && len(c.replaced) == 0 && c.others == nil && !c.live && done.Err == nil {
 		c.settle(written, done.PediaCluster)
 	}
 	c.pending = pending

@@ -142,7 +142,7 @@ func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, c
 // what became of the import.
 func (p *pass) keepHeld(ctx context.Context, result *outcome, replaced []*lifecycles.Lifecycle) *outcome {
 	for _, old := range replaced {
-		p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed})
+		_ = p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
 		result = summedUp(result, outcomeOf(old.Status))
 	}
 	return result
