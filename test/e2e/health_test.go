@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -23,6 +24,34 @@ const toldWithin = 30 * time.Second
 // recoveredWithin leaves room for the longest pause that a client of an API server
 // makes between two attempts.
 const recoveredWithin = 2 * time.Minute
+
+func TestWhatIsNewIsNotReady(t *testing.T) {
+	p := shared.newPlatform(t, "new")
+	p.installType(t)
+	unknown := func(what string, conditions []metav1.Condition) {
+		t.Helper()
+		ready := meta.FindStatusCondition(conditions, policyv1alpha1.PolicyReady)
+		if ready == nil || ready.Status != metav1.ConditionUnknown || ready.Reason != policyv1alpha1.ReasonPending ||
+			ready.ObservedGeneration != 1 || ready.LastTransitionTime.IsZero() {
+			t.Errorf("the new %s says %+v", what, ready)
+		}
+	}
+	var policy policyv1alpha1.ClusterImportPolicy
+	must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(p.manifests.policy.Object, &policy))
+	created, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Create(t.Context(), &policy, metav1.CreateOptions{})
+	must(t, err)
+	unknown("policy", created.Status.Conditions)
+	p.kubectl(t, "wait", "--for=condition=Ready", "--timeout=60s", "clusterimportpolicy/"+p.name)
+
+	lifecycles, err := p.policy.PolicyV1alpha1().PediaClusterLifecycles().Watch(t.Context(),
+		metav1.ListOptions{FieldSelector: policyv1alpha1.FieldPolicy + "=" + p.name})
+	must(t, err)
+	defer lifecycles.Stop()
+	must(t, p.createCluster(t.Context(), "one", "token", true))
+	event := <-lifecycles.ResultChan()
+	unknown("lifecycle", event.Object.(*policyv1alpha1.PediaClusterLifecycle).Status.Conditions)
+	p.kubectl(t, "wait", "--for=condition=Ready", "--timeout=60s", "pediaclusterlifecycle/"+p.pediaClusterName("one"))
+}
 
 // A type that cannot be listed disturbs the host's own controllers: these tests
 // have a host of their own.

@@ -68,12 +68,12 @@ func typesAreAway(t *testing.T) {
 		within(t, "credentials follow while the type is away", func(ctx context.Context) error { return p.allHave(ctx, token) })
 	}
 	note(t, "Source types away: all new tokens had arrived after %.1fs", time.Since(stopped).Seconds())
-	for p := range tokens {
+	for _, p := range []*platform{main, held} {
 		within(t, "the policy tells of its type", func(ctx context.Context) error {
 			return p.isReady(ctx, metav1.ConditionFalse, policyv1alpha1.ReasonSourcesUnavailable)
 		})
+		note(t, "Source types away: policy %q said so after %.1fs", p.name, time.Since(stopped).Seconds())
 	}
-	note(t, "Source types away: both policies said so after %.1fs", time.Since(stopped).Seconds())
 	for _, p := range w.platforms {
 		p.mu.Unlock()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
+	"regexp"
 	"sync"
 	"time"
 
@@ -187,16 +188,21 @@ func (h *health) verdict(synced bool) (failure error, unclear bool) {
 func (h *health) set(failure error) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	changed = message(h.failure) != message(failure)
+	if message(h.failure) == message(failure) {
+		return false
+	}
 	h.failure = failure
-	return changed
+	return true
 }
+
+// sourceAddress differs each time that the same thing happens to a connection.
+var sourceAddress = regexp.MustCompile(`\S+->`)
 
 func message(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return sourceAddress.ReplaceAllString(err.Error(), "")
 }
 
 func logFailure(ctx context.Context, failure error) {

@@ -333,6 +333,26 @@ func TestAConnectionThatIsLostBeforeAnAnswerIsAFailure(t *testing.T) {
 	}
 }
 
+func TestTheSameFailureIsToldOnce(t *testing.T) {
+	h := newHealth()
+	first := errors.New("read tcp 127.0.0.1:40001->127.0.0.1:6443: connection reset by peer")
+	for _, step := range []struct {
+		failure error
+		changed bool
+		want    error
+	}{
+		{nil, false, nil},
+		{first, true, first},
+		{errors.New("read tcp 127.0.0.1:40002->127.0.0.1:6443: connection reset by peer"), false, first},
+		{errDown, true, errDown},
+		{nil, true, nil},
+	} {
+		if changed := h.set(step.failure); changed != step.changed || !errors.Is(h.err(), step.want) {
+			t.Errorf("after %v: changed is %t, and it says %v", step.failure, changed, h.err())
+		}
+	}
+}
+
 func TestTheVerdictOnRequests(t *testing.T) {
 	now := time.Unix(1000, 0)
 	ago := func(seconds int) time.Time { return now.Add(-time.Duration(seconds) * time.Second) }
