@@ -8,11 +8,15 @@ LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE    := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 NO_RACE := $(if $(RACE),, without race detector: no C compiler)
 
+# As the image is built: what is compiled for it is compiled once.
+IMAGE_ENV   := CGO_ENABLED=0
+IMAGE_FLAGS := -trimpath
+
 # The suites, as arguments of `go test`.
 UNIT        := $(RACE) ./cmd/... ./pkg/...
 INTEGRATION := $(RACE) ./test/integration/...
-E2E         := -count=1 -timeout=60m -p=1 ./test/devcluster/... ./test/e2e/...
-FAULTS      := -count=1 -timeout=20m -v ./test/faults/...
+E2E         := $(IMAGE_FLAGS) -count=1 -timeout=60m -p=1 -parallel=4 ./test/devcluster/... ./test/e2e/...
+FAULTS      := $(IMAGE_FLAGS) -count=1 -timeout=20m -v ./test/faults/...
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -21,7 +25,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build the server into _output/bin
-	go build -o $(BIN)/ ./cmd/...
+	$(IMAGE_ENV) go build $(IMAGE_FLAGS) -o $(BIN)/ ./cmd/...
 
 .PHONY: host-binaries
 host-binaries: ## Build kube-apiserver, kube-controller-manager, kubectl and etcd, once for each version
@@ -41,7 +45,7 @@ dev-down: ## Stop everything that quickstart has started
 
 .PHONY: test
 test: host-binaries helm build ## Run all tests, with one summary at the end
-	@go run ./hack/test "e2e=$(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)"
+	@go run ./hack/test "e2e=$(IMAGE_ENV) $(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)"
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests with the race detector
@@ -53,12 +57,12 @@ test-integration: ## Run the integration tests, on a real etcd
 
 .PHONY: test-e2e
 test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-apiserver
-	go test $(E2E)
+	$(IMAGE_ENV) go test $(E2E)
 
 .PHONY: test-faults
 test-faults: host-binaries build ## Kill, pause and starve what the server is and runs on, and print how it recovers
 	@hack/build-ahead.sh
-	go test $(FAULTS)
+	$(IMAGE_ENV) go test $(FAULTS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for a minute (FUZZTIME=5m for longer)

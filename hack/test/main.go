@@ -1,8 +1,8 @@
 // Command test runs suites of tests, two at a time, and closes with one summary and
-// the slowest tests. Each argument is a suite: its name, an equals sign, and the
-// arguments of `go test`.
+// the slowest tests. Each argument is a suite: its name, an equals sign, variables of
+// the environment if there are any, and the arguments of `go test`.
 //
-//	go run ./hack/test "e2e=./test/e2e/..." "unit=-race ./pkg/..."
+//	go run ./hack/test "e2e=CGO_ENABLED=0 ./test/e2e/..." "unit=-race ./pkg/..."
 //
 // The whole output of a suite is kept in _output/test/NAME.log. It fails when a
 // test fails, when a package cannot be built or run, and when a suite runs no
@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -58,6 +59,9 @@ func main() {
 	}
 }
 
+// variable is an assignment to a variable of the environment.
+var variable = regexp.MustCompile(`^[A-Z_]+=`)
+
 // suite is the outcome of one run of `go test`.
 type suite struct {
 	name    string
@@ -96,7 +100,12 @@ func (s *suite) run(args []string) error {
 	defer log.Close()
 
 	fmt.Printf("== %s: go test %s (output in %s)\n", s.name, strings.Join(args, " "), log.Name())
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	variables := 0
+	for variables < len(args) && variable.MatchString(args[variables]) {
+		variables++
+	}
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args[variables:]...)...)
+	cmd.Env = append(os.Environ(), args[:variables]...)
 	// What does not come from a test: downloads, and patterns that match nothing.
 	cmd.Stderr = io.MultiWriter(os.Stderr, log)
 	stdout, err := cmd.StdoutPipe()

@@ -104,7 +104,11 @@ func newControllers(config Config) (*controllers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the clients of the host: %w", err)
 	}
+	return assemble(own, host, config)
+}
 
+// assemble has the parts know each other.
+func assemble(own versioned.Interface, host hostClients, config Config) (*controllers, error) {
 	c := &controllers{
 		informers: externalversions.NewSharedInformerFactory(own, 0),
 		events:    events.NewBroadcaster(&events.EventSinkImpl{Interface: host.kubernetes.EventsV1()}),

@@ -272,7 +272,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*out
 		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
 		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now(),
 	})
-	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || done.Err != nil
+	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || c.others != nil || done.Err != nil
 	written, pending, err := c.writeRecord(ctx, c.lifecycle, c.desiredSpec(), status, urgent)
 	if err != nil {
 		return nil, err

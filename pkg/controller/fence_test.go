@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles/lifecyclestest"
 )
 
 // lock is a lease that says what the test wants.
@@ -193,5 +197,59 @@ func TestTheLeaseIsGivenBackAfterTheWork(t *testing.T) {
 	}
 	if term.held() == nil {
 		t.Error("requests are sent without a lease")
+	}
+}
+
+// Every request to the storage of lifecycles is fenced, whatever methods it will have.
+func TestNoRequestToStorageBeginsOnceTheLeaseMayBeAnothers(t *testing.T) {
+	term := newTestTerm()
+	storage := lifecyclestest.New(lifecycleOfMCP("a"))
+	fenced := reflect.ValueOf(&fencedStorage{term: term.term, storage: storage})
+	request := func(method string) error {
+		m := fenced.MethodByName(method)
+		arguments := []reflect.Value{reflect.ValueOf(t.Context())}
+		for n := 1; n < m.Type().NumIn(); n++ {
+			argument := reflect.New(m.Type().In(n)).Elem()
+			switch argument.Interface().(type) {
+			case *lifecycles.Lifecycle:
+				argument.Set(reflect.ValueOf(lifecycleOfMCP("a")))
+			case string:
+				argument.SetString("a")
+			}
+			arguments = append(arguments, argument)
+		}
+		results := m.Call(arguments)
+		err, _ := results[len(results)-1].Interface().(error)
+		return err
+	}
+	methods := 0
+	for method := range reflect.TypeFor[lifecycles.WatchableStorage]().Methods() {
+		methods++
+		if err := request(method.Name); err == nil || !strings.Contains(err.Error(), "not held") {
+			t.Errorf("without the lease, %s: %v", method.Name, err)
+		}
+	}
+	if methods < 9 || len(storage.Writes()) > 0 {
+		t.Errorf("of %d methods some were called: %v", methods, storage.Writes())
+	}
+	term.renew(t)
+	for method := range reflect.TypeFor[lifecycles.WatchableStorage]().Methods() {
+		if err := request(method.Name); err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
+			t.Errorf("with the lease, %s: %v", method.Name, err)
+		}
+	}
+	if len(storage.Writes()) == 0 {
+		t.Error("with the lease, nothing is written")
+	}
+	term.time = term.time.Add(time.Minute)
+	if err := request("Get"); err == nil || !strings.Contains(err.Error(), "last renewed") {
+		t.Errorf("with an old lease: %v", err)
+	}
+}
+
+func TestTheLeaseIsMadeForThisReplica(t *testing.T) {
+	term := newTestTerm()
+	if err := term.Create(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "me"}); err != nil || term.held() != nil {
+		t.Errorf("%v, %v", err, term.held())
 	}
 }

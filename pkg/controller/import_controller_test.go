@@ -348,10 +348,15 @@ func (o *oneImport) showsPediaCluster(t *testing.T, endpoint string) {
 
 // brakeDecides has the brake decide about what it was asked for, when that many may go.
 func (o *oneImport) brakeDecides(most int) brake.Decision {
-	o.time.SetTime(o.time.Now().Add(time.Minute))
-	decided := o.brake.Decide("mcp", brake.Limit{Most: most}, "")
+	decided := o.brake.Decide("mcp", o.limit(most), "")
 	o.brake.Approve(decided.Counted)
 	return decided
+}
+
+// limit lets that many PediaClusters go.
+func (o *oneImport) limit(most int) brake.Limit {
+	o.time.SetTime(o.time.Now().Add(time.Minute))
+	return brake.Limit{Most: most}
 }
 
 // setState sets what is known of the policy.

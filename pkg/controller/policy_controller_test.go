@@ -3,15 +3,20 @@ package controller
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 )
 
@@ -211,6 +216,126 @@ func TestSourcesInAnotherVersionAreTheSame(t *testing.T) {
 			if got := watchingState(version(sourcesV2)).isOtherVersionOf(test.before); got != test.want {
 				t.Errorf("got %t", got)
 			}
+		})
+	}
+}
+
+func TestAPolicyThatIsGoneIsForgotten(t *testing.T) {
+	one := newOneImport(t)
+	secret := memory.Object{GroupResource: schema.GroupResource{Resource: "secrets"}, Name: "a"}
+	one.memory.AddRead(one.Import, secret)
+	one.brake.Ask(brake.Removal{Import: one.Import, PediaCluster: "pc", Cause: policyv1alpha1.ReasonSourceDeselected}, true)
+	sources := one.policies.state("mcp").sources
+	if err := one.knownPolicies.Delete(policyNamed("mcp", "p", "clusters")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // once more changes nothing
+		if err := one.policies.reconcile(t.Context(), "mcp"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if one.policies.state("mcp") != nil || one.brake.Holds(one.Import) || len(one.policies.tally.counts()) > 0 {
+		t.Error("it is remembered")
+	}
+	if synced, _ := one.objects.Status(sources); synced {
+		t.Error("its Sources are watched")
+	}
+	one.wantEnqueued(t, "its imports", "mcp/a, single")
+	if one.owners.Len() != 1 {
+		t.Error("its lifecycles are not seen to")
+	}
+}
+
+func TestAPolicyThatIsMadeAnewIsAnotherOne(t *testing.T) {
+	r := run(t)
+	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+	// It was deleted and made again while nobody saw it.
+	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) { p.UID = "another"; p.Spec.Suspend = true })
+	eventually(t, func() bool { // its lifecycles were another's, and are released
+		list, _ := r.storage.List(t.Context(), metav1.ListOptions{})
+		return len(list.(*policyv1alpha1.PediaClusterLifecycleList).Items) == 0
+	})
+	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+}
+
+// Only storage knows that no lifecycle of a policy is left: the informer may lag behind one that
+// was just made.
+func TestAPolicyGoesAfterItsLastLifecycle(t *testing.T) {
+	one := newOneImport(t)
+	going := one.policies.state("mcp").policy.DeepCopy()
+	going.Finalizers = []string{policyv1alpha1.Finalizer, "example.com/mine"}
+	if _, err := one.policies.client.Update(t.Context(), going, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.policies.finalize(t.Context(), going); err == nil {
+		t.Error("it goes before its lifecycles")
+	}
+	one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { isDeletedByHand(l); l.Finalizers = nil })
+	if err := one.policies.finalize(t.Context(), going); err != nil {
+		t.Error(err)
+	}
+	stored, err := one.policies.client.Get(t.Context(), "mcp", metav1.GetOptions{})
+	if err != nil || !slices.Equal(stored.Finalizers, []string{"example.com/mine"}) {
+		t.Errorf("its finalizers are %v, %v", stored.Finalizers, err)
+	}
+	if err := one.policies.client.Delete(t.Context(), "mcp", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.policies.finalize(t.Context(), going); err != nil {
+		t.Errorf("one that is gone: %v", err)
+	}
+}
+
+func TestWhatIsWrongWithAPolicyIsAProblemThatLasts(t *testing.T) {
+	notServed := &servedtypes.NotServedError{Resource: mcpClusters.GroupResource()}
+	for name, test := range map[string]struct {
+		problem func(*policyState) *problem
+		reason  string
+		lasting bool
+		passing bool
+	}{
+		"a template that does not compile": {func(s *policyState) *problem { s.policy.Spec.Template = "{{"; return s.compile() }, policyv1alpha1.ReasonTemplateFailed, true, false},
+		"a label selector that is none": {func(s *policyState) *problem {
+			s.policy.Spec.Source.LabelSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Maybe"}}}
+			return s.compile()
+		}, policyv1alpha1.ReasonTemplateFailed, true, false},
+		"nothing": {func(s *policyState) *problem {
+			s.policy.Spec.Source.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+			return s.compile()
+		}, "", false, false},
+		"a type that is not served":    {func(*policyState) *problem { return typeProblem("NotServed", "Unavailable", notServed) }, "NotServed", true, false},
+		"a host that has not answered": {func(*policyState) *problem { return typeProblem("NotServed", "Unavailable", servedtypes.ErrUnknown) }, "Unavailable", false, true},
+		"a group that does not answer": {func(*policyState) *problem { return typeProblem("NotServed", "Unavailable", errHost) }, "Unavailable", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := stateOfOne(t, 1, "https://old")
+			got := test.problem(state)
+			if (got == nil) != (test.reason == "") || got != nil && (got.reason != test.reason || got.lasting != test.lasting || got.passing != test.passing || got.message == "") {
+				t.Errorf("it is %+v", got)
+			}
+			if got == nil && state.selector.String() != "a=b" {
+				t.Errorf("the selector is %s", state.selector)
+			}
+		})
+	}
+}
+
+// A policy whose types are not served waits for them, and says so.
+func TestAPolicyWaitsForItsTypes(t *testing.T) {
+	for name, change := range map[string]func(*policyv1alpha1.ClusterImportPolicy){
+		policyv1alpha1.ReasonReferenceTypeNotServed: func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.References[0].Resource = "nowhere" },
+		policyv1alpha1.ReasonSourceTypeNotServed:    func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Source.Versions = []string{"v9"} },
+		policyv1alpha1.ReasonTemplateFailed:         func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Template = "{{" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t)
+			r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+			r.changePolicy(change)
+			r.says(func(s policyv1alpha1.ClusterImportPolicyStatus) bool {
+				validated := meta.FindStatusCondition(s.Conditions, policyv1alpha1.PolicyValidated)
+				return validated.Status == metav1.ConditionFalse && validated.Reason == name
+			})
+			r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
 		})
 	}
 }

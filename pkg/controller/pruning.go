@@ -12,12 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/json"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 )
 
 // pruning is what a policy's status says of removals that count.
@@ -35,68 +35,90 @@ type pruning struct {
 // went.
 func (c *policyController) conclude(ctx context.Context, state *policyState) error {
 	policy := state.policy
-	now := metav1.Now()
-	prune := pruning{share: policy.Spec.MaxPrune.String()}
-	if known := policy.Status.Prune; known != nil {
-		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
-	}
 	if policy.Spec.Suspend {
 		c.brake.Revoke(policy.Name)
 	}
-	// The share is one of what there was before those went that went lately.
-	owned, settled := c.tally.settled(policy.Name)
-	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
-	prune.most = mostPruned(*policy.Spec.MaxPrune, owned+gone)
+	prune, settled := c.pruning(policy, metav1.Now())
 	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
 		_, err := c.updateStatus(ctx, state, prune)
 		return err
 	}
+	decided := c.brake.Decide(policy.Name, brake.Limit{Most: prune.most, Recent: sum(prune.recent), Holding: prune.held > 0},
+		policy.Annotations[policyv1alpha1.ReleasePruneAnnotation])
+	stored, err := c.storeDecision(ctx, state, prune, decided)
+	if err != nil || !stored {
+		return err
+	}
+	c.approve(decided)
+	return c.endRelease(ctx, policy, decided)
+}
 
-	release, releasing := policy.Annotations[policyv1alpha1.ReleasePruneAnnotation]
-	decision := c.brake.Decide(policy.Name, brake.Limit{
-		Most: prune.most, Recent: sum(prune.recent), Holding: prune.held > 0}, release)
+// pruning is what the status of a policy says of its removals, with maxPrune as it is now. It
+// is settled when every import has been worked on.
+func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, settled bool) {
+	prune.share = policy.Spec.MaxPrune.String()
+	if known := policy.Status.Prune; known != nil {
+		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
+	}
+	owned, settled := c.tally.settled(policy.Name)
+	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
+	prune.most = decision.Limit{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
+	return prune, settled
+}
+
+// storeDecision writes what was decided into the policy's status, and reports whether it is
+// stored.
+func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, decided brake.Decision) (stored bool, err error) {
 	// What is held may be told before it is written: that deletes nothing.
-	for _, i := range decision.Concerned {
+	for _, i := range decided.Concerned {
 		c.enqueueImport(i)
 	}
 	// Until it is decided, what another process held last is held.
-	if decision.Wait == 0 {
-		prune.plan, prune.held = decision.Plan, decision.Held
+	if decided.Wait == 0 {
+		prune.plan, prune.held = decided.Plan, decided.Held
 	}
-	prune.recent = counted(prune.recent, len(decision.Counted), now)
+	prune.recent = counted(prune.recent, len(decided.Counted), metav1.Now())
 	// The counts are those of after the decision, in the same write: the lifecycles
 	// say so one after the other.
-	c.tally.turn(decision.Concerned, policyv1alpha1.LifecycleHeld)
-	c.tally.turn(importsOf(decision.Released), policyv1alpha1.LifecycleDeleting)
-	stored, err := c.updateStatus(ctx, state, prune)
-	if err != nil || !stored {
-		c.tally.turn(importsOf(decision.Released), policyv1alpha1.LifecycleHeld)
-		return err
+	c.tally.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
+	c.tally.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
+	if stored, err = c.updateStatus(ctx, state, prune); err != nil || !stored {
+		c.tally.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
+		return false, err
 	}
-	c.announcer.pruneHeld(policy, prune)
-	for _, approved := range [][]brake.Removal{decision.Counted, decision.Released} {
+	c.announcer.pruneHeld(state.policy, prune)
+	return true, nil
+}
+
+// approve lets the removals go that were decided to.
+func (c *policyController) approve(decided brake.Decision) {
+	for _, approved := range [][]brake.Removal{decided.Counted, decided.Released} {
 		c.brake.Approve(approved)
 		for _, r := range approved {
 			c.enqueueImport(r.Import)
 		}
 	}
-	if len(decision.Released) > 0 {
+}
+
+// endRelease ends the release of a plan that was asked for, once it is decided about.
+func (c *policyController) endRelease(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy, decided brake.Decision) error {
+	release, releasing := policy.Annotations[policyv1alpha1.ReleasePruneAnnotation]
+	if len(decided.Released) > 0 {
 		c.events.Eventf(policy, nil, corev1.EventTypeNormal, "PruneReleased", "Prune", "%d removals are released, by plan %s",
-			len(decision.Released), release)
+			len(decided.Released), release)
 		c.queue.AddAfter(policy.Name, brake.Quiet)
 	}
-	if decision.Wait > 0 {
-		c.queue.AddAfter(policy.Name, decision.Wait)
+	switch {
+	case decided.Wait > 0:
+		c.queue.AddAfter(policy.Name, decided.Wait)
 		return nil
+	case !releasing:
+		return nil
+	case len(decided.Released) == 0:
+		c.events.Eventf(policy, nil, corev1.EventTypeWarning, "PruneReleaseStale", "Prune",
+			"what is held is no longer plan %s: look at status.prune and decide again", release)
 	}
-	if releasing {
-		if len(decision.Released) == 0 {
-			c.events.Eventf(policy, nil, corev1.EventTypeWarning, "PruneReleaseStale", "Prune",
-				"what is held is no longer plan %s: look at status.prune and decide anew", release)
-		}
-		return c.removeRelease(ctx, policy)
-	}
-	return nil
+	return c.removeRelease(ctx, policy)
 }
 
 // importsOf are the imports of these removals.
@@ -126,18 +148,6 @@ func (c *policyController) removeRelease(ctx context.Context, policy *policyv1al
 		return nil
 	}
 	return err
-}
-
-// mostPruned is how many of that number of PediaClusters may go.
-func mostPruned(share intstr.IntOrString, pediaClusters int) int {
-	if share.Type == intstr.Int {
-		return share.IntValue()
-	}
-	most, err := intstr.GetScaledValueFromIntOrPercent(&share, pediaClusters, false)
-	if percent, _ := intstr.GetScaledValueFromIntOrPercent(&share, 100, false); err != nil || percent == 0 {
-		return 0
-	}
-	return max(1, most)
 }
 
 // recentOnly are the removals that still count.

@@ -2,14 +2,18 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/util/workqueue"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
@@ -17,6 +21,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // changeLifecycle changes the lifecycle in storage and in the informer, as somebody else does.
@@ -104,21 +109,11 @@ func TestAPersonsDeletionReleasesUnderAnyProblemOfThePolicy(t *testing.T) {
 	}
 }
 
-// recordedQueue notes what is added later.
-type recordedQueue struct {
-	workqueue.TypedRateLimitingInterface[memory.Import]
-	after []time.Duration
-}
-
-func (q *recordedQueue) AddAfter(_ memory.Import, after time.Duration) {
-	q.after = append(q.after, after)
-}
-
 // What waits for a finalizer waits for an event: it asks the host nothing, and has a
 // pass of its own every few minutes at most.
 func TestWhatWaitsForAFinalizerDoesNotPoll(t *testing.T) {
 	one := newOneImport(t)
-	queue := &recordedQueue{TypedRateLimitingInterface: one.queue}
+	queue := &addsLater[memory.Import]{TypedRateLimitingInterface: one.queue}
 	one.queue = queue
 	one.changeState(t, func(s *policyState) { s.policy.DeletionTimestamp = &metav1.Time{Time: time.Now()} })
 	one.changeLifecycle(t, isDeletedByServer)
@@ -133,7 +128,7 @@ func TestWhatWaitsForAFinalizerDoesNotPoll(t *testing.T) {
 	if more := one.host.Actions()[asked:]; len(more) > 0 {
 		t.Errorf("the host is asked %v", more)
 	}
-	for _, after := range queue.after {
+	for _, after := range queue.added[one.Import] {
 		if after < time.Minute {
 			t.Errorf("it is worked on again after %s", after)
 		}
@@ -265,5 +260,295 @@ func TestWhatIsWantedAgainIsNoLongerHeld(t *testing.T) {
 	one.pass(t)
 	if said := one.stored(t).Status; said.Phase != policyv1alpha1.LifecycleImported || said.PrunePlan != "" || one.brake.Holds(one.Import) {
 		t.Errorf("the lifecycle says %s, %q; the brake holds it: %v", said.Phase, said.PrunePlan, one.brake.Holds(one.Import))
+	}
+}
+
+// goes has the Source be deleted, which is seen.
+func (o *oneImport) goes(t *testing.T) {
+	t.Helper()
+	o.deleteSource(t)
+	o.sourceChanged(o.Import, hostobjects.Deleted)
+	o.forgetsQueue()
+}
+
+// What becomes of lifecycle and PediaCluster when a person has deleted Source or policy.
+func TestWhatAPersonDeletesTakesTheImportAlong(t *testing.T) {
+	sourceGoes := func(t *testing.T, one *oneImport) { one.goes(t) }
+	policyGoes := func(t *testing.T, one *oneImport) {
+		one.changeState(t, func(s *policyState) { s.policy.DeletionTimestamp = &metav1.Time{Time: time.Now()} })
+	}
+	orphans := func(t *testing.T, one *oneImport) {
+		one.changeState(t, func(s *policyState) { s.policy.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan })
+	}
+	const deleted, released, untouched = "deleted", "released", "untouched"
+	for name, test := range map[string]struct {
+		before, goes func(*testing.T, *oneImport)
+		pediaCluster string
+		host, own    []string // writes
+	}{
+		"a Source":                            {nil, sourceGoes, deleted, []string{"delete"}, []string{"remove mcp-a"}},
+		"a policy":                            {nil, policyGoes, deleted, []string{"delete"}, []string{"remove mcp-a"}},
+		"a Source, under an orphaning policy": {orphans, sourceGoes, released, []string{"patch"}, []string{"mark mcp-a", "remove mcp-a"}},
+		"an orphaning policy":                 {orphans, policyGoes, released, []string{"patch"}, []string{"mark mcp-a", "remove mcp-a"}},
+		"a suspended policy": {func(t *testing.T, one *oneImport) {
+			one.changeState(t, func(s *policyState) { s.policy.Spec.Suspend = true })
+		}, policyGoes, released, []string{"patch"}, []string{"mark mcp-a", "remove mcp-a"}},
+		"a policy whose PediaClusters are to stay": {func(t *testing.T, one *oneImport) {
+			one.changeState(t, func(s *policyState) {
+				s.policy.Annotations = map[string]string{policyv1alpha1.OrphanAnnotation: "true"}
+			})
+		}, policyGoes, released, []string{"patch"}, []string{"mark mcp-a", "remove mcp-a"}},
+		"a policy, while the lifecycle is paused": {func(t *testing.T, one *oneImport) {
+			one.changeLifecycle(t, func(l *lifecycles.Lifecycle) {
+				l.Annotations = map[string]string{policyv1alpha1.PausedAnnotation: "true"}
+			})
+			one.pass(t)
+			one.stored(t)
+		}, policyGoes, released, []string{"patch"}, []string{"mark mcp-a", "remove mcp-a"}},
+		"a Source whose PediaCluster is its users'": {func(t *testing.T, one *oneImport) {
+			one.changePediaCluster(t, "101", func(object *unstructured.Unstructured) { object.SetAnnotations(nil); object.SetOwnerReferences(nil) })
+		}, sourceGoes, untouched, nil, []string{"mark mcp-a", "remove mcp-a"}},
+		"a policy, before the PediaCluster was made": {func(t *testing.T, one *oneImport) {
+			one.changePediaCluster(t, "101", func(object *unstructured.Unstructured) {
+				object.SetCreationTimestamp(metav1.NewTime(time.Now().Add(time.Hour))) // the request is that of a restored storage
+			})
+		}, policyGoes, released, []string{"patch"}, []string{"mark mcp-a", "remove mcp-a"}},
+		"a Source whose PediaCluster is gone": {func(t *testing.T, one *oneImport) { one.deletePediaCluster(t) },
+			sourceGoes, "", nil, []string{"mark mcp-a", "remove mcp-a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			if test.before != nil {
+				test.before(t, one)
+			}
+			test.goes(t, one)
+			asked, written := len(one.host.Actions()), len(one.storage.Writes())
+			one.pass(t)
+			if !one.isGone(t, "mcp-a") {
+				t.Error("the lifecycle is left")
+			}
+			if diff := cmp.Diff(test.host, one.writesToHost(asked)); diff != "" {
+				t.Errorf("writes to the host (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.own, one.storage.Writes()[written:]); diff != "" {
+				t.Errorf("writes to storage (-want +got):\n%s", diff)
+			}
+			switch object := one.pediaCluster(t, "mcp-a"); {
+			case test.pediaCluster == deleted || test.pediaCluster == "":
+				if object != nil {
+					t.Errorf("it is left: %v", object)
+				}
+			case object == nil:
+				t.Error("the PediaCluster is deleted")
+			case object.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != "" || len(object.GetOwnerReferences()) > 0:
+				t.Errorf("it is not released: %v", object)
+			}
+			one.catchUp(t, "mcp-a")
+			one.pass(t)
+			if counted := one.policies.tally.of("mcp").outcomes; len(counted) > 0 {
+				t.Error("it is counted on")
+			}
+		})
+	}
+}
+
+// What nobody was seen to ask for counts, and goes when the brake lets it.
+func TestWhatCountsWaitsForTheBrake(t *testing.T) {
+	for cause, happens := range map[string]func(*testing.T, *oneImport){
+		policyv1alpha1.ReasonSourceGone: func(t *testing.T, one *oneImport) {
+			one.deleteSource(t)
+			one.sourceChanged(one.Import, hostobjects.Missing)
+		},
+		policyv1alpha1.ReasonSourceDeselected: func(t *testing.T, one *oneImport) {
+			one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = "false" })
+		},
+	} {
+		t.Run(cause, func(t *testing.T) {
+			one := newOneImport(t)
+			happens(t, one)
+			one.pass(t)
+			one.wantEndpoint(t, "https://old")
+			if said := one.stored(t); said.Status.Phase != policyv1alpha1.LifecycleImported || said.DeletionTimestamp != nil {
+				t.Errorf("undecided it says %+v", said.Status)
+			}
+			held := one.brakeDecides(0)
+			for range 2 {
+				one.again(t)
+				said := one.stored(t)
+				if said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan || readyOf(said).Reason != policyv1alpha1.ReasonPruneHeld ||
+					!strings.Contains(readyOf(said).Message, causes[cause]+", but more PediaClusters would go at once than maxPrune") || said.DeletionTimestamp != nil {
+					t.Errorf("held it says %+v", said.Status)
+				}
+			}
+			one.brake.Approve(one.brake.Decide("mcp", one.limit(0), held.Plan).Released)
+			one.again(t)
+			if one.pediaCluster(t, "mcp-a") != nil || !one.isGone(t, "mcp-a") {
+				t.Error("what is released does not go")
+			}
+			one.catchUp(t, "mcp-a")
+			one.pass(t)
+			if one.brake.Pending("mcp") != 0 {
+				t.Error("the brake waits for it")
+			}
+		})
+	}
+}
+
+func TestNothingIsHeldOfWhatNobodyDeletes(t *testing.T) {
+	for name, happens := range map[string]func(*testing.T, *oneImport){
+		"there is no PediaCluster": func(t *testing.T, one *oneImport) { one.deletePediaCluster(t) },
+		"it is its users'": func(t *testing.T, one *oneImport) {
+			one.changePediaCluster(t, "101", func(object *unstructured.Unstructured) { object.SetAnnotations(nil); object.SetOwnerReferences(nil) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			happens(t, one)
+			one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = "false" })
+			one.pass(t)
+			if !one.isGone(t, "mcp-a") || one.brakeDecides(0).Held != 0 {
+				t.Error("it waits for the brake")
+			}
+		})
+	}
+}
+
+// A deletion whose PediaCluster has finalizers is marked, told, and ended by their end.
+func TestADeletionWaitsForThePediaCluster(t *testing.T) {
+	one := newOneImport(t)
+	one.changePediaCluster(t, "101", func(object *unstructured.Unstructured) {
+		object.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
+	})
+	one.goes(t)
+	one.host.PrependReactor("delete", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, nil })
+	one.pass(t)
+	said := one.stored(t)
+	if !decision.RemovedByServer(said) || said.Status.Phase != policyv1alpha1.LifecycleDeleting || readyOf(said).Reason != policyv1alpha1.ReasonSourceGone ||
+		!strings.HasPrefix(readyOf(said).Message, "the Source is gone; the PediaCluster is being deleted and waits for") {
+		t.Errorf("it says %+v", said)
+	}
+	one.isDeleted(t, "102", "clusterpedia.io/cluster-synchro-controller")
+	one.again(t)
+	if one.isGone(t, "mcp-a") {
+		t.Fatal("the lifecycle goes before the PediaCluster")
+	}
+	one.deletePediaCluster(t)
+	one.pediaClusterChanged("mcp-a", hostobjects.Deleted)
+	one.wantEnqueued(t, "the PediaCluster is gone", "mcp/a, single")
+	one.pass(t)
+	if !one.isGone(t, "mcp-a") {
+		t.Error("the lifecycle is left")
+	}
+}
+
+// What the host does not let be removed stays, says so, and is tried again.
+func TestARemovalThatTheHostRefusesIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		verb    string
+		before  func(*testing.T, *oneImport)
+		err     error
+		message string // empty when it is decided again without a word
+	}{
+		"its deletion, at once": {"delete", nil, errHost, "removing the PediaCluster, which is tried again: deleting the PediaCluster: connection refused"},
+		"its deletion, marked": {"delete", func(t *testing.T, one *oneImport) { one.changeLifecycle(t, isDeletedByServer) }, errHost,
+			"removing the PediaCluster, which is tried again: deleting the PediaCluster: connection refused"},
+		"its release": {"patch", func(t *testing.T, one *oneImport) {
+			one.changeState(t, func(s *policyState) { s.policy.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan })
+		}, errHost, "releasing the PediaCluster, which is tried again: releasing the PediaCluster: connection refused"},
+		"a version that is no longer": {"delete", nil, apierrors.NewConflict(render.PediaClusterGVR.GroupResource(), "mcp-a", errHost), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			if test.before != nil {
+				test.before(t, one)
+			}
+			one.goes(t)
+			one.hostFails(test.verb, "pediaclusters", test.err)
+			if err := one.reconcile(t.Context(), one.Import); err == nil {
+				t.Error("it is not tried again")
+			}
+			if one.pediaCluster(t, "mcp-a") == nil || one.isGone(t, "mcp-a") {
+				t.Fatal("it is gone")
+			}
+			said := one.stored(t)
+			told := said.Status.Phase == policyv1alpha1.LifecycleDeleting && readyOf(said).Reason == policyv1alpha1.ReasonHostUnavailable
+			if told != (test.message != "") || told && readyOf(said).Message != test.message {
+				t.Errorf("it says %+v", readyOf(said))
+			}
+			one.host.ReactionChain = one.host.ReactionChain[1:] // the host lets it
+			one.pass(t)
+			if !one.isGone(t, "mcp-a") {
+				t.Error("it is not tried again in the end")
+			}
+		})
+	}
+}
+
+// While the host cannot be asked about the PediaCluster, what is held stays so.
+func TestWhatIsHeldStaysSoWhileTheHostIsSilent(t *testing.T) {
+	for before, want := range map[string]policyv1alpha1.LifecyclePhase{"plan": policyv1alpha1.LifecycleHeld, "": policyv1alpha1.LifecycleFailed} {
+		one := newOneImport(t)
+		one.changeLifecycle(t, func(l *lifecycles.Lifecycle) { l.Status.PrunePlan = before })
+		one.brake.Ask(brake.Removal{Import: one.Import, PediaCluster: "pc", Cause: policyv1alpha1.ReasonSourceDeselected}, true)
+		one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = `{{ fail "no" }}` })
+		one.hostFails("get", "pediaclusters", errHost)
+		one.pass(t)
+		if said := one.stored(t).Status; said.Phase != want || said.PrunePlan != before {
+			t.Errorf("held under %q it says %s under %q", before, said.Phase, said.PrunePlan)
+		}
+	}
+}
+
+func TestOneOfTwoThatAPersonDeletesIsReleasedWhileTheOtherGoes(t *testing.T) {
+	one := newOneImport(t)
+	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-b" })
+	one.pass(t)
+	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-b") != nil })
+	one.catchUp(t, "mcp-b")
+	one.changeLifecycle(t, isDeletedByHand)
+	one.goes(t)
+	one.pass(t) // the first is released, which is an event
+	one.catchUp(t, "mcp-a")
+	one.pass(t)
+	if object := one.pediaCluster(t, "mcp-a"); object == nil || object.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != "" {
+		t.Errorf("what a person released is %v", object)
+	}
+	if one.pediaCluster(t, "mcp-b") != nil || !one.isGone(t, "mcp-a") || !one.isGone(t, "mcp-b") {
+		t.Error("the other one stays")
+	}
+}
+
+// Who wants to keep the PediaCluster of a removal that had begun, and is held now, is told how.
+func TestAHeldRemovalThatHadBegunSaysHowToReleaseIt(t *testing.T) {
+	one := newOneImport(t)
+	one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = "false" })
+	one.changeLifecycle(t, isDeletedByServer)
+	one.pass(t)
+	one.brakeDecides(0)
+	one.again(t)
+	if said := one.stored(t); !strings.HasSuffix(readyOf(said).Message, "delete this lifecycle once more, with --cascade=orphan, to leave its PediaCluster to its users") {
+		t.Errorf("it says %s", readyOf(said).Message)
+	}
+}
+
+// A lifecycle that a person has deleted and that others hold is counted as what it is, while
+// the import goes on under another name.
+func TestWhatOthersHoldDoesNotHoldTheImport(t *testing.T) {
+	one := newOneImport(t)
+	one.changeLifecycle(t, func(l *lifecycles.Lifecycle) {
+		isDeletedByHand(l)
+		l.Finalizers = append(l.Finalizers, "example.com/mine")
+	})
+	one.pass(t)
+	if said := one.stored(t); said.Status.Phase != policyv1alpha1.LifecycleDeleting || slices.Contains(said.Finalizers, policyv1alpha1.Finalizer) {
+		t.Fatalf("it is %+v", said)
+	}
+	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-b" })
+	one.pass(t)
+	if one.pediaCluster(t, "mcp-b") == nil {
+		t.Error("the import waits for it")
+	}
+	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1}) {
+		t.Errorf("the counts are %+v", counts)
 	}
 }

@@ -11,22 +11,20 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/coreos/go-semver/semver"
-	"go.etcd.io/bbolt"
-	"go.etcd.io/etcd/api/v3/version"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/storage/schema"
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
@@ -44,6 +42,16 @@ const (
 
 	databaseFile = "member/snap/db"
 	lockFile     = "lock"
+
+	// readyTimeout bounds the time that a member takes to apply its log.
+	readyTimeout = 2 * time.Minute
+	// stopTimeout bounds that time for a start that is broken off.
+	stopTimeout = 10 * time.Second
+	// waitingPeriod is how often it is logged what is waited for.
+	waitingPeriod = 10 * time.Second
+
+	// noLevel is above all that etcd logs.
+	noLevel = zap.FatalLevel + 1
 )
 
 // Config says where an embedded etcd keeps its data and how much.
@@ -59,6 +67,9 @@ type Config struct {
 	SnapshotDir string
 	// SnapshotCount is how many of them are kept.
 	SnapshotCount int
+
+	// readyTimeout is another one for tests.
+	readyTimeout time.Duration
 }
 
 // Etcd is a running member.
@@ -108,9 +119,9 @@ func Start(ctx context.Context, config Config) (*Etcd, error) {
 
 // startMember runs a member and leaves it alone.
 func startMember(ctx context.Context, config Config) (_ *Etcd, err error) {
-	// At its start, etcd warns of how a member with peers should be set up. What
-	// it fails at it returns, or says in its last line.
-	e := &Etcd{logLevel: zap.NewAtomicLevelAt(zap.PanicLevel)}
+	// At its start, etcd warns of how a member with peers should be set up. What it
+	// fails at becomes an error.
+	e := &Etcd{logLevel: zap.NewAtomicLevelAt(noLevel)}
 	defer func() {
 		if err != nil {
 			e.Stop()
@@ -137,22 +148,66 @@ func startMember(ctx context.Context, config Config) (_ *Etcd, err error) {
 		return nil, fmt.Errorf("writing the address of the embedded etcd into its lock: %w", err)
 	}
 
-	member := memberConfig(dir, endpoint, config.QuotaBytes, newLogger(e.logLevel))
-	if e.member, err = embed.StartEtcd(member); err != nil {
-		if newer := newerVersion(filepath.Join(dir, databaseFile)); newer != "" {
-			return nil, fmt.Errorf("the data in %s was written by etcd %s, which is newer than the %s of this server: "+
-				"run the version of this server that wrote it, or restore a snapshot from before", dir, newer, version.Version)
-		}
-		return nil, fmt.Errorf("starting the embedded etcd in %s: %w", dir, err)
+	found, err := inspect(dir)
+	if err == nil {
+		err = e.startIn(ctx, dir, config)
 	}
-	select {
-	case <-e.member.Server.ReadyNotify():
-		e.logLevel.SetLevel(zap.WarnLevel)
-		return e, nil
-	case err := <-e.member.Err():
-		return nil, fmt.Errorf("starting the embedded etcd in %s: %w", dir, err)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err != nil && ctx.Err() == nil {
+		return nil, found.dataError(dir, err)
+	}
+	return e, err
+}
+
+// startIn returns when the member is ready.
+func (e *Etcd) startIn(ctx context.Context, dir string, config Config) error {
+	starting := &startup{failed: make(chan error, 1)}
+	member := memberConfig(dir, url.URL{Scheme: "unix", Path: strings.TrimPrefix(e.Endpoint, "unix://")}, config.QuotaBytes,
+		newLogger(e.logLevel, starting))
+	opened := make(chan *embed.Etcd, 1)
+	go func() {
+		defer func() {
+			if fault := recover(); fault != nil {
+				starting.fail(fmt.Errorf("etcd cannot read its log in %s: %v", logDir, fault))
+			}
+		}()
+		member, err := embed.StartEtcd(member)
+		if err != nil {
+			starting.fail(err)
+			return
+		}
+		opened <- member
+	}()
+
+	limit := cmp.Or(config.readyTimeout, readyTimeout)
+	told := time.NewTicker(waitingPeriod)
+	defer told.Stop()
+	waitingFor, late := "it has read its database", (<-chan time.Time)(nil)
+	var ready, cancelled <-chan struct{}
+	var died <-chan error
+	for {
+		select {
+		case e.member = <-opened:
+			waitingFor, late = "it has applied its log", time.After(limit)
+			ready, cancelled, died = e.member.Server.ReadyNotify(), ctx.Done(), e.member.Err()
+		case <-ready:
+			starting.over.Store(true)
+			e.logLevel.SetLevel(zap.WarnLevel)
+			return nil
+		case err := <-starting.failed:
+			return err
+		case err := <-died:
+			return err
+		case <-cancelled:
+			// A new member that is stopped before it is ready never becomes ready.
+			cancelled, late = nil, time.After(min(limit, stopTimeout))
+		case <-late:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errNotReady
+		case <-told.C:
+			klog.FromContext(ctx).Info("The embedded etcd is not ready", "dir", dir, "waitingUntil", waitingFor)
+		}
 	}
 }
 
@@ -170,23 +225,6 @@ func lock(dir string) (*fileutil.LockedFile, error) {
 }
 
 var errInUse = errors.New("in use by another process")
-
-// newerVersion returns the version of the etcd that wrote the database, if it
-// is newer than ours.
-func newerVersion(file string) (newer string) {
-	database, err := bbolt.Open(file, fileutil.PrivateFileMode, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = database.Close() }()
-	_ = database.View(func(tx *bbolt.Tx) error {
-		if wrote := schema.ReadStorageVersionFromSnapshot(tx); wrote != nil && semver.New(version.Version).LessThan(*wrote) {
-			newer = wrote.String()
-		}
-		return nil
-	})
-	return newer
-}
 
 // announce writes into the lock where the member is reached.
 func (e *Etcd) announce() error {
@@ -254,6 +292,12 @@ func (e *Etcd) end() {
 		_ = e.client.Close()
 	}
 	if e.member != nil {
+		select {
+		case <-e.member.Server.ReadyNotify():
+		default:
+			// Its handlers, which Close waits for, wait until it is ready or stops.
+			e.member.Server.HardStop()
+		}
 		e.member.Close()
 	}
 	if e.temporary != "" {

@@ -84,7 +84,7 @@ func Restore(dir, file string) (err error) {
 	for _, peer := range config.AdvertisePeerUrls {
 		peers = append(peers, peer.String())
 	}
-	err = snapshot.NewV3(newLogger(zap.ErrorLevel)).Restore(snapshot.RestoreConfig{
+	err = snapshot.NewV3(newLogger(zap.ErrorLevel, exit{})).Restore(snapshot.RestoreConfig{
 		SnapshotPath:        file,
 		OutputDataDir:       partial,
 		Name:                config.Name,

@@ -223,11 +223,7 @@ func (r *Registrar) checkServed(ctx context.Context, current *unstructured.Unstr
 		name, _, _ := unstructured.NestedString(current.Object, "spec", "service", "name")
 		switch {
 		case namespace == r.config.Service.Namespace && name == r.config.Service.Name:
-			// It is ours already, whatever CRDs there are besides.
-			if installed, err := r.installed(ctx); err == nil {
-				r.warn(ctx, installed)
-			}
-			return nil
+			return nil // it is ours already, whatever CRDs there are besides
 		case name != "":
 			return refuse("the APIService %s leads to the Service %s/%s and not to %s: delete the APIService if that server is no longer wanted, "+
 				"or give its Service with --service-namespace and --service-name", apiServiceName, namespace, name, r.config.Service)
@@ -260,20 +256,6 @@ func (r *Registrar) installed(ctx context.Context) (names []string, err error) {
 		}
 	}
 	return names, nil
-}
-
-// warn logs, when they have changed, which definitions are there beside an
-// APIService that is ours.
-func (r *Registrar) warn(ctx context.Context, installed []string) {
-	if slices.Equal(installed, r.warned) {
-		return
-	}
-	r.warned = installed
-	if len(installed) > 0 {
-		klog.FromContext(ctx).Error(nil, "The host has CustomResourceDefinitions of the group that this server is registered for: do not delete the APIService "+
-			"while they exist, or the host serves the group from them, and its garbage collector deletes PediaClusters",
-			"definitions", installed, "apiService", apiServiceName)
-	}
 }
 
 // keepService makes the Service or puts it right if it is ours.

@@ -18,17 +18,14 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
 
@@ -92,8 +89,6 @@ type Registrar struct {
 	}
 	// said is what was last logged of what stands in the way.
 	said string
-	// warned are the definitions that were last warned of.
-	warned []string
 }
 
 // New returns a registrar that has done nothing yet.
@@ -142,12 +137,12 @@ func (r *Registrar) AwaitCertificate(ctx context.Context) error {
 // Run registers the server and keeps the registration and the certificate right
 // until ctx ends.
 func (r *Registrar) Run(ctx context.Context) {
-	r.watch(ctx, apiServices, metav1.NamespaceAll, apiServiceName)
+	follow(ctx, r.objects, apiServices, metav1.NamespaceAll, apiServiceName, r.lookAgain)
 	if r.config.Validity > 0 {
-		r.watch(ctx, secrets, r.config.Service.Namespace, SecretName)
+		follow(ctx, r.objects, secrets, r.config.Service.Namespace, SecretName, r.lookAgain)
 	}
 	if r.config.TargetPort > 0 {
-		r.watch(ctx, services, r.config.Service.Namespace, r.config.Service.Name)
+		follow(ctx, r.objects, services, r.config.Service.Namespace, r.config.Service.Name, r.lookAgain)
 	}
 	backoff := passBackoff
 	for {
@@ -275,19 +270,6 @@ var (
 	apiServices               = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
 	customResourceDefinitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 )
-
-// watch has every change of the object looked at, until ctx ends.
-func (r *Registrar) watch(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) {
-	informer := dynamicinformer.NewFilteredDynamicInformer(r.objects, resource, namespace, 0, cache.Indexers{}, func(options *metav1.ListOptions) {
-		options.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-	}).Informer()
-	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{ // fails only once it is stopped
-		AddFunc:    func(any) { r.lookAgain() },
-		UpdateFunc: func(any, any) { r.lookAgain() },
-		DeleteFunc: func(any) { r.lookAgain() },
-	})
-	go informer.RunWithContext(ctx)
-}
 
 func (r *Registrar) lookAgain() {
 	select {

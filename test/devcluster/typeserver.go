@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/util/cert"
 )
@@ -155,6 +156,8 @@ func (s *TypeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.get(w, name)
 	case ofObject && r.Method == http.MethodDelete:
 		s.delete(w, name)
+	case ofObject && r.Method == http.MethodPatch && r.Header.Get("Content-Type") == string(types.MergePatchType):
+		s.patch(w, r, name)
 	case r.URL.Path != s.path():
 		refuse(w, apierrors.NewNotFound(schema.GroupResource{}, ""))
 	case r.Method == http.MethodPost:
@@ -177,7 +180,7 @@ func (s *TypeServer) discovery() *metav1.APIResourceList {
 		GroupVersion: s.resource.GroupVersion().String(),
 		APIResources: []metav1.APIResource{{
 			Name: s.resource.Resource, SingularName: strings.ToLower(s.kind), Kind: s.kind,
-			Verbs: metav1.Verbs{"create", "delete", "get", "list", "watch"},
+			Verbs: metav1.Verbs{"create", "delete", "get", "list", "patch", "watch"},
 		}},
 	}
 }
@@ -223,6 +226,46 @@ func (s *TypeServer) create(w http.ResponseWriter, r *http.Request) {
 	s.record("ADDED", object)
 	s.objects[object.GetName()] = object
 	respond(w, http.StatusCreated, object)
+}
+
+func (s *TypeServer) patch(w http.ResponseWriter, r *http.Request, name string) {
+	var patch map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&patch); err != nil {
+		refuse(w, apierrors.NewBadRequest(err.Error()))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	object, ok := s.objects[name]
+	if !ok {
+		refuse(w, apierrors.NewNotFound(s.resource.GroupResource(), name))
+		return
+	}
+	object = object.DeepCopy()
+	merge(object.Object, patch)
+	s.record("MODIFIED", object)
+	s.objects[name] = object
+	respond(w, http.StatusOK, object)
+}
+
+// merge applies a JSON merge patch.
+func merge(object, patch map[string]any) {
+	for key, value := range patch {
+		change, isMap := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(object, key)
+		case isMap:
+			below, ok := object[key].(map[string]any)
+			if !ok {
+				below = map[string]any{}
+				object[key] = below
+			}
+			merge(below, change)
+		default:
+			object[key] = value
+		}
+	}
 }
 
 func (s *TypeServer) delete(w http.ResponseWriter, name string) {

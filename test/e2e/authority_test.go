@@ -158,6 +158,7 @@ func TestAnAuthorNeedsThePermissionsOfThePolicy(t *testing.T) {
 }
 
 func TestTheImportRoleStandsForWhatPoliciesRead(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "importer")
 	p.installType(t)
 	p.bind(t, "ivy", "clusterpedia:policy-admin")
@@ -175,6 +176,7 @@ func TestTheImportRoleStandsForWhatPoliciesRead(t *testing.T) {
 }
 
 func TestWhoMayNotReadMayStillChangeTheRestOfAPolicy(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "operated") // written by the administrator
 	p.bind(t, "otto", "clusterpedia:policy-admin")
 	patch := func(patch string) error {
@@ -224,6 +226,7 @@ func (w *warned) HandleWarningHeader(_ int, _, text string) {
 }
 
 func TestTheAuthorCheckCanWarnOrBeOff(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "lenient")
 	p.installType(t)
 	p.bind(t, "lena", "clusterpedia:policy-admin")
@@ -346,10 +349,11 @@ func (p *platform) createTenantCluster(t *testing.T, name, endpoint, secret stri
 
 func (p *platform) createSecret(t *testing.T, namespace, name, token string) {
 	t.Helper()
-	p.kubectl(t, "create", "secret", "generic", name, "--namespace="+namespace, "--from-literal=ca=ca", "--from-literal=token="+token)
+	p.kubectl(t, "create", "secret", "generic", name, "--namespace="+namespace, "--from-literal=ca="+string(devcluster.Authority(name)), "--from-literal=token="+token)
 }
 
 func TestATenantCannotReachASecretOutsideItsNamespace(t *testing.T) {
+	t.Parallel()
 	p := tenantPlatform(t, "tenant")
 	p.kubectl(t, "create", "namespace", "victim")
 	p.createSecret(t, "victim", "target", "stolen")
@@ -381,6 +385,7 @@ func TestATenantCannotReachASecretOutsideItsNamespace(t *testing.T) {
 }
 
 func TestATemplateThatChecksTheEndpointKeepsCredentialsFromOthers(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "redirect")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -418,6 +423,7 @@ func TestATemplateThatChecksTheEndpointKeepsCredentialsFromOthers(t *testing.T) 
 }
 
 func TestAPrefixKeepsSourcesAwayFromThePediaClustersOfOthers(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "prefixed")
 	foreign := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "cluster.clusterpedia.io/v1alpha2", "kind": "PediaCluster", "metadata": map[string]any{"name": "production"},

@@ -53,6 +53,7 @@ func (p *platform) checkSizes(t *testing.T) {
 }
 
 func TestRule16AHostileSourceCannotFillTheServer(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "hostile")
 	// Sources say what is looked up, where, and how the cluster is called.
 	set(t, p.manifests.policy, "true", "spec", "creationCondition")
@@ -119,6 +120,7 @@ func TestRule16AHostileSourceCannotFillTheServer(t *testing.T) {
 }
 
 func TestRule16ASourceThatIsRenamedAgainAndAgainHasTwoLifecyclesAtMost(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "restless")
 	set(t, p.manifests.policy, int64(0), "spec", "maxPrune")
 	set(t, p.manifests.policy, "restless-{{ .source.metadata.labels.called }}", "spec", "nameTemplate")
@@ -225,6 +227,7 @@ func (p *platform) countLifecycles(t *testing.T) (most func() int) {
 }
 
 func TestRule16AMistakeInANameIsCorrected(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "mistaken")
 	set(t, p.manifests.policy, int64(0), "spec", "maxPrune")
 	set(t, p.manifests.policy, "mistaken-{{ .source.metadata.labels.called }}", "spec", "nameTemplate")

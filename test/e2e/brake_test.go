@@ -207,6 +207,7 @@ func TestRule10TheBrakeHoldsAFleet(t *testing.T) {
 }
 
 func TestRule10RemovalsWithinTheLimitGoAndCount(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "within")
 	set(t, p.manifests.policy, int64(2), "spec", "maxPrune")
 	set(t, p.manifests.policy, `{{ ne .source.metadata.labels.import "no" }}`, "spec", "source", "selectorTemplate")
@@ -292,6 +293,7 @@ func TestRule10ZeroHoldsEveryRemovalThatCounts(t *testing.T) {
 }
 
 func TestAPolicyOfFiveThousandFailuresHasASmallStatus(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "failing")
 	set(t, p.manifests.policy, "{{ .source.spec.no.such.field }}", "spec", "source", "selectorTemplate")
 	p.installType(t)

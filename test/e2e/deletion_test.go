@@ -15,6 +15,7 @@ import (
 )
 
 func TestRule4ADeletedSourceTakesItsImportAlong(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "deleted")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	must(t, p.createCluster(t.Context(), "other", "secret", true))
@@ -27,6 +28,7 @@ func TestRule4ADeletedSourceTakesItsImportAlong(t *testing.T) {
 }
 
 func TestRule4ADeletedSourceTakesItsImportAlongWithoutAGarbageCollector(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "uncollected")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -37,6 +39,7 @@ func TestRule4ADeletedSourceTakesItsImportAlongWithoutAGarbageCollector(t *testi
 }
 
 func TestRule3APediaClusterThatWasThereFirstIsUpdatedButOutlivesTheSource(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "existing")
 	_, err := p.objects.Resource(pediaClusters).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": pediaClusters.GroupVersion().String(),
@@ -60,6 +63,7 @@ func TestRule3APediaClusterThatWasThereFirstIsUpdatedButOutlivesTheSource(t *tes
 }
 
 func TestAPediaClusterThatTheHostDoesNotDeleteIsTold(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "refused")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -109,6 +113,7 @@ func TestAPediaClusterThatTheHostDoesNotDeleteIsTold(t *testing.T) {
 }
 
 func TestRule4ADeletedPolicyTakesItsImportsAlong(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "unwanted")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")

@@ -177,6 +177,7 @@ func (h *host) rewriteLifecycle(t *testing.T, name string, change func(lifecycle
 }
 
 func TestRule13APersonsDeletionOfALifecycleReleasesUnderASuspendedPolicy(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "resting")
 	before := map[string]*unstructured.Unstructured{}
 	for _, name := range []string{"one", "two"} {
@@ -206,6 +207,7 @@ func TestRule13APersonsDeletionOfALifecycleReleasesUnderASuspendedPolicy(t *test
 }
 
 func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "clung")
 	const name = "clung-one"
 	for _, cluster := range []string{"one", "two"} {
@@ -256,6 +258,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 }
 
 func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "hung")
 	const name, synchro = "hung-one", "clusterpedia.io/cluster-synchro-controller"
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
@@ -308,6 +311,7 @@ func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing
 }
 
 func TestRule14ASourceThatIsBeingDeletedIsSaidToBe(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "ending")
 	const name = "ending-one"
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
@@ -331,6 +335,7 @@ func TestRule14ASourceThatIsBeingDeletedIsSaidToBe(t *testing.T) {
 }
 
 func TestRule10TheMessageOfWhatIsHeldDoesNotContradictItself(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "heldwords")
 	set(t, p.manifests.policy, "10%", "spec", "maxPrune")
 	set(t, p.manifests.policy, `{{ ne .source.metadata.labels.import "no" }}`, "spec", "source", "selectorTemplate")
@@ -414,17 +419,22 @@ func TestRule10ARemovalStaysShownAsHeldWhileItsImportWaits(t *testing.T) {
 	check("while its Secret is missing")
 	must(t, shared.server.Kill())
 	must(t, shared.server.Start(t.Context()))
+	// Another platform shows that the controllers work again.
+	other := shared.installPlatform(t, "heldother")
+	must(t, other.createCluster(t.Context(), "one", "secret", true))
+	other.waitForToken(t, "one", "secret")
+	p.setReady(t, "one")
 	check("after a restart")
 
-	// Its cause ends.
 	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired-")
-	p.waitForHeld(t, 1) // which cannot be told without the Secret
+	check("when the cause has ended, which cannot be told without the Secret")
 	must(t, p.objects.Resource(p.resource).Delete(t.Context(), "one", metav1.DeleteOptions{}))
 	p.waitUntilGone(t, "one")
 	p.waitForNothingHeld(t)
 }
 
 func TestDeletionConditionIsAskedWhileAReferenceIsMissingThatItDoesNotRead(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "asked")
 	set(t, p.manifests.policy, `{{ eq .source.metadata.labels.retired "yes" }}`, "spec", "deletionCondition")
 	p.installType(t)

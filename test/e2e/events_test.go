@@ -52,6 +52,7 @@ func (p *platform) waitForEvent(t *testing.T, kind, name string, parts ...string
 }
 
 func TestEventsTellWhatBecameOfACluster(t *testing.T) {
+	t.Parallel()
 	const secret = "a-token-that-nobody-may-see"
 	p := shared.installPlatform(t, "eventful")
 	must(t, p.createCluster(t.Context(), "one", "first", false))
@@ -88,6 +89,7 @@ func TestEventsTellWhatBecameOfACluster(t *testing.T) {
 }
 
 func TestEventsTellOfAReleaseAndOfAConflict(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "eventconflict")
 	set(t, p.manifests.policy, "eventconflict-same", "spec", "nameTemplate")
 	p.installType(t)
@@ -104,6 +106,7 @@ func TestEventsTellOfAReleaseAndOfAConflict(t *testing.T) {
 }
 
 func TestEventsTellThatARemovalIsHeld(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "eventheld")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -116,6 +119,7 @@ func TestEventsTellThatARemovalIsHeld(t *testing.T) {
 }
 
 func TestEventsOfBulkWorkAreSummedUp(t *testing.T) {
+	t.Parallel()
 	const clusters, most = 100, 40
 	p := shared.installPlatform(t, "eventbulk")
 	inParallel(t, clusters, func(ctx context.Context, i int) error {

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -32,6 +33,7 @@ const (
 // none, whatever is written. DELETE is not among the writes: it releases a
 // PediaCluster, as a person who deletes a lifecycle wants it.
 func TestAThousandWritesOfLifecyclesDeleteAndDisownNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "riotous")
 	const clusters = 8
 	for i := range clusters {
@@ -49,7 +51,7 @@ func TestAThousandWritesOfLifecyclesDeleteAndDisownNothing(t *testing.T) {
 		rule(policyv1alpha1.GroupName, "pediaclusterlifecycles/*", nil, "*")))
 
 	began := time.Now()
-	taken := p.riot(t, user.Resource(lifecyclesGVR), clusters)
+	taken := p.riot(t, user.Resource(lifecyclesGVR), clusters, lifecyclesBefore[clusterName(0)].OwnerReferences[0].UID)
 	t.Logf("%d writes, of which %d were taken, in %s", randomWrites, taken, time.Since(began).Round(time.Millisecond))
 	if taken < randomWrites/10 || taken == randomWrites {
 		t.Errorf("%d of %d writes were taken: this test does not do what it should", taken, randomWrites)
@@ -100,15 +102,16 @@ func (p *platform) calm(t *testing.T, cluster string) {
 	p.patch(t, p.objects.Resource(lifecyclesGVR), p.pediaClusterName(cluster), string(patch))
 }
 
-// riot writes lifecycles at random, and returns how many of the writes were taken.
-func (p *platform) riot(t *testing.T, lifecycles dynamic.ResourceInterface, clusters int) (taken int) {
+// riot writes lifecycles of the policy at random, and returns how many of the
+// writes were taken.
+func (p *platform) riot(t *testing.T, lifecycles dynamic.ResourceInterface, clusters int, policy types.UID) (taken int) {
 	t.Helper()
 	var mu sync.Mutex
 	inParallel(t, randomWriters, func(ctx context.Context, writer int) error {
 		r := rand.New(rand.NewPCG(randomSeed, uint64(writer)))
 		for i := range randomWrites / randomWriters {
 			name := p.pediaClusterName(clusterName(r.IntN(clusters)))
-			what, err := randomWrite(t, r, lifecycles, name)
+			what, err := randomWrite(t, r, lifecycles, name, policy)
 			switch {
 			case err == nil:
 				mu.Lock()
@@ -142,10 +145,10 @@ func isRefusal(err error) bool {
 }
 
 // randomWrite changes something in some way.
-func randomWrite(t *testing.T, r *rand.Rand, lifecycles dynamic.ResourceInterface, name string) (what string, err error) {
+func randomWrite(t *testing.T, r *rand.Rand, lifecycles dynamic.ResourceInterface, name string, policy types.UID) (what string, err error) {
 	fields := map[string]any{}
 	for range 1 + r.IntN(3) {
-		combine(fields, randomChange(r))
+		combine(fields, randomChange(r, policy))
 	}
 	var subresources []string
 	if r.IntN(3) == 0 {
@@ -175,7 +178,7 @@ func combine(others, fields map[string]any) {
 }
 
 // randomChange returns fields with other values, or with nil: without them.
-func randomChange(r *rand.Rand) map[string]any {
+func randomChange(r *rand.Rand, policy types.UID) map[string]any {
 	one := func(values ...any) any { return values[r.IntN(len(values))] }
 	metadata := func(field string, value any) map[string]any {
 		return map[string]any{"metadata": map[string]any{field: value}}
@@ -185,7 +188,7 @@ func randomChange(r *rand.Rand) map[string]any {
 			"apiVersion": one(policyv1alpha1.SchemeGroupVersion.String(), policyv1alpha1.SchemeGroupVersion.String(), "v1", "a/b"),
 			"kind":       one("ClusterImportPolicy", "ClusterImportPolicy", "ConfigMap", "X"),
 			"name":       one("riotous", "gone", "other"),
-			"uid":        one("00000000-0000-0000-0000-000000000000", "1", ""),
+			"uid":        one(string(policy), string(policy), "00000000-0000-0000-0000-000000000000", ""),
 		}
 		if r.IntN(2) == 0 {
 			owner["controller"] = one(true, false)

@@ -23,10 +23,7 @@ import (
 
 // These tests are about writes of others than this server; see design rule 13.
 
-var (
-	policiesGVR   = policyv1alpha1.SchemeGroupVersion.WithResource("clusterimportpolicies")
-	lifecyclesGVR = policyv1alpha1.SchemeGroupVersion.WithResource("pediaclusterlifecycles")
-)
+var lifecyclesGVR = policyv1alpha1.SchemeGroupVersion.WithResource("pediaclusterlifecycles")
 
 // as returns the client configuration of a user without further groups.
 func (h *host) as(user string) *rest.Config {
@@ -71,6 +68,7 @@ func (p *platform) follows(t *testing.T, cluster, token string) *unstructured.Un
 }
 
 func TestWhoMayPatchLifecyclesCannotTakeOneFromItsPolicy(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "pulled")
 	set(t, p.manifests.policy, "true", "spec", "source", "selectorTemplate")
 	p.installType(t)
@@ -221,6 +219,7 @@ func applied(name string, fields map[string]any) map[string]any {
 }
 
 func TestWhoHasOnlyTheNameOfThisServerIsNotThisServer(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "namesake")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -466,6 +465,7 @@ func TestClusterpediasControllerManagerChangesNothing(t *testing.T) {
 
 // Case 3: the deletion of a lifecycle under a suspended policy.
 func TestWhoTakesOurFinalizerOffALifecycleDeletesNoPediaCluster(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "stripped")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")
@@ -495,6 +495,7 @@ func TestWhoTakesOurFinalizerOffALifecycleDeletesNoPediaCluster(t *testing.T) {
 
 // A deletion that waits for a finalizer of somebody else waits on, and says so.
 func TestADeletionThatWaitsIsNotEndedByHand(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "hanging")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -545,6 +546,7 @@ func TestADeletionThatWaitsIsNotEndedByHand(t *testing.T) {
 // The garbage collector acts on its finalizers whoever has put them there: it
 // would delete what was to be orphaned.
 func TestTheGarbageCollectorIsNotMadeToDeleteByItsFinalizers(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "collected")
 	set(t, p.manifests.policy, "Orphan", "spec", "deletionPolicy")
 	p.installType(t)
@@ -569,6 +571,7 @@ func TestTheGarbageCollectorIsNotMadeToDeleteByItsFinalizers(t *testing.T) {
 
 // Case 20: what a restore of all objects of the group meets.
 func TestLifecyclesNeedNotBeRestored(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "restored")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")

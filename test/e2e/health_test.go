@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +26,7 @@ const recoveredWithin = 2 * time.Minute
 
 // A type that cannot be listed disturbs the host's own controllers: these tests
 // have a host of their own.
-func TestAPolicySaysThatATypeCanNoLongerBeListedOrWatched(t *testing.T) {
+func TestOutagesAreToldAndEnd(t *testing.T) {
 	h, err := startHost(t.Context())
 	must(t, err)
 	t.Cleanup(func() {
@@ -31,8 +34,10 @@ func TestAPolicySaysThatATypeCanNoLongerBeListedOrWatched(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("when its aggregated API server is down", func(t *testing.T) { aggregatedServerIsDown(t, h) })
-	t.Run("when another version cannot be converted to", func(t *testing.T) { webhookIsDown(t, h) })
+	t.Run("of the aggregated API server of a Source type", func(t *testing.T) { aggregatedServerIsDown(t, h) })
+	t.Run("of the conversion webhook of a Source type", func(t *testing.T) { webhookIsDown(t, h) })
+	t.Run("of a storage whose log is missing", func(t *testing.T) { logIsMissing(t, h) })
+	t.Run("and CRDs that come back", func(t *testing.T) { definitionsComeBack(t, h) })
 }
 
 func aggregatedServerIsDown(t *testing.T, h *host) {
@@ -130,6 +135,61 @@ func webhookIsDown(t *testing.T, h *host) {
 	p.resource.Version = "v1beta1"
 	must(t, p.createCluster(t.Context(), "two", "second", true))
 	p.waitForToken(t, "two", "second")
+}
+
+// logIsMissing takes the way back that docs/storage.md describes.
+func logIsMissing(t *testing.T, h *host) {
+	p := h.installPlatform(t, "restored")
+	must(t, p.createCluster(t.Context(), "one", "first", true))
+	before := p.waitForToken(t, "one", "first")
+	p.waitForPolicyReady(t, patience, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
+	data, snapshot := filepath.Join(h.dir, "policy-apiserver"), filepath.Join(t.TempDir(), "snapshot.db")
+	run := func(args ...string) {
+		t.Helper()
+		if code, _, stderr := runServer(t, append(args, "--embedded-etcd-dir="+data)...); code != 0 {
+			t.Fatalf("%v: %s", args, stderr)
+		}
+	}
+	run("snapshot", "save", snapshot)
+	must(t, h.server.Stop(t.Context()))
+	must(t, os.RemoveAll(filepath.Join(data, "member", "wal")))
+
+	err := h.server.Start(t.Context())
+	if err == nil || h.server.Running() {
+		t.Fatal("it serves a storage without its log")
+	}
+	log, err := os.ReadFile(h.server.LogFile())
+	must(t, err)
+	contains(t, string(log), "the log in member/wal is missing", damaged)
+
+	must(t, os.Rename(filepath.Join(data, "member"), filepath.Join(data, "member.old")))
+	run("snapshot", "restore", snapshot)
+	must(t, h.server.Start(t.Context()))
+	p.waitForPolicyReady(t, patience, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
+	p.setToken(t, "one", "second")
+	if after := p.waitForToken(t, "one", "second"); after.GetUID() != before.GetUID() {
+		t.Error("the PediaCluster was deleted and made again")
+	}
+}
+
+func definitionsComeBack(t *testing.T, h *host) {
+	logged := func(part string) func() error {
+		return func() error {
+			log, err := os.ReadFile(h.server.LogFile())
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(string(log), part) {
+				return fmt.Errorf("no %q in %s", part, h.server.LogFile())
+			}
+			return nil
+		}
+	}
+	h.kubectl(t, "apply", "--server-side", "-f", "testdata/former-crds.yaml")
+	eventually(t, "the server warns of the CRDs", logged("do not delete the APIService while they exist"))
+	h.kubectl(t, "get", "clusterimportpolicy", "restored")
+	h.kubectl(t, "delete", "-f", "testdata/former-crds.yaml")
+	eventually(t, "the server says that they are gone", logged("no CustomResourceDefinitions any more"))
 }
 
 // waitForPolicyReady waits until the policy says of its present generation that it is

@@ -16,6 +16,7 @@ import (
 )
 
 func TestRule1AReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "ready")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	cluster := p.waitForToken(t, "one", "secret")
@@ -49,6 +50,7 @@ func TestRule1AReadyClusterIsImportedAndOwnedByItsLifecycle(t *testing.T) {
 }
 
 func TestRule1AClusterThatIsNotReadyWaitsWithAReasonUntilItIs(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "waiting")
 	must(t, p.createCluster(t.Context(), "one", "secret", false))
 	p.waitForCondition(t, "one", policyv1alpha1.LifecycleCreated, metav1.ConditionFalse)
@@ -63,6 +65,7 @@ func TestRule1AClusterThatIsNotReadyWaitsWithAReasonUntilItIs(t *testing.T) {
 }
 
 func TestRule6ARotatedTokenArrivesAndWhatUsersChangedStays(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "rotated")
 	must(t, p.createCluster(t.Context(), "one", "old", true))
 	p.waitForToken(t, "one", "old")
@@ -84,6 +87,7 @@ func TestRule6ARotatedTokenArrivesAndWhatUsersChangedStays(t *testing.T) {
 }
 
 func TestATokenArrivesByteForByteWhateverItsBase64Holds(t *testing.T) {
+	t.Parallel()
 	const encoded = "+/+//+8+Pz4/+w=="
 	token, err := base64.StdEncoding.DecodeString(encoded)
 	must(t, err)
@@ -93,6 +97,7 @@ func TestATokenArrivesByteForByteWhateverItsBase64Holds(t *testing.T) {
 }
 
 func TestRule11APolicyThatIsOlderThanItsTypeImportsWithinTenSecondsOfItsArrival(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "early")
 	p.apply(t, p.manifests.policy.Object)
 	eventually(t, "the policy says what it waits for", func() error {
@@ -117,6 +122,7 @@ func TestRule11APolicyThatIsOlderThanItsTypeImportsWithinTenSecondsOfItsArrival(
 }
 
 func TestRule5AnEditedTemplateChangesEveryEndpointAndNothingElse(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "edited")
 	names := []string{"one", "two", "three"}
 	before := map[string]*unstructured.Unstructured{}

@@ -57,6 +57,7 @@ func TestKubectlExplainAnswersForEveryField(t *testing.T) {
 }
 
 func TestKubectlAppliesOnTheServerSide(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "serverside")
 	contains(t, p.apply(t, p.manifests.policy.Object, "--server-side", "--force-conflicts"), "serverside-applied")
 
@@ -67,6 +68,7 @@ func TestKubectlAppliesOnTheServerSide(t *testing.T) {
 }
 
 func TestKubectlDiffShowsWhatWouldChange(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "diffed")
 	set(t, p.manifests.policy, "{{ eq .source.metadata.name \"one\" }}", "spec", "source", "selectorTemplate")
 	contains(t, diff(t, p.manifests.policy.Object), "+    selectorTemplate:")
@@ -74,6 +76,7 @@ func TestKubectlDiffShowsWhatWouldChange(t *testing.T) {
 }
 
 func TestKubectlWaitsForReady(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "awaited")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	shared.kubectl(t, "wait", "--for=create", "--timeout=60s", "pediaclusterlifecycle/awaited-one")
@@ -82,6 +85,7 @@ func TestKubectlWaitsForReady(t *testing.T) {
 }
 
 func TestKubectlWatches(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "watched")
 	policies := watch(t, "clusterimportpolicy", "watched")
 	lifecycles := watch(t, "pediaclusterlifecycle", "--field-selector=policy=watched")
@@ -94,6 +98,7 @@ func TestKubectlWatches(t *testing.T) {
 }
 
 func TestKubectlSelectsByLabel(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "labelled")
 	must(t, p.createCluster(t.Context(), "two", "secret", true))
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
@@ -105,6 +110,7 @@ func TestKubectlSelectsByLabel(t *testing.T) {
 }
 
 func TestKubectlSelectsByField(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "fields")
 	must(t, p.createCluster(t.Context(), "two", "secret", true))
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
@@ -118,6 +124,7 @@ func TestKubectlSelectsByField(t *testing.T) {
 }
 
 func TestKubectlListsInPages(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "pages")
 	must(t, p.createCluster(t.Context(), "two", "secret", true))
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
@@ -128,6 +135,7 @@ func TestKubectlListsInPages(t *testing.T) {
 }
 
 func TestADryRunChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "dry")
 	p.apply(t, p.manifests.policy.Object, "--dry-run=server")
 	_, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), p.name, metav1.GetOptions{})
@@ -135,6 +143,7 @@ func TestADryRunChangesNothing(t *testing.T) {
 }
 
 func TestTablesTellAtAGlance(t *testing.T) {
+	t.Parallel()
 	kubectlPlatform(t, "glance")
 	contains(t, shared.kubectl(t, "get", "cip", "glance"),
 		"NAME", "SOURCE", "SELECTED", "CREATED", "FAILED", "READY", "AGE", "clusters.glance.mcp.io")

@@ -29,6 +29,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/migrate"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
@@ -384,8 +385,16 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 	contains(t, out, "there is no Service default/policy-apiserver")
 	out, _ = f.plugin(t, 1, "migrate", "--dry-run", "--stop-controller-manager")
 	contains(t, out, "--ca-file")
+	// Of the credentials, what Clusterpedia would take away is told.
+	secret := f.objects.Resource(secrets).Namespace(f.name)
+	authority := base64.StdEncoding.EncodeToString(devcluster.Authority(clusterName(1)))
+	f.patch(t, secret, clusterName(1)+"-auth", `{"data":{"ca":null}}`)
 	out, _ = f.plugin(t, 0, append(flags, "--dry-run", "--stop-controller-manager")...)
-	contains(t, out, "controller-manager is stopped first", compile)
+	contains(t, out, "controller-manager is stopped first", compile, `note:    policy "former": a credential that spec.template writes is missing for 1 of its Sources`,
+		clusterName(1)+": endpoint and credentials stay as they are while spec.caData is missing", `no "ca" in .references.authSecret.data; it has: token`)
+	f.patch(t, secret, clusterName(1)+"-auth", `{"data":{"ca":"`+authority+`"}}`)
+	out, _ = f.plugin(t, 0, append(flags, "--dry-run", "--stop-controller-manager")...)
+	hides(t, out, "a credential that spec.template writes")
 	if _, err := os.Stat(backup); !os.IsNotExist(err) {
 		t.Errorf("a dry run has written the backup: %v", err)
 	}
@@ -417,12 +426,14 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 
 func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 	f := newFormerHost(t, devcluster.ServerOptions{SelfRegister: true})
+	reader, err := review.NewHost(f.Config())
+	must(t, err)
 	config := migrate.Config{
-		Kubernetes: f.client, Objects: f.objects, Namespace: devcluster.Namespace, Service: devcluster.ServiceName,
+		Kubernetes: f.client, Objects: f.objects, Host: reader, Namespace: devcluster.Namespace, Service: devcluster.ServiceName,
 		Backup: filepath.Join(t.TempDir(), "backup.yaml"), StopControllerManager: true,
 		Timeout: 2 * time.Minute, Out: t.Output(),
 	}
-	_, err := fmt.Sscan(f.port(t), &config.Port)
+	_, err = fmt.Sscan(f.port(t), &config.Port)
 	must(t, err)
 
 	// Nobody is answered, and nothing is imported, before the switch.
@@ -481,6 +492,12 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 // Clusterpedia may. The host must not be led back to them.
 func (f *formerHost) checkCRDsCameBack(t *testing.T, config migrate.Config) {
 	t.Helper()
+	warnings := func() int {
+		log, err := os.ReadFile(f.server.LogFile())
+		must(t, err)
+		return strings.Count(string(log), "do not delete the APIService while they exist")
+	}
+	before := warnings()
 	f.kubectl(t, "apply", "--server-side", "-f", "testdata/former-crds.yaml")
 	config.Between, config.Timeout = nil, time.Minute
 	refused := func(told string, config migrate.Config) {
@@ -499,14 +516,6 @@ func (f *formerHost) checkCRDsCameBack(t *testing.T, config migrate.Config) {
 	elsewhere.Namespace = metav1.NamespaceDefault
 	refused("give --namespace clusterpedia-system --service policy-apiserver", elsewhere)
 
-	warnings := func() int {
-		log, err := os.ReadFile(f.server.LogFile())
-		must(t, err)
-		return strings.Count(string(log), "do not delete the APIService while they exist")
-	}
-	before := warnings()
-	// Any change of the APIService has the server look at it.
-	f.kubectl(t, "annotate", "apiservice", "v1alpha1.policy.clusterpedia.io", "seen=false")
 	eventually(t, "the server warns", func() error {
 		if warnings() == before {
 			return errors.New("it has not")

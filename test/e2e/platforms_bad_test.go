@@ -119,17 +119,24 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	ready := map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
 	shared.createSecret(t, karmada, "good", nil, map[string][]byte{"token": []byte("token"), "caBundle": devcluster.Authority("good")})
 	shared.createSecret(t, karmada, "no-token", nil, map[string][]byte{"caBundle": devcluster.Authority("no-token")})
+	shared.createSecret(t, karmada, "no-bundle", nil, map[string][]byte{"token": []byte("token")})
 	for _, name := range []string{"good", dotted} {
 		member(name, spec(), ready)
 		good = append(good, "karmada-"+name)
 	}
 	secretRef := func(name string) any { return map[string]any{"namespace": karmada, "name": name} }
+	// Karmada does not verify it, and no proxy is used.
+	member("insecure", spec("insecureSkipTLSVerification", true, "proxyURL", "http://proxy", "secretRef", secretRef("good")), ready)
+	member("insecure-without-bundle", spec("insecureSkipTLSVerification", true, "secretRef", secretRef("no-bundle")), ready)
+	unverified := []string{"karmada-insecure", "karmada-insecure-without-bundle"}
+	good = append(good, unverified...)
 	for _, test := range []struct {
 		name            string
 		spec, status    any
 		reason, message string
 	}{
 		{"no-token", spec("secretRef", secretRef("no-token")), ready, policyv1alpha1.ReasonTemplateFailed, "has no token"},
+		{"no-bundle", spec("secretRef", secretRef("no-bundle")), ready, policyv1alpha1.ReasonCredentialsMissing, `no "caBundle" in .references.secret.data`},
 		{"no-such-secret", spec("secretRef", secretRef("none")), ready, policyv1alpha1.ReasonWaitingForReference, "none"},
 		{"bad-secret-name", spec("secretRef", secretRef("../Secrets")), ready, policyv1alpha1.ReasonWaitingForReference, ""},
 		{"no-reference", map[string]any{"syncMode": "Push"}, ready, policyv1alpha1.ReasonWaitingForValue, `no "secretRef" in .source.spec`},
@@ -212,6 +219,13 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	expect("vela-no-key", policyv1alpha1.ReasonTemplateFailed, "needs tls.crt and tls.key")
 	velaCluster("no-pem", x509, "tls.crt", []byte("a certificate"))
 	expect("vela-no-pem", policyv1alpha1.ReasonTemplateFailed, "in PEM")
+	velaCluster("empty-ca", token, "ca.crt", []byte{})
+	expect("vela-empty-ca", policyv1alpha1.ReasonCredentialsMissing, "spec.caData is missing")
+	velaCluster("not-a-pair", x509, "tls.crt", authority)
+	expect("vela-not-a-pair", policyv1alpha1.ReasonInvalidPediaCluster, "spec.keyData: the private key belongs to another certificate")
+	velaCluster("unverified", token, "ca.crt", nil)
+	unverified = append(unverified, "vela-unverified")
+	good = append(good, "vela-unverified")
 	velaCluster("no-token", token, "token", nil)
 	expect("vela-no-token", policyv1alpha1.ReasonTemplateFailed, "needs token")
 	shared.createSecret(t, vela, "no-data", map[string]string{"cluster.core.oam.dev/cluster-credential-type": x509}, nil)
@@ -283,6 +297,14 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
 		must(t, err)
 		uids[name] = string(object.GetUID())
+	}
+
+	for _, name := range unverified {
+		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+		must(t, err)
+		if _, written, _ := unstructured.NestedString(object.Object, "spec", "caData"); written || text(object, "spec", "tokenData") == "" {
+			t.Errorf("%s has the spec %v", name, object.Object["spec"])
+		}
 	}
 
 	// An expired certificate is passed on as it is: the platform may renew it.

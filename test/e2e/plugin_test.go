@@ -115,6 +115,7 @@ func TestPluginRenders(t *testing.T) {
 }
 
 func TestPluginDiffs(t *testing.T) {
+	t.Parallel()
 	p := pluginPlatform(t, "plugin-diff")
 	token := base64.StdEncoding.EncodeToString([]byte("the token of one"))
 
@@ -152,6 +153,7 @@ func TestPluginDiffs(t *testing.T) {
 }
 
 func TestPluginExplains(t *testing.T) {
+	t.Parallel()
 	p := pluginPlatform(t, "plugin-explain")
 	out, _ := plugin(t, 0, "explain", "plugin-explain-one")
 	contains(t, out, "✓ Policy", "✓ Source", "✓ Selector", "✓ Name", `✓ Reference           authSecret: secrets "plugin-explain/one-auth"`,
@@ -185,6 +187,7 @@ func (p *platform) applyPolicy(t *testing.T, value any, path ...string) {
 }
 
 func TestPluginLints(t *testing.T) {
+	t.Parallel()
 	_, errOut := plugin(t, 0, "lint", "-f", artifacts+"/examples/mcp")
 	contains(t, errOut, "1 policy checked, 0 errors", "CustomResourceDefinition")
 
@@ -203,6 +206,7 @@ func TestPluginTests(t *testing.T) {
 }
 
 func TestPluginCompletes(t *testing.T) {
+	t.Parallel()
 	pluginPlatform(t, "plugin-complete")
 	dir := t.TempDir()
 	bin, err := filepath.Abs(binDir)

@@ -5,6 +5,7 @@ import (
 )
 
 func TestABadPolicyIsRefusedWithAMessageThatTellsWhere(t *testing.T) {
+	t.Parallel()
 	reference := func(key, nameTemplate string) []any {
 		return []any{map[string]any{"key": key, "group": "", "resource": "secrets",
 			"namespaceTemplate": "default", "nameTemplate": nameTemplate}}
@@ -58,6 +59,7 @@ func TestABadPolicyIsRefusedWithAMessageThatTellsWhere(t *testing.T) {
 }
 
 func TestAnUnknownFieldIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "unknown")
 	set(t, p.manifests.policy, "x", "spec", "nonsense")
 	_, err := p.tryApply(t, p.manifests.policy.Object)

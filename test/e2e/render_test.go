@@ -76,6 +76,7 @@ func renderedToken(t *testing.T, review *policyv1alpha1.RenderReview) string {
 }
 
 func TestKubectlRendersAPolicyAndALifecycle(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "rendered")
 	must(t, p.createCluster(t.Context(), "two", "secret", false))
 
@@ -103,6 +104,7 @@ func TestKubectlRendersAPolicyAndALifecycle(t *testing.T) {
 }
 
 func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "reworked")
 	must(t, p.createCluster(t.Context(), "two", "secret", true))
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
@@ -129,6 +131,7 @@ func TestRenderShowsWhatAnEditWouldDo(t *testing.T) {
 }
 
 func TestRenderNeedsNeitherAPolicyNorASource(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "unsaved") // Not even the type exists.
 	answer := p.render(t, policyv1alpha1.RenderReviewSpec{
 		Policy: p.spec(t),
@@ -160,6 +163,7 @@ func TestRenderNeedsNeitherAPolicyNorASource(t *testing.T) {
 }
 
 func TestRenderComesInPages(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "paged")
 	p.installType(t)
 	for i := range 7 {
@@ -185,6 +189,7 @@ func TestRenderComesInPages(t *testing.T) {
 }
 
 func TestRenderShowsCredentialsOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "shown")
 	digest := renderedToken(t, p.render(t, policyv1alpha1.RenderReviewSpec{Source: source("one")}))
 	if !strings.HasPrefix(digest, "hmac-sha256:") || !strings.HasSuffix(digest, "(6 bytes)") {
@@ -195,6 +200,7 @@ func TestRenderShowsCredentialsOnlyWhenAsked(t *testing.T) {
 }
 
 func TestWhoMayOnlyRenderLearnsNothing(t *testing.T) {
+	t.Parallel()
 	p := kubectlPlatform(t, "curious")
 	p.apply(t, map[string]any{
 		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "only-render"},
@@ -254,6 +260,7 @@ func TestWhoMayOnlyRenderLearnsNothing(t *testing.T) {
 }
 
 func TestWarningsForAuthors(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "warned")
 	apply := func() string {
 		t.Helper()
@@ -328,6 +335,7 @@ func (r *recorder) has(request string) bool {
 }
 
 func TestRenderWritesNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "readonly")
 	p.installType(t)
 	must(t, p.createCluster(t.Context(), "one", "secret", true))

@@ -68,6 +68,7 @@ func (p *platform) sameObject(t *testing.T, cluster string, want *unstructured.U
 }
 
 func TestRule2WhatIsChangedByHandIsPutBack(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "putback")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -95,6 +96,7 @@ func TestRule2WhatIsChangedByHandIsPutBack(t *testing.T) {
 }
 
 func TestRule4ALifecycleDeletedByHandReleasesItsPediaClusterAndIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "released")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")
@@ -134,6 +136,7 @@ func TestRule4ASourceOfTheSameNameKeepsItsPediaCluster(t *testing.T) {
 }
 
 func TestRule9AnErrorDeletesNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "faulty")
 	before := map[string]*unstructured.Unstructured{}
 	for _, name := range []string{"one", "two"} {
@@ -224,6 +227,7 @@ func TestRule10DeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
 }
 
 func TestRule8TwoSourcesOfOneNameDoNotFlap(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "contended")
 	set(t, p.manifests.policy, "contended-{{ .source.spec.authSecretRef.namespace }}", "spec", "nameTemplate")
 	p.installType(t)
@@ -284,6 +288,7 @@ func TestRule8TwoSourcesOfOneNameDoNotFlap(t *testing.T) {
 }
 
 func TestRule8ARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "renamed")
 	names := []string{"one", "two", "three"}
 	for _, name := range names {
@@ -333,6 +338,7 @@ func TestRule8ARenamedFleetIsNeverMissingFromBothNames(t *testing.T) {
 }
 
 func TestRule8ARenameThatIsTakenBackLosesNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "there")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -377,6 +383,7 @@ func TestRule8ARenameThatIsTakenBackLosesNothing(t *testing.T) {
 }
 
 func TestRule9ADeselectedSourceLosesItsPediaCluster(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "selected")
 	for _, name := range []string{"one", "two"} {
 		must(t, p.createCluster(t.Context(), name, "secret", true))
@@ -400,6 +407,7 @@ func TestRule9ADeselectedSourceLosesItsPediaCluster(t *testing.T) {
 }
 
 func TestRule9ASourceThatWasNotSelectedIsImportedOnceItIs(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "chosen")
 	set(t, p.manifests.policy, `{{ eq .source.metadata.labels.import "yes" }}`, "spec", "source", "selectorTemplate")
 	p.installType(t)
@@ -425,6 +433,7 @@ func TestRule9ASourceThatWasNotSelectedIsImportedOnceItIs(t *testing.T) {
 }
 
 func TestRule9TheDeletionConditionDeletesWhileItHolds(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "condemned")
 	set(t, p.manifests.policy, `{{ eq (get .source.metadata.labels "retired") "yes" }}`, "spec", "deletionCondition")
 	p.installType(t)
@@ -443,6 +452,7 @@ func TestRule9TheDeletionConditionDeletesWhileItHolds(t *testing.T) {
 }
 
 func TestRule4OrphanedPediaClustersStay(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		delete func(*testing.T, *platform)
@@ -483,6 +493,7 @@ func TestRule4OrphanedPediaClustersStay(t *testing.T) {
 }
 
 func TestRule4ASuspendedPolicyChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "suspended")
 	must(t, p.createCluster(t.Context(), "one", "old", true))
 	before := p.waitForToken(t, "one", "old")
@@ -511,6 +522,7 @@ func TestRule4ASuspendedPolicyChangesNothing(t *testing.T) {
 }
 
 func TestRule7ASourceIsImportedByOnePolicyOnly(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "claimed")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForReady(t, "claimed-one", policyv1alpha1.ReasonCreated)
@@ -555,6 +567,7 @@ func TestRule7ASourceIsImportedByOnePolicyOnly(t *testing.T) {
 }
 
 func TestAFieldThatThePediaClusterDoesNotHaveIsAnError(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "strict")
 	set(t, p.manifests.policy, "spec:\n  apiserver: \"{{ .source.spec.apiEndpoint }}\"\n  syncResources: []\n  noSuchField: 1\n", "spec", "template")
 	p.installType(t)
@@ -569,6 +582,7 @@ func TestAFieldThatThePediaClusterDoesNotHaveIsAnError(t *testing.T) {
 }
 
 func TestTheStateOfTheClusterShowsInTheTable(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "stateful")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
@@ -591,6 +605,7 @@ func TestTheStateOfTheClusterShowsInTheTable(t *testing.T) {
 }
 
 func TestRule11AReferenceTypeMayComeLateAndGo(t *testing.T) {
+	t.Parallel()
 	p := shared.newPlatform(t, "latecomer")
 	// The token is in an object of a type of its own, of the same group.
 	credentials := *p.manifests.crd.DeepCopy()

@@ -12,6 +12,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
 )
 
 // runServer runs the real server, which is expected to end by itself.
@@ -76,7 +80,15 @@ func TestAStartThatFailsSaysWhyInOneLine(t *testing.T) {
 		{"a storage in use", []string{"--embedded-etcd-dir=" + filepath.Join(shared.dir, "policy-apiserver")}, []string{shared.dir, "in use by another process"}},
 		// The tests may run as root, whom no mode keeps out.
 		{"a storage that cannot be written", []string{"--embedded-etcd-dir=" + filepath.Join(garbage, "storage")}, []string{garbage, "embedded etcd"}},
-		{"a storage whose database is damaged", []string{"--embedded-etcd-dir=" + damagedStorage(t)}, []string{"database", "member/snap/db"}},
+		{"a damaged storage: garbage instead of its database", []string{"--embedded-etcd-dir=" + damagedStorage(t, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "member/snap/db"), bytes.Repeat([]byte("no database"), 10000), 0o600)
+		})}, []string{"database member/snap/db", "invalid database", damaged}},
+		{"a damaged storage: half of its database", []string{"--embedded-etcd-dir=" + damagedStorage(t, func(dir string) error {
+			return os.Truncate(filepath.Join(dir, "member/snap/db"), 16<<10)
+		})}, []string{"database member/snap/db", "it is damaged", damaged}},
+		{"a damaged storage: its log is missing", []string{"--embedded-etcd-dir=" + damagedStorage(t, func(dir string) error {
+			return os.RemoveAll(filepath.Join(dir, "member/wal"))
+		})}, []string{"the log in member/wal is missing", damaged}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, stdout, stderr := runServer(t, append(append([]string{}, sound...), test.fault...)...)
@@ -150,13 +162,26 @@ func TestASnapshotOfARunningServerIsSavedAndRestoredByCommand(t *testing.T) {
 	}
 }
 
-// damagedStorage is of a server whose database was overwritten.
-func damagedStorage(t *testing.T) string {
+// damaged is the section of docs/storage.md that a server with damaged storage
+// leads to.
+const damaged = "When the data is damaged"
+
+// damagedStorage is of a server whose files were damaged when it had ended.
+func damagedStorage(t *testing.T, damage func(dir string) error) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "storage")
-	file := filepath.Join(dir, "member", "snap", "db")
-	must(t, os.MkdirAll(filepath.Dir(file), 0o700))
-	must(t, os.WriteFile(file, bytes.Repeat([]byte("no database"), 10000), 0o600))
+	dir := t.TempDir()
+	member, err := etcd.Start(t.Context(), etcd.Config{Dir: dir, QuotaBytes: 64 << 20})
+	must(t, err)
+	defer member.Stop()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{member.Endpoint}})
+	must(t, err)
+	for i := range 100 {
+		_, err := client.Put(t.Context(), fmt.Sprint("/key/", i), strings.Repeat("x", 1000))
+		must(t, err)
+	}
+	must(t, client.Close())
+	member.Stop()
+	must(t, damage(dir))
 	return dir
 }
 

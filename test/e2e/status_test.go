@@ -13,6 +13,7 @@ import (
 )
 
 func TestAPausedLifecycleChangesNothingAndTheOthersGoOn(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "paused")
 	for _, cluster := range []string{"one", "two"} {
 		must(t, p.createCluster(t.Context(), cluster, "old", true))
@@ -40,6 +41,7 @@ func TestAPausedLifecycleChangesNothingAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestADeletedPolicyLeavesThePediaClusterOfAPausedLifecycle(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "pausedaway")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")
@@ -53,6 +55,7 @@ func TestADeletedPolicyLeavesThePediaClusterOfAPausedLifecycle(t *testing.T) {
 }
 
 func TestAResyncIsDoneAndSaysSo(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "resynced")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")
@@ -73,6 +76,7 @@ func TestAResyncIsDoneAndSaysSo(t *testing.T) {
 }
 
 func TestThePolicyTellsTheVersionsAndThePhases(t *testing.T) {
+	t.Parallel()
 	p := shared.installPlatform(t, "summed")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	must(t, p.createCluster(t.Context(), "two", "secret", false))

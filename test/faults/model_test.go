@@ -59,9 +59,19 @@ type platform struct {
 	number   int // of names, tokens, and whatever else has to be new
 }
 
+// serveType has the host serve the Source type of a platform, of which this is
+// the definition.
+type serveType func(t *testing.T, p *platform, crd unstructured.Unstructured)
+
+func asCustomResource(t *testing.T, p *platform, crd unstructured.Unstructured) {
+	t.Helper()
+	p.apply(t, crd)
+	must(t, p.WaitForTypes(t.Context(), crd.GetName()))
+}
+
 // newPlatform installs the platform of the example under that name, with a policy
 // of which maxPrune may go.
-func newPlatform(t *testing.T, h *host, name, maxPrune string) *platform {
+func newPlatform(t *testing.T, h *host, name, maxPrune string, serve serveType) *platform {
 	t.Helper()
 	group := name + ".example.io"
 	p := &platform{
@@ -90,8 +100,7 @@ func newPlatform(t *testing.T, h *host, name, maxPrune string) *platform {
 	_, err := h.Kubectl(t.Context(), nil, "create", "namespace", name)
 	must(t, err)
 	h.apply(t, role)
-	h.apply(t, crd)
-	must(t, h.WaitForTypes(t.Context(), crd.GetName()))
+	serve(t, p, crd)
 	h.apply(t, policy)
 	return p
 }
@@ -463,10 +472,17 @@ type world struct {
 // changing things until the test ends.
 func newWorld(t *testing.T, h *host, clusters int) *world {
 	t.Helper()
+	return newWorldOf(t, h, clusters, asCustomResource, asCustomResource)
+}
+
+// newWorldOf does so with Source types that the host serves in these ways: that of
+// the clusters which change, and that of those which the brake holds.
+func newWorldOf(t *testing.T, h *host, clusters int, changing, held serveType) *world {
+	t.Helper()
 	const heldClusters = 20
 	w := &world{host: h, expected: &expectedDeletions{names: map[string]bool{}},
 		acked: &acknowledged{host: h, policies: map[string]written{}}, watcher: watchPediaClusters(t, h)}
-	main, braked := newPlatform(t, h, "main", "100%"), newPlatform(t, h, "held", "10%")
+	main, braked := newPlatform(t, h, "main", "100%", changing), newPlatform(t, h, "held", "10%", held)
 	w.platforms = []*platform{main, braked}
 	main.fill(t, clusters-heldClusters)
 	braked.fill(t, heldClusters)

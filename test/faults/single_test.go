@@ -38,6 +38,7 @@ func TestASingleServerOutlives(t *testing.T) {
 	t.Run("a full database", databaseIsFull)
 	t.Run("an empty data folder", folderIsEmpty)
 	t.Run("new certificates", certificateIsRenewed)
+	t.Run("Source types that cannot be listed", typesAreAway)
 }
 
 // Much is written in a short time, so that the history fills the database.

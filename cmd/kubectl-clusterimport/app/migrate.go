@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/migrate"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
 
 // serverNamespace is where artifacts/deploy installs the server.
@@ -75,6 +76,9 @@ func (o *migrateOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.Objects, err = dynamic.NewForConfig(host); err != nil {
+		return err
+	}
+	if o.Host, err = review.NewHost(host); err != nil {
 		return err
 	}
 	if o.caFile != "" {

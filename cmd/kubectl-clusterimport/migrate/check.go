@@ -93,8 +93,8 @@ func (m *Migration) check(ctx context.Context, s *state) (found problems, err er
 		return nil, err
 	}
 	m.checkCanaries(ctx, &found)
-	checkPolicies(ctx, objects, &found)
-	return found, nil
+	policies := checkPolicies(ctx, objects, &found)
+	return found, m.checkCredentials(ctx, policies, &found)
 }
 
 // checkSwitched finds out about CRDs beside an APIService that leads to a service.
@@ -258,8 +258,9 @@ func (m *Migration) checkCanaries(ctx context.Context, found *problems) {
 	}
 }
 
-// checkPolicies says which policies this server would refuse if they were new.
-func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, found *problems) {
+// checkPolicies says which policies this server would refuse if they were new,
+// and returns the others.
+func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, found *problems) (accepted []*policyv1alpha1.ClusterImportPolicy) {
 	bySource := map[string][]string{}
 	unselective := sets.New[string]()
 	for i := range objects {
@@ -267,7 +268,11 @@ func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, fou
 			continue
 		}
 		name := objects[i].GetName()
-		for _, text := range refusals(ctx, &objects[i]) {
+		policy, refused := admit(ctx, &objects[i])
+		if policy != nil {
+			accepted = append(accepted, policy)
+		}
+		for _, text := range refused {
 			found.note("policy %q is taken over and keeps its lifecycles, but does nothing until it is corrected: %s", name, text)
 		}
 		group, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "group")
@@ -285,28 +290,31 @@ func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, fou
 				strings.Join(names, ", "), source)
 		}
 	}
+	return accepted
 }
 
-// refusals are why the server would not take the policy as a new one.
-func refusals(ctx context.Context, policy *unstructured.Unstructured) (texts []string) {
+// admit returns the policy as the server would take it as a new one, or why it
+// would not.
+func admit(ctx context.Context, object *unstructured.Unstructured) (policy *policyv1alpha1.ClusterImportPolicy, refusals []string) {
 	text, err := json.Marshal(map[string]any{
-		"apiVersion": policy.GetAPIVersion(), "kind": policy.GetKind(),
-		"metadata": map[string]any{"name": policy.GetName()}, "spec": policy.Object["spec"],
+		"apiVersion": object.GetAPIVersion(), "kind": object.GetKind(),
+		"metadata": map[string]any{"name": object.GetName()}, "spec": object.Object["spec"],
 	})
 	if err != nil {
-		return []string{err.Error()}
+		return nil, []string{err.Error()}
 	}
-	parsed, err := manifest.Parse(policy.GetName(), text)
+	parsed, err := manifest.Parse(object.GetName(), text)
 	if err != nil {
-		return []string{err.Error()}
+		return nil, []string{err.Error()}
 	}
 	for _, object := range parsed {
-		_, refused, _ := offline.Check(ctx, object)
+		admitted, refused, _ := offline.Check(ctx, object)
+		policy = admitted
 		for _, finding := range refused {
-			texts = append(texts, strings.TrimPrefix(finding.Field+": "+finding.Message, ": "))
+			refusals = append(refusals, strings.TrimPrefix(finding.Field+": "+finding.Message, ": "))
 		}
 	}
-	return texts
+	return policy, refusals
 }
 
 // access is a right that the migration needs.

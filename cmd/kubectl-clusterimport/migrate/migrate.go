@@ -21,6 +21,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/migration"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
 
 // pollPeriod is how often a wait looks again.
@@ -31,9 +32,10 @@ var resources = []string{"clusterimportpolicies", "pediaclusterlifecycles"}
 
 // Config says what moves where.
 type Config struct {
-	// Kubernetes and Objects lead to the host, with the rights of an administrator.
+	// Kubernetes, Objects and Host lead to the host, with the rights of an administrator.
 	Kubernetes kubernetes.Interface
 	Objects    dynamic.Interface
+	Host       review.Host
 	// Namespace, Service and Port are those of the policy-apiserver's Service.
 	Namespace, Service string
 	Port               int32

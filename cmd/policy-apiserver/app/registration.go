@@ -14,6 +14,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apiserver"
@@ -117,9 +118,18 @@ func certificateIsGiven(serving *genericoptions.SecureServingOptions) bool {
 // the certificate is the server's own, it waits until there is one and puts it
 // into the serving options.
 func (o *RegistrationOptions) prepare(ctx context.Context, host *rest.Config, serving *genericoptions.SecureServingOptions) (func(*apiserver.Config) error, error) {
-	nothing := func(*apiserver.Config) error { return nil }
+	objects, err := dynamic.NewForConfig(host)
+	if err != nil {
+		return nil, fmt.Errorf("a client for the host cluster: %w", err)
+	}
+	warn := func(config *apiserver.Config) error {
+		return config.GenericConfig.AddPostStartHook("warn-of-definitions", func(hook genericapiserver.PostStartHookContext) error {
+			go registration.WarnOfDefinitions(hook, objects)
+			return nil
+		})
+	}
 	if !o.Enabled {
-		return nothing, nil
+		return warn, nil
 	}
 	config := registration.Config{Host: host, Service: o.Service, Port: o.ServicePort}
 	if o.MakeService {
@@ -147,6 +157,9 @@ func (o *RegistrationOptions) prepare(ctx context.Context, host *rest.Config, se
 	}
 	// The host is told of a server that listens, not before.
 	return func(config *apiserver.Config) error {
+		if err := warn(config); err != nil {
+			return err
+		}
 		return config.GenericConfig.AddPostStartHook("register-apiservice", func(hook genericapiserver.PostStartHookContext) error {
 			if authorities != nil {
 				go authorities.Run(hook, 1)

@@ -71,10 +71,12 @@ func noArgs(command *cobra.Command, args []string) error {
 	return withHint(cobra.NoArgs(command, args))
 }
 
-// withHint says where to read on about an error of the start.
+// withHint says where to read on about an error of the start, unless that says so
+// itself.
 func withHint(err error) error {
-	if err == nil {
-		return nil
+	var damaged *etcd.DataError
+	if err == nil || errors.As(err, &damaged) {
+		return err
 	}
 	return fmt.Errorf("%w; see policy-apiserver --help", err)
 }

@@ -66,6 +66,22 @@ func TestAReservedNameIsKeptUntilItsImportHasBeenWorkedOn(t *testing.T) {
 	}
 }
 
+func TestANameIsReservedForTheLastWhoDoesSo(t *testing.T) {
+	x := New()
+	x.Reserve("a", one)
+	x.Reserve("b", one)
+	x.Reserve("a", two)
+	if holder, _ := x.ReservedFor("a"); holder != two {
+		t.Errorf("it is reserved for %v", holder)
+	}
+	if diff := cmp.Diff([]string{"b"}, x.Unreserve(one)); diff != "" {
+		t.Errorf("names given free by the former one (-want +got):\n%s", diff)
+	}
+	if holder, ok := x.ReservedFor("a"); !ok || holder != two {
+		t.Errorf("afterwards it is reserved for %v, %t", holder, ok)
+	}
+}
+
 func TestNothingIsKeptOfAnImportThatIsForgotten(t *testing.T) {
 	x := New()
 	x.SetReads(one, []Object{secret, other})
@@ -104,7 +120,6 @@ func TestANameTellsWhoWouldHaveIt(t *testing.T) {
 		t.Errorf("waiters afterwards (-want +got):\n%s", diff)
 	}
 }
-
 
 func TestADeletionIsSeenUntilSaidOtherwise(t *testing.T) {
 	x := New()

@@ -231,21 +231,29 @@ func (t *Tracker) flatten(groups []*metav1.APIGroup, lists []*metav1.APIResource
 			}
 			name := schema.GroupResource{Group: gv.Group, Resource: listed.Name}
 			r := served[name]
-			r.namespaced = listed.Namespaced
+			r.namespaced, r.definition = listed.Namespaced, t.definitionOf(name)
 			if gv.Version == preferred[gv.Group] {
 				r.versions = slices.Insert(r.versions, 0, gv.Version)
 			} else {
 				r.versions = append(r.versions, gv.Version)
 			}
-			if crd, err := t.crds.Get(name.String()); err == nil {
-				if crd, ok := crd.(metav1.Object); ok {
-					r.definition = crd.GetUID()
-				}
-			}
 			served[name] = r
 		}
 	}
 	return served
+}
+
+// definitionOf is the UID of the CustomResourceDefinition of a type, empty for none.
+func (t *Tracker) definitionOf(name schema.GroupResource) types.UID {
+	object, err := t.crds.Get(name.String())
+	if err != nil { // it fails on none but a missing one
+		return ""
+	}
+	definition, ok := object.(metav1.Object)
+	if !ok {
+		return ""
+	}
+	return definition.GetUID()
 }
 
 // ErrUnknown says that it is not known yet which types the host serves.

@@ -262,7 +262,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on.",
+							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on. While an action prints nothing for a credential, none of these six changes: put a credential that is optional inside an if or with.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -438,7 +438,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterState(ref common.ReferenceCallback) 
 					},
 					"apiServer": {
 						SchemaProps: spec.SchemaProps{
-							Description: "apiServer is the address of the cluster's API server.",
+							Description: "apiServer is the address of the cluster's API server, without a user part: that is a credential.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -465,7 +465,7 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 				Properties: map[string]spec.Schema{
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on.",
+							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on. While an action prints nothing for a credential, none of these six changes: put a credential that is optional inside an if or with.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -814,7 +814,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on.",
+							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on. While an action prints nothing for a credential, none of these six changes: put a credential that is optional inside an if or with.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

@@ -72,7 +72,9 @@ type Conversion struct {
 	// metadata.annotations and spec. It sees .source and .references.<key>.
 	// Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData,
 	// certData, keyData) follow it always; everything else is set when the
-	// PediaCluster is created and belongs to its users from then on.
+	// PediaCluster is created and belongs to its users from then on. While an
+	// action prints nothing for a credential, none of these six changes: put a
+	// credential that is optional inside an if or with.
 	Template string `json:"template"`
 
 	// creationCondition must render to "true" (in any case, blanks around it
@@ -475,7 +477,8 @@ type ClusterState struct {
 	// +optional
 	Version string `json:"version,omitempty"`
 
-	// apiServer is the address of the cluster's API server.
+	// apiServer is the address of the cluster's API server, without a user part:
+	// that is a credential.
 	// +optional
 	APIServer string `json:"apiServer,omitempty"`
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 )
 
 // Subject is what a review is about: the object in the URL, and what follows
@@ -28,6 +29,8 @@ type Subject struct {
 	PolicyName string
 	// Policy is what to render.
 	Policy *policy.ClusterImportPolicySpec
+	// Status is that of the policy, as far as there is one: what maxPrune counts.
+	Status policy.ClusterImportPolicyStatus
 	// Lifecycle is set when the subject is a lifecycle: its Source is the one
 	// to render.
 	Lifecycle *policy.PediaClusterLifecycle
@@ -77,6 +80,7 @@ func (r *Reviewer) Answer(ctx context.Context, subject Subject, review *policy.R
 func versionedRequest(subject Subject, review *policy.RenderReview) (request, error) {
 	asked := request{
 		PolicyName: subject.PolicyName,
+		Limit:      limitOf(subject),
 		Policy:     &policyv1alpha1.ClusterImportPolicySpec{},
 		Spec:       &policyv1alpha1.RenderReviewSpec{},
 	}
@@ -94,4 +98,19 @@ func versionedRequest(subject Subject, review *policy.RenderReview) (request, er
 		asked.Spec.Source = &policyv1alpha1.SourceName{Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
 	}
 	return asked, nil
+}
+
+// limitOf is what maxPrune lets be removed, as far as the policy's status tells.
+func limitOf(subject Subject) (limit decision.Limit) {
+	if subject.Policy.MaxPrune != nil {
+		limit.Share = *subject.Policy.MaxPrune
+	}
+	limit.PediaClusters = int(subject.Status.Counts.Created)
+	if prune := subject.Status.Prune; prune != nil {
+		limit.Held = int(prune.Held)
+		for _, count := range prune.Recent {
+			limit.Recent += int(count.Count)
+		}
+	}
+	return limit
 }

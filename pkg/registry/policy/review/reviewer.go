@@ -31,6 +31,7 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
@@ -66,6 +67,8 @@ type request struct {
 	PolicyName string
 	// Policy is what to render.
 	Policy *policyv1alpha1.ClusterImportPolicySpec
+	// Limit is what maxPrune lets be removed.
+	Limit decision.Limit
 	// Lifecycle is the name of the lifecycle that was asked about, if it was one.
 	Lifecycle string
 	// Spec says of which Sources, and how. It has been validated.
@@ -113,6 +116,7 @@ func (r *Reviewer) review(ctx context.Context, asked request) (*policyv1alpha1.R
 		return nil, err
 	}
 	render.Contend(status.Results)
+	decision.HoldRemovals(status.Results, asked.Limit)
 	status.Totals = totals(status.Results)
 	return status, nil
 }

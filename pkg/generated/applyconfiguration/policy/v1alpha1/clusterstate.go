@@ -15,7 +15,8 @@ type ClusterStateApplyConfiguration struct {
 	Ready *string `json:"ready,omitempty"`
 	// version is the Kubernetes version of the cluster.
 	Version *string `json:"version,omitempty"`
-	// apiServer is the address of the cluster's API server.
+	// apiServer is the address of the cluster's API server, without a user part:
+	// that is a credential.
 	APIServer *string `json:"apiServer,omitempty"`
 	// message says why the cluster is not ready.
 	Message *string `json:"message,omitempty"`

@@ -19,7 +19,9 @@ type ConversionApplyConfiguration struct {
 	// metadata.annotations and spec. It sees .source and .references.<key>.
 	// Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData,
 	// certData, keyData) follow it always; everything else is set when the
-	// PediaCluster is created and belongs to its users from then on.
+	// PediaCluster is created and belongs to its users from then on. While an
+	// action prints nothing for a credential, none of these six changes: put a
+	// credential that is optional inside an if or with.
 	Template *string `json:"template,omitempty"`
 	// creationCondition must render to "true" (in any case, blanks around it
 	// trimmed) for the PediaCluster to be created. It is not asked again

@@ -67,6 +67,7 @@ func (r *RenderREST) Create(ctx context.Context, name string, obj runtime.Object
 		UID:        rendered.UID,
 		PolicyName: name,
 		Policy:     &rendered.Spec,
+		Status:     rendered.Status,
 		Invalid:    append(errs, validation.ValidateRenderReview(asked, &rendered.Spec)...),
 	}, asked, admit)
 }

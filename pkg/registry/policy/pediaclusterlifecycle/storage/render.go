@@ -58,13 +58,15 @@ func (r *RenderREST) Create(ctx context.Context, name string, obj runtime.Object
 	if object, err = r.policies.Get(ctx, policyName, &metav1.GetOptions{}); err != nil {
 		return nil, err
 	}
-	rendered := &object.(*policy.ClusterImportPolicy).Spec
+	stored := object.(*policy.ClusterImportPolicy)
+	rendered := &stored.Spec
 	return r.reviewer.Answer(ctx, review.Subject{
 		Resource:   policy.Resource("pediaclusterlifecycles"),
 		Name:       name,
 		UID:        lifecycle.UID,
 		PolicyName: policyName,
 		Policy:     rendered,
+		Status:     stored.Status,
 		Lifecycle:  lifecycle,
 		Invalid:    validation.ValidateLifecycleRenderReview(asked, rendered),
 	}, asked, admit)
