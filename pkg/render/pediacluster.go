@@ -108,40 +108,23 @@ func decodePediaCluster(name string, rendered *engine.Rendered) (*unstructured.U
 
 // assemble builds the PediaCluster from what was rendered.
 func assemble(name string, rendered map[string]any) (*unstructured.Unstructured, error) {
+	if err := checkType(rendered); err != nil {
+		return nil, err
+	}
 	object := &unstructured.Unstructured{Object: map[string]any{}}
 	object.SetGroupVersionKind(PediaClusterGVK)
 	object.SetName(name)
-	for field, want := range map[string]string{"apiVersion": PediaClusterGVK.GroupVersion().String(), "kind": PediaClusterGVK.Kind} {
-		if got, ok := rendered[field]; ok && got != want {
-			return nil, fmt.Errorf("%s must be %s, or left out", field, want)
-		}
-	}
 	if metadata, ok := rendered["metadata"].(map[string]any); ok {
-		if got, ok := metadata["name"]; ok && got != name {
-			return nil, fmt.Errorf("metadata.name differs from what spec.nameTemplate renders: leave it out")
-		}
-		for _, field := range []string{"labels", "annotations"} {
-			if values, ok := metadata[field]; ok {
-				if err := unstructured.SetNestedField(object.Object, values, "metadata", field); err != nil {
-					return nil, err
-				}
-			}
+		if err := setMetadata(object, metadata); err != nil {
+			return nil, err
 		}
 	}
 	spec, _ := rendered["spec"].(map[string]any)
 	if spec == nil {
 		return nil, errors.New("spec is missing")
 	}
-	for _, field := range credentialFields {
-		data, ok := spec[field].(string)
-		if !ok {
-			continue
-		}
-		data = strings.Join(strings.Fields(data), "")
-		if _, err := base64.StdEncoding.DecodeString(data); err != nil {
-			return nil, fmt.Errorf("spec.%s is not base64: use the data of a Secret as it is, or b64enc", field)
-		}
-		spec[field] = data
+	if err := normalizeCredentials(spec); err != nil {
+		return nil, err
 	}
 	for _, field := range followedFields {
 		// An empty endpoint or credential is none.
@@ -151,6 +134,54 @@ func assemble(name string, rendered map[string]any) (*unstructured.Unstructured,
 	}
 	object.Object["spec"] = spec
 	return object, nil
+}
+
+// checkType checks that apiVersion and kind are those of a PediaCluster, if they
+// were rendered.
+func checkType(rendered map[string]any) error {
+	for _, field := range []struct{ name, want string }{
+		{"apiVersion", PediaClusterGVK.GroupVersion().String()},
+		{"kind", PediaClusterGVK.Kind},
+	} {
+		if got, ok := rendered[field.name]; ok && got != field.want {
+			return fmt.Errorf("%s must be %s, or left out", field.name, field.want)
+		}
+	}
+	return nil
+}
+
+// setMetadata sets the labels and annotations that were rendered.
+func setMetadata(object *unstructured.Unstructured, metadata map[string]any) error {
+	if name, ok := metadata["name"]; ok && name != object.GetName() {
+		return fmt.Errorf("metadata.name differs from what spec.nameTemplate renders: leave it out")
+	}
+	for _, field := range []string{"labels", "annotations"} {
+		values, ok := metadata[field]
+		if !ok {
+			continue
+		}
+		if err := unstructured.SetNestedField(object.Object, values, "metadata", field); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// normalizeCredentials removes white space from the base64 of credentials, as
+// from lines of it in a block scalar.
+func normalizeCredentials(spec map[string]any) error {
+	for _, field := range credentialFields {
+		data, ok := spec[field].(string)
+		if !ok {
+			continue
+		}
+		data = strings.Join(strings.Fields(data), "")
+		if _, err := base64.StdEncoding.DecodeString(data); err != nil {
+			return fmt.Errorf("spec.%s is not base64: use the data of a Secret as it is, or b64enc", field)
+		}
+		spec[field] = data
+	}
+	return nil
 }
 
 const (
@@ -249,20 +280,7 @@ func (d *yamlDecoder) value(node *yaml.Node, as *shape, at *spot) (any, error) {
 		if as.text || as.fields != nil || as.values != nil {
 			return nil, mismatch(node, at, as)
 		}
-		list := make([]any, 0, len(node.Content))
-		for i, item := range node.Content {
-			value, err := d.value(item, as.items, at.item(i))
-			if err != nil {
-				return nil, err
-			}
-			if value == nil && as.items != nil && as.items.text {
-				// A list has no place for what is left out: an empty value is
-				// an empty string, as it is for a field.
-				value = ""
-			}
-			list = append(list, value)
-		}
-		return list, nil
+		return d.sequence(node, as, at)
 	default:
 		value, err := scalar(node, as, at)
 		if err != nil {
@@ -270,6 +288,23 @@ func (d *yamlDecoder) value(node *yaml.Node, as *shape, at *spot) (any, error) {
 		}
 		return d.emptyText(node, value, as, at), nil
 	}
+}
+
+func (d *yamlDecoder) sequence(node *yaml.Node, as *shape, around *spot) (any, error) {
+	list := make([]any, 0, len(node.Content))
+	for i, item := range node.Content {
+		value, err := d.value(item, as.items, around.item(i))
+		if err != nil {
+			return nil, err
+		}
+		if value == nil && as.items != nil && as.items.text {
+			// A list has no place for what is left out: an empty value is
+			// an empty string, as it is for a field.
+			value = ""
+		}
+		list = append(list, value)
+	}
+	return list, nil
 }
 
 func (d *yamlDecoder) mapping(node *yaml.Node, as *shape, around *spot) (any, error) {

@@ -120,6 +120,7 @@ func TestWhatIsNoPediaClusterIsRefusedWithoutItsValues(t *testing.T) {
 		{"an unknown field of metadata", "metadata: {finalizers: [s3cret]}", "unknown field metadata.finalizers"},
 		{"another name", "metadata: {name: s3cret}\nspec: {}", "metadata.name differs"},
 		{"another kind", "kind: Secret\nspec: {}", "kind must be PediaCluster"},
+		{"another version and kind", "kind: Secret\napiVersion: v1\nspec: {}", "apiVersion must be cluster.clusterpedia.io/v1alpha2"},
 		{"a doubled key", "spec:\n  apiserver: s3cret\n  apiserver: s3cret", "line 3: spec.apiserver is set twice"},
 		{"an object for a string", "spec: {apiserver: {s3cret: 1}}", "spec.apiserver must be a string"},
 		{"a string for a list", "spec: {syncResources: s3cret}", "spec.syncResources must be a list"},

@@ -56,6 +56,7 @@ func TestNoTemplateRunsAwayWithTimeOrMemory(t *testing.T) {
 		{"a precision of printf", `{{ $f := "%.999999f" }}{{ printf $f 1.0 }}`},
 		{"a width of printf in an argument", `{{ $n := 999999 }}{{ printf "%*d" $n 1 }}{{ printf "%.*f" $n 1.0 }}`},
 		{"a width of printf in a numbered argument", `{{ $n := 999999 }}{{ printf "%[2]*[1]d" 1 $n }}`},
+		{"a width of printf behind a verb that looks like a flag", `{{ printf (repeat 1000 "%1-%999999[1]d") 1 }}`},
 		{"a width for each item of a list", `{{ $l := until 99999 }}{{ printf "%1000d" $l }}`},
 		{"arguments that are used again and again", `{{ $s := repeat 100000 "x" }}{{ printf (repeat 500 "%[1]s") $s }}`},
 		{"random letters", `{{ $n := 1000000000 }}{{ randAlphaNum $n }}`},

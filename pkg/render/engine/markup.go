@@ -47,7 +47,7 @@ func squote(r *run, args []any) (any, *Error) {
 			return nil, err
 		}
 		if r.template.output == YAML && len(args) == 1 {
-			if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
+			if !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) {
 				return nil, problem("the value has characters that single quotes cannot carry; use quote")
 			}
 			return markup{text: "'" + strings.ReplaceAll(s, "'", "''") + "'", kind: quotedMarkup}, nil

@@ -17,6 +17,10 @@ func printable(r rune) bool {
 	return true
 }
 
+// isControl says whether a character is a line break or a control character, but
+// no tab.
+func isControl(r rune) bool { return !printable(r) && r != '\t' }
+
 // isPlainASCII says whether all bytes are printable ASCII. It looks at eight
 // bytes at a time, because credentials are kilobytes of just that.
 func isPlainASCII(s string) bool {

@@ -127,11 +127,7 @@ func (o *output) writeText(c *chunk, at *site) *Error {
 // settle checks that text may follow the value written last.
 func (o *output) settle(text string) *Error {
 	if o.owed == noBlank {
-		if c := text[0]; isBlank(c) || isBreak(c) || o.flow > 0 && isFlowIndicator(c) {
-			return o.at.errorf("the value ends with a colon, or is empty after one, and would make a key of what stands before it; put quotes around the whole")
-		}
-		o.owed = nothing
-		return nil
+		return o.settleColon(text)
 	}
 	rest := strings.TrimLeft(text, " \t")
 	if o.flow > 0 {
@@ -140,49 +136,76 @@ func (o *output) settle(text string) *Error {
 	if rest == "" {
 		return nil
 	}
-	c, owed := rest[0], o.owed
-	if c == ':' && owed == anEndOrColon {
-		if len(o.buf)-o.began > maxKey {
-			return o.at.errorf("the value is longer than %d bytes, and cannot be a key", maxKey)
-		}
-		o.owed = nothing
-		return nil
-	}
-	if owed == anEndOrMore && o.fills(text) {
+	owed := o.owed
+	o.owed = nothing
+	switch {
+	case owed == anEndOrColon && rest[0] == ':':
+		return o.settleKey()
+	case owed == anEndOrMore && o.fills(text):
 		// {} and further keys are no map, and nothing and further keys are.
-		o.buf, o.place, o.owed = o.buf[:o.began], o.hollow, nothing
+		o.buf, o.place = o.buf[:o.began], o.hollow
 		return nil
+	case owed == aValue:
+		return o.settleEmpty(rest, len(rest) < len(text))
 	}
-	if owed == anEndOrColon || owed == anEndOrMore {
-		owed = anEnd
+	return o.settleNode(rest[0], len(rest) < len(text))
+}
+
+// settleColon checks what follows a value that ends with a colon.
+func (o *output) settleColon(text string) *Error {
+	if c := text[0]; isBlank(c) || isBreak(c) || o.flow > 0 && isFlowIndicator(c) {
+		return o.at.errorf("the value ends with a colon, or is empty after one, and would make a key of what stands before it; put quotes around the whole")
 	}
 	o.owed = nothing
-	endsItem := o.flow > 0 && (c == ',' || c == ']' || c == '}')
+	return nil
+}
+
+// settleKey checks that the value may be a key.
+func (o *output) settleKey() *Error {
+	if len(o.buf)-o.began > maxKey {
+		return o.at.errorf("the value is longer than %d bytes, and cannot be a key", maxKey)
+	}
+	return nil
+}
+
+// settleNode checks what follows a whole node: c, after blanks or not.
+func (o *output) settleNode(c byte, blanks bool) *Error {
 	switch {
-	case c == '#' && owed == aValue && o.flow > 0:
+	case isBreak(c), c == '#' && (blanks || o.prev == ' '), o.endsItem(c):
+		return nil
+	case c == ':':
+		return o.at.errorf("the value needs quotes, and cannot be a key; put quotes around the action")
+	}
+	return o.at.errorf("the value needs quotes, and cannot stand next to other text without; put quotes around the whole")
+}
+
+// settleEmpty checks what follows an empty value: rest, after blanks or not.
+func (o *output) settleEmpty(rest string, blanks bool) *Error {
+	c := rest[0]
+	switch {
+	case c == '#' && o.flow > 0:
 		// A comment ends nothing, but no item would be there before it.
 		return o.append("null ")
-	case owed == aValue && c == '#' && len(rest) == len(text):
+	case c == '#' && !blanks:
 		return o.at.errorf("the value is empty, and without it the text that follows would be a comment; put a space or quotes between them")
-	case isBreak(c), c == '#' && (len(rest) < len(text) || o.prev == ' '):
+	case c == '#', isBreak(c):
 		return nil
-	case owed == anEnd && endsItem:
-		return nil
-	case owed == anEnd && c == ':':
-		return o.at.errorf("the value needs quotes, and cannot be a key; put quotes around the action")
-	case owed == anEnd:
-		return o.at.errorf("the value needs quotes, and cannot stand next to other text without; put quotes around the whole")
-	case owed == aValue && o.flow == 0 && len(rest) < len(text) && o.lineIsBlank():
+	case o.flow == 0 && blanks && o.lineIsBlank():
 		return o.at.errorf("the value is empty, and without it the blanks that follow would be indentation; put quotes around the whole")
-	case endsItem:
+	case o.endsItem(c):
 		// An empty item would not be there at all.
 		return o.append("null")
 	case c == ':' && (len(rest) == 1 || isBlank(rest[1]) || isBreak(rest[1])):
 		return o.at.errorf("the value is empty, and cannot be a key")
-	case owed == aValue && beginsNode(rest):
+	case beginsNode(rest):
 		return o.at.errorf("the value is empty, and without it the text that follows would be no text; put quotes around the whole")
 	}
 	return nil
+}
+
+// endsItem says whether c ends an item in brackets or braces.
+func (p place) endsItem(c byte) bool {
+	return p.flow > 0 && (c == ',' || c == ']' || c == '}')
 }
 
 // lineIsBlank says whether nothing but blanks stands on the line so far.
@@ -251,14 +274,12 @@ func (o *output) write(s string, at *site) *Error {
 		return o.append(s)
 	}
 	switch o.owed {
-	case anEnd, anEndOrColon, anEndOrMore:
+	case anEnd, anEndOrColon, anEndOrMore, noBlank:
 		if s == "" {
 			return nil
 		}
-		return o.at.errorf("the value needs quotes, and cannot stand next to another without; put quotes around both")
-	case noBlank:
-		if s == "" {
-			return nil
+		if o.owed != noBlank {
+			return o.at.errorf("the value needs quotes, and cannot stand next to another without; put quotes around both")
 		}
 	}
 	o.owed = nothing
@@ -268,6 +289,11 @@ func (o *output) write(s string, at *site) *Error {
 	if !utf8.ValidString(s) {
 		return problem("the value is no valid UTF-8, which YAML cannot carry; use b64enc")
 	}
+	return o.writeInMode(s, at)
+}
+
+// writeInMode writes a value as the place demands.
+func (o *output) writeInMode(s string, at *site) *Error {
 	switch o.mode {
 	case leading:
 		if o.continues && o.col > o.parent {
@@ -277,43 +303,21 @@ func (o *output) write(s string, at *site) *Error {
 	case valueStart, flowStart:
 		return o.writeScalar(s, at)
 	case afterColon:
-		if o.flow > 0 {
-			o.mode = flowStart
-			return o.writeScalar(s, at)
-		}
-		return problem("the value stands directly after the colon of a key; put a space between them")
+		return o.writeAfterColon(s, at)
 	case plain:
 		return o.writePart(s, at)
 	case doubleQuoted:
-		if o.pending > 0 {
-			return problem("the value would complete the escape that begins before it")
-		}
-		return o.append(string(appendQuoted(nil, s)))
+		return o.writeDoubleQuoted(s)
 	case doubleQuotedEscape:
-		return problem("the value would complete the escape that begins before it")
+		return problem(errEscape)
 	case singleQuoted:
-		if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
-			return problem("the value has line breaks or control characters, which single quotes cannot carry; use double quotes")
-		}
-		return o.append(strings.ReplaceAll(s, "'", "''"))
+		return o.writeSingleQuoted(s)
 	case singleQuotedQuote, afterNode:
-		if s != "" {
-			return problem("the value stands directly after the end of another; put quotes around both")
-		}
-		return nil
+		return o.writeAfterNode(s)
 	case comment, blockComment:
-		if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\t' }) {
-			return problem("the value has line breaks or control characters, which a comment cannot carry")
-		}
-		return o.append(s)
+		return o.writeComment(s)
 	case blockHeader:
-		if s == "" {
-			return nil
-		}
-		if s[0] == '\n' {
-			return o.writeBlock(s)
-		}
-		return problem("the value stands in the first line of a block scalar; put it on the next line")
+		return o.writeAfterHeader(s)
 	case blockLead, blockText:
 		return o.writeBlock(s)
 	case indicator:
@@ -323,6 +327,54 @@ func (o *output) write(s string, at *site) *Error {
 	default:
 		return problem("the value would be part of a directive")
 	}
+}
+
+const errEscape = "the value would complete the escape that begins before it"
+
+func (o *output) writeAfterColon(s string, at *site) *Error {
+	if o.flow == 0 {
+		return problem("the value stands directly after the colon of a key; put a space between them")
+	}
+	o.mode = flowStart
+	return o.writeScalar(s, at)
+}
+
+func (o *output) writeDoubleQuoted(s string) *Error {
+	if o.pending > 0 {
+		return problem(errEscape)
+	}
+	return o.append(string(appendQuoted(nil, s)))
+}
+
+func (o *output) writeSingleQuoted(s string) *Error {
+	if strings.ContainsFunc(s, isControl) {
+		return problem("the value has line breaks or control characters, which single quotes cannot carry; use double quotes")
+	}
+	return o.append(strings.ReplaceAll(s, "'", "''"))
+}
+
+// writeAfterNode writes a value where a node has ended. It can only be empty.
+func (o *output) writeAfterNode(s string) *Error {
+	if s != "" {
+		return problem("the value stands directly after the end of another; put quotes around both")
+	}
+	return nil
+}
+
+func (o *output) writeComment(s string) *Error {
+	if strings.ContainsFunc(s, isControl) {
+		return problem("the value has line breaks or control characters, which a comment cannot carry")
+	}
+	return o.append(s)
+}
+
+// writeAfterHeader writes a value behind | or >. It can only be one that nindent
+// has put on the next line.
+func (o *output) writeAfterHeader(s string) *Error {
+	if s != "" && s[0] != '\n' {
+		return problem("the value stands in the first line of a block scalar; put it on the next line")
+	}
+	return o.writeBlock(s)
 }
 
 // writeScalar writes a value where a node begins.
@@ -411,92 +463,119 @@ func (o *output) writeBlock(s string) *Error {
 	if strings.ContainsFunc(s, func(r rune) bool { return !printable(r) && r != '\n' && r != '\t' }) {
 		return problem("the value has control characters, which a block scalar cannot carry; use double quotes")
 	}
-	p := o.place
-	if p.mode == blockHeader {
-		p = p.after("\n")
-	}
-	inside := p.mode == blockText || p.indent >= 0 && p.col >= p.indent || p.indent < 0 && p.col > p.parent
-	if o.mode == blockHeader || !inside {
+	if o.mode == blockHeader || !o.insideBlock() {
 		return o.writeIndented(s)
 	}
+	width, err := o.blockWidth(s)
+	if err != nil {
+		return err
+	}
+	return o.writeLines(s, width)
+}
+
+// insideBlock says whether a line of a block scalar is indented as far as the
+// block is.
+func (p place) insideBlock() bool {
+	return p.mode == blockText || p.indent >= 0 && p.col >= p.indent || p.indent < 0 && p.col > p.parent
+}
+
+// blockWidth is how far the lines of a value are indented that stands in a block
+// scalar.
+func (p place) blockWidth(s string) (int32, *Error) {
 	width := p.indent
 	if width < 0 {
 		// The value has the line that decides how far the block is indented.
 		width = p.col
 		if text := strings.TrimLeft(s, "\n"); text != "" && (text[0] == ' ' || text[0] == '\t') {
-			return problem("the value begins with white space, and would decide how far the block is indented; give the indentation after the | or >, as in |2, or use double quotes")
+			return 0, problem("the value begins with white space, and would decide how far the block is indented; give the indentation after the | or >, as in |2, or use double quotes")
 		}
 	}
 	if width <= 0 && (strings.Contains(s, "\n") || s[0] == '-' || s[0] == '.') {
-		return problem("the value could end the document, because the block is not indented")
+		return 0, problem("the value could end the document, because the block is not indented")
 	}
-	lines := strings.Split(s, "\n")
-	if err := o.room(len(s) + len(lines)*int(max(width, 0))); err != nil {
+	return width, nil
+}
+
+// writeLines writes a value into a block scalar, with its lines indented by width.
+func (o *output) writeLines(s string, width int32) *Error {
+	lines, spaces := strings.Split(s, "\n"), int(max(width, 0))
+	if err := o.room(len(s) + len(lines)*spaces); err != nil {
 		return err
 	}
-	pad := strings.Repeat(" ", int(max(width, 0)))
+	pad := strings.Repeat(" ", spaces)
 	for i, line := range lines {
 		if i > 0 {
 			o.buf = append(o.buf, '\n')
-			p.mode, p.col = blockLead, 0
+			o.mode, o.col = blockLead, 0
 			// What follows the value must stay inside, too, so that the last
 			// line is indented even if it is empty.
 			if line != "" || i == len(lines)-1 {
 				o.buf = append(o.buf, pad...)
-				p.col = width
+				o.col = width
 			}
 		}
 		if line != "" {
 			o.buf = append(o.buf, line...)
-			p.mode, p.indent = blockText, width
+			o.mode, o.indent = blockText, width
 		}
 	}
-	o.place = p
 	return nil
 }
 
 // writeIndented writes a value that begins left of the block scalar it is meant
 // for. It must have been indented by indent or nindent.
 func (o *output) writeIndented(s string) *Error {
-	p := o.place
+	if err := o.checkIndentation(strings.Split(s, "\n")); err != nil {
+		return err
+	}
+	if err := o.append(s); err != nil {
+		return err
+	}
+	o.place = o.after(s)
+	return nil
+}
+
+// checkIndentation checks that lines written here stay inside of the block scalar.
+func (p place) checkIndentation(lines []string) *Error {
 	need := p.indent
 	if p.mode == blockHeader {
 		need = p.after("\n").indent
 	}
-	lines, blank := strings.Split(s, "\n"), int32(0)
+	blank := int32(0) // the longest line of white space so far
 	for i, line := range lines {
 		text := strings.TrimLeft(line, " ")
 		column := int32(len(line) - len(text))
 		if i == 0 && p.mode == blockLead {
 			column += p.col
 		}
-		last := i == len(lines)-1
-		if text == "" && !last {
-			if need < 0 {
-				blank = max(blank, column)
-			}
+		if text == "" && i < len(lines)-1 {
+			blank = max(blank, column)
 			continue
 		}
 		if need < 0 && text != "" {
-			if text[0] == '\t' {
-				return problem("the value begins with a tab, which cannot decide how far a block is indented")
-			}
-			if need = column; need <= p.parent {
-				need = p.parent + 1
-			}
-			if blank > need {
-				return problem("the value begins with a line of white space that is longer than the next is indented")
+			var err *Error
+			if need, err = p.decideIndent(text, column, blank); err != nil {
+				return err
 			}
 		}
-		if column < max(need, p.parent+1) {
-			return problem("the value does not stay inside of the block scalar; put it on a line of its own that is indented, or use nindent with at least %d", max(need, p.parent+1))
+		if least := max(need, p.parent+1); column < least {
+			return problem("the value does not stay inside of the block scalar; put it on a line of its own that is indented, or use nindent with at least %d", least)
 		}
 	}
-	if err := o.append(s); err != nil {
-		return err
-	}
-	o.place = p.after(s)
 	return nil
+}
+
+// decideIndent is how far a block scalar is indented whose first text stands in
+// this column, after lines of white space of which the longest has length blank.
+func (p place) decideIndent(text string, column, blank int32) (int32, *Error) {
+	if text[0] == '\t' {
+		return 0, problem("the value begins with a tab, which cannot decide how far a block is indented")
+	}
+	indent := max(column, p.parent+1)
+	if blank > indent {
+		return 0, problem("the value begins with a line of white space that is longer than the next is indented")
+	}
+	return indent, nil
 }
 
 // writeMarkup writes the result of toYaml and its relatives. Where a node
@@ -508,75 +587,114 @@ func (o *output) writeMarkup(m markup, at *site) (from int, err *Error) {
 	if err := o.room(m.size()); err != nil {
 		return -1, at.fill(err)
 	}
-	if !o.yaml {
+	isNode := false
+	if o.yaml {
+		if isNode, err = o.takesNode(m); err != nil {
+			return -1, at.fill(err)
+		}
+	}
+	if !isNode {
 		return -1, o.writeValue(m.String(), at)
 	}
-	p := o.place
+	if err := o.writeNode(m, at); err != nil {
+		return -1, at.fill(err)
+	}
+	return o.began, nil
+}
+
+// takesNode says whether markup is a node of its own here.
+func (o *output) takesNode(m markup) (bool, *Error) {
+	switch {
+	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == anEndOrMore, o.owed == noBlank && !m.newline:
+		return false, nil
+	case o.mode == leading && o.continues:
+		return o.endsPlain(m)
+	case o.mode == leading, o.mode == valueStart, o.mode == flowStart:
+		return true, nil
+	}
+	// nindent puts a node on the line below a key.
+	afterKey := o.flow == 0 && (o.mode == plain && o.prev == ':' || o.mode == afterColon)
+	return afterKey && m.newline, nil
+}
+
+// endsPlain says whether markup stands far enough to the left to be a node where
+// a line may continue a plain scalar.
+func (p place) endsPlain(m markup) (bool, *Error) {
 	column := int(p.col) + m.first
 	if m.newline {
 		column = m.indent
 	}
-	afterKey := p.flow == 0 && (p.mode == plain && p.prev == ':' || p.mode == afterColon)
 	switch {
-	case o.owed == anEnd, o.owed == anEndOrColon, o.owed == anEndOrMore, o.owed == noBlank && !m.newline:
-		return -1, o.writeValue(m.String(), at)
-	case p.mode == leading && p.continues && column > int(p.parent) && (m.newline || p.col <= p.parent):
-		return -1, at.errorf("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
-	case p.mode == leading && p.continues && column > int(p.parent):
-		return -1, o.writeValue(m.String(), at)
-	case p.mode == leading, p.mode == valueStart, p.mode == flowStart:
-	case afterKey && m.newline:
-	default:
-		return -1, o.writeValue(m.String(), at)
+	case column <= int(p.parent):
+		return true, nil
+	case m.newline || p.col <= p.parent:
+		return false, problem("the value would become part of the text on the line before; put that into quotes, or the value behind a key of its own")
 	}
-	if p.flow > 0 && m.kind == blockMarkup {
-		return -1, at.errorf("toYaml cannot write a map or list between [ ] or { }; use toJson")
+	return false, nil
+}
+
+// writeNode writes markup that is a node of its own.
+func (o *output) writeNode(m markup, at *site) *Error {
+	lead, err := o.lead(m)
+	if err != nil {
+		return err
 	}
-	if p.mode == valueStart && m.kind == blockMarkup && !m.newline {
-		return -1, at.errorf("a map or list cannot begin behind its key; put it on the next line, or use nindent")
-	}
-	lead := strings.Repeat(" ", m.first)
-	if m.newline {
-		lead = "\n" + strings.Repeat(" ", m.indent)
-		if p.flow == 0 {
-			below := p.after("\n").parent + 1
-			if p.mode == leading {
-				below = 0
-			} else if strings.HasPrefix(m.text, "- ") && below > 0 {
-				below--
-			}
-			if int32(m.indent) < below {
-				return -1, at.errorf("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, below)
-			}
-		}
-	}
-	p = p.after(lead)
+	p := o.after(lead)
 	text := m.text
 	if m.kind == blockMarkup {
 		if err := o.room(len(lead) + len(text) + strings.Count(text, "\n")*int(p.col)); err != nil {
-			return -1, at.fill(err)
+			return err
 		}
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", int(p.col)))
 	}
 	if err := o.append(lead); err != nil {
-		return -1, at.fill(err)
+		return err
 	}
 	o.began = len(o.buf)
 	if err := o.append(text); err != nil {
-		return -1, at.fill(err)
+		return err
 	}
-	if m.kind == blockMarkup {
-		o.place = p.after(text)
-	} else {
-		o.place = p.begin(p.mode)
-		o.mode, o.prev = afterNode, 0
-	}
-	o.owed, o.at = anEnd, at
+	o.at, o.owed = at, anEnd
 	switch {
 	case m.kind == quotedMarkup:
 		o.owed = anEndOrColon
 	case p.mode == leading && (m.text == "{}" || m.text == "[]"):
 		o.owed, o.hollow = anEndOrMore, p
 	}
-	return o.began, nil
+	if m.kind == blockMarkup {
+		o.place = p.after(text)
+		return nil
+	}
+	o.place = p.begin(p.mode)
+	o.mode, o.prev = afterNode, 0
+	return nil
+}
+
+// lead is the white space before markup that is a node of its own here.
+func (p place) lead(m markup) (string, *Error) {
+	switch {
+	case p.flow > 0 && m.kind == blockMarkup:
+		return "", problem("toYaml cannot write a map or list between [ ] or { }; use toJson")
+	case p.mode == valueStart && m.kind == blockMarkup && !m.newline:
+		return "", problem("a map or list cannot begin behind its key; put it on the next line, or use nindent")
+	case !m.newline:
+		return strings.Repeat(" ", m.first), nil
+	}
+	if least := p.leastIndent(m.text); p.flow == 0 && int32(m.indent) < least {
+		return "", problem("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, least)
+	}
+	return "\n" + strings.Repeat(" ", m.indent), nil
+}
+
+// leastIndent is how far markup on the next line is indented at least. A list may
+// begin in the column of its key.
+func (p place) leastIndent(text string) int32 {
+	if p.mode == leading {
+		return 0
+	}
+	least := p.after("\n").parent + 1
+	if strings.HasPrefix(text, "- ") && least > 0 {
+		least--
+	}
+	return least
 }
