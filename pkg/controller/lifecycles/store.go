@@ -112,11 +112,7 @@ func sourceKey(source policyv1alpha1.DependentResource) string {
 
 // Get returns the lifecycle of that name, nil when there is none.
 func (s *Store) Get(name string) *Lifecycle {
-	object, _, err := s.indexer.GetByKey(name)
-	if err != nil {
-		utilruntime.HandleError(err)
-	}
-	shown, _ := object.(*Lifecycle)
+	shown := s.shown(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.latest(name, shown)
@@ -280,13 +276,8 @@ func (s *Store) wrote(lifecycle *Lifecycle, settled *pending) {
 // trim forgets what the informer shows already: it may be faster than the response to a
 // write. The lock is held.
 func (s *Store) trim(name string) {
-	e := s.overlay[name]
-	object, _, err := s.indexer.GetByKey(name)
-	if err != nil {
-		utilruntime.HandleError(err)
-	}
-	shown, ok := object.(*Lifecycle)
-	if ok && e.pending == nil && e.stored != nil && shown.UID == e.stored.UID &&
+	e, shown := s.overlay[name], s.shown(name)
+	if shown != nil && e.pending == nil && e.stored != nil && shown.UID == e.stored.UID &&
 		(shown.ResourceVersion == e.version || newer(shown.ResourceVersion, e.version)) {
 		s.drop(name)
 	}
@@ -334,6 +325,29 @@ func OnlyOurs(finalizers []string) bool {
 func (s *Store) Observe(shown *Lifecycle) (own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.observe(shown)
+}
+
+// shown is the lifecycle of that name as the informer shows it, nil for none.
+func (s *Store) shown(name string) *Lifecycle {
+	object, _, err := s.indexer.GetByKey(name)
+	if err != nil {
+		utilruntime.HandleError(err)
+	}
+	shown, _ := object.(*Lifecycle)
+	return shown
+}
+
+// catchUp has what is known of a name follow what the informer shows, should that have been
+// shown before there was anything to know. The lock is held.
+func (s *Store) catchUp(name string) {
+	if shown := s.shown(name); shown != nil {
+		s.observe(shown)
+	}
+}
+
+// observe does what Observe says. The lock is held.
+func (s *Store) observe(shown *Lifecycle) (own bool) {
 	written, ok := s.overlay[shown.Name]
 	if !ok {
 		return false

@@ -447,3 +447,44 @@ func TestADeletionMarkReplacesAPendingRecord(t *testing.T) {
 		t.Errorf("it reads %v at %s in phase %s", got.DeletionTimestamp, got.ResourceVersion, got.Status.Phase)
 	}
 }
+
+// A pass may read a lifecycle whose record is pending, and record the next one only when the
+// former is written and shown.
+func TestARecordMadeBeforeTheLastOneWasWrittenIsRefusedAndTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	w.catchUp("mcp-a")
+	read, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), false)
+	w.must(err)
+	w.must(w.flush(t.Context(), "mcp-a", true))
+	w.catchUp("mcp-a")
+	if _, err := w.Record(t.Context(), read, recordOf(read, policyv1alpha1.LifecycleImported), false); !errors.Is(err, errStale) {
+		t.Errorf("the error is %v", err)
+	}
+	again := w.Get("mcp-a")
+	_, err = w.Record(t.Context(), again, recordOf(again, policyv1alpha1.LifecycleImported), true)
+	w.must(err)
+	if phase := w.live("mcp-a").Status.Phase; phase != policyv1alpha1.LifecycleImported {
+		t.Errorf("stored: %s", phase)
+	}
+	w.catchUp("mcp-a")
+	w.wantNothingKept()
+}
+
+// What the informer shows before the response to the write that it shows must not leave a
+// record behind that can never be written.
+func TestARecordFollowsWhatTheInformerHasShownBeforeIt(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	w.catchUp("mcp-a")
+	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), false)
+	w.must(err)
+	w.annotate("mcp-a", "theirs")
+	w.must(w.indexer.Update(w.live("mcp-a"))) // the event is still on its way
+	w.must(w.flush(t.Context(), "mcp-a", true))
+	if live := w.live("mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleWaiting || live.Annotations["example.com/note"] != "theirs" {
+		t.Errorf("stored: %s, %v", live.Status.Phase, live.Annotations)
+	}
+	w.catchUp("mcp-a")
+	w.wantNothingKept()
+}

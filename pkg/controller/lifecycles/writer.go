@@ -114,10 +114,13 @@ func (s *Store) Record(ctx context.Context, lifecycle *Lifecycle, record Record,
 func (s *Store) postpone(lifecycle *Lifecycle, record Record) (overdue bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.overlay[lifecycle.Name]
+	s.catchUp(lifecycle.Name)
+	e, shown := s.overlay[lifecycle.Name], s.shown(lifecycle.Name)
 	switch {
+	case e == nil && (shown == nil || shown.UID != lifecycle.UID || shown.ResourceVersion != lifecycle.ResourceVersion):
+		return false, errStale
 	case e == nil:
-		e = &entry{stored: lifecycle, shown: lifecycle, version: lifecycle.ResourceVersion}
+		e = &entry{stored: shown, shown: shown, version: lifecycle.ResourceVersion}
 	case e.stored == nil || e.stored.UID != lifecycle.UID || e.version != lifecycle.ResourceVersion:
 		return false, errStale
 	}
@@ -177,6 +180,7 @@ func (s *Store) flush(ctx context.Context, name string, behind bool) error {
 func (s *Store) pendingOf(name string) (stored *Lifecycle, p *pending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.catchUp(name)
 	if e := s.overlay[name]; e != nil && e.pending != nil {
 		return e.stored, e.pending
 	}
