@@ -138,7 +138,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		{"no-token", spec("secretRef", secretRef("no-token")), ready, policyv1alpha1.ReasonTemplateFailed, "has no token"},
 		{"no-bundle", spec("secretRef", secretRef("no-bundle")), ready, policyv1alpha1.ReasonCredentialsMissing, `no "caBundle" in .references.secret.data`},
 		{"no-such-secret", spec("secretRef", secretRef("none")), ready, policyv1alpha1.ReasonWaitingForReference, "none"},
-		{"bad-secret-name", spec("secretRef", secretRef("../Secrets")), ready, policyv1alpha1.ReasonWaitingForReference, ""},
+		{"bad-secret-name", spec("secretRef", secretRef("../Secrets")), ready, policyv1alpha1.ReasonTemplateFailed, "which cannot be the name of one of secrets"},
 		{"no-reference", map[string]any{"syncMode": "Push"}, ready, policyv1alpha1.ReasonWaitingForValue, `no "secretRef" in .source.spec`},
 		{"null-reference", spec("secretRef", nil), ready, policyv1alpha1.ReasonWaitingForValue, `"secretRef" in .source.spec is null`},
 		{"reference-is-text", spec("secretRef", "good"), ready, policyv1alpha1.ReasonTemplateFailed, `it has no field "namespace"`},
