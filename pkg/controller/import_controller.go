@@ -104,6 +104,9 @@ type pass struct {
 	// the record of it is still to be written.
 	settled *memory.Settled
 	pending bool
+	// rests is set when the import rests for a problem that passes by itself: what became of
+	// it stays as it was.
+	rests bool
 }
 
 // work reconciles an import that was taken off the queue. One that is tried again keeps its
@@ -134,6 +137,10 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 	p.changed = c.memory.TakeChange(i)
 	result, err := p.recovering(ctx)
 	c.memory.End(i, begun, p.settled)
+	if p.rests {
+		c.memory.Change(i, p.changed)
+		return err // all imports are enqueued when the problem has passed
+	}
 	switch {
 	case err != nil:
 		c.memory.Change(i, p.changed) // until it is tried again
@@ -182,6 +189,7 @@ func (p *pass) run(ctx context.Context) (*outcome, error) {
 	}
 	switch {
 	case decided.Rest:
+		p.rests = p.state.rests()
 		return p.unchanged(), nil
 	case decided.Converge:
 		return p.converge(ctx)

@@ -326,7 +326,7 @@ func typeProblem(notServed, unavailable string, err error) *problem {
 	if errors.As(err, &missing) {
 		return &problem{reason: notServed, message: err.Error(), lasting: true}
 	}
-	return &problem{reason: unavailable, message: err.Error(), passing: errors.Is(err, servedtypes.ErrUnknown)}
+	return &problem{reason: unavailable, message: render.Bounded(err.Error(), render.MaxMessage), passing: errors.Is(err, servedtypes.ErrUnknown)}
 }
 
 // isOtherVersionOf reports whether the Sources are those of before, as another
@@ -352,8 +352,8 @@ func (s *policyState) examine(status func(hostobjects.Kind) (synced bool, failur
 		case problem == nil:
 		case synced || s.isNext(kind):
 			s.outage = cmp.Or(s.outage, problem)
-		default:
-			s.problem = cmp.Or(s.problem, problem)
+		case s.problem == nil || s.problem.passing && !problem.passing:
+			s.problem = problem
 		}
 	}
 }
@@ -369,7 +369,7 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 	}
 	why := ""
 	if failure != nil {
-		why = ": " + render.Bounded(failure.Error(), render.MaxMessage)
+		why = ": " + render.Bounded(failure.Error(), render.MaxMessage/2)
 	}
 	switch {
 	case s.isNext(kind) && failure == nil:
@@ -382,8 +382,10 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 		p.passing = failure == nil
 	case failure == nil || kind == s.sources && s.next != nil:
 		return nil // the version that was served before has gone
-	default:
+	case kind == s.sources:
 		p.message = fmt.Sprintf("listing and watching %s%s; they are taken as they were seen last", kind.GroupResource(), why)
+	default:
+		p.message = fmt.Sprintf("listing and watching %s%s; changes of them go unseen", kind.GroupResource(), why)
 	}
 	return p
 }

@@ -124,6 +124,9 @@ func TestRule13ALifecycleThatIsStoredWithABrokenOwnerIsRestoredOrReleased(t *tes
 				return fmt.Errorf("its owners are %+v", lifecycle.OwnerReferences)
 			}
 			created := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleCreated)
+			if created == nil {
+				return errors.New("it does not say yet whether there is a PediaCluster")
+			}
 			want := policyv1alpha1.ReasonCreated
 			if b.released {
 				want = policyv1alpha1.ReasonExisted

@@ -111,7 +111,7 @@ func TestEventsTellThatARemovalIsHeld(t *testing.T) {
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	p.waitForToken(t, "one", "secret")
 	p.edit(t, `{"spec":{"maxPrune":0,"source":{"selectorTemplate":"{{ ne .source.metadata.name \"one\" }}"}}}`)
-	p.waitForEvent(t, "pcl", "eventheld-one", "Warning", policyv1alpha1.ReasonPruneHeld, "the selectors no longer let the Source through")
+	p.waitForEvent(t, "pcl", "eventheld-one", "Warning", policyv1alpha1.ReasonPruneHeld, "the selectors no longer select the Source")
 	p.waitForEvent(t, "cip", p.name, "Warning", policyv1alpha1.ReasonPruneHeld, "the removal of 1 PediaCluster is held")
 
 	p.edit(t, `{"spec":{"source":{"selectorTemplate":null}}}`)
