@@ -219,23 +219,23 @@ func TestWhichImportsAnEventOfALifecycleConcerns(t *testing.T) {
 		want    []string
 		settled bool
 	}{
-		"nothing but a version": {func(t *testing.T, one *oneImport) { one.storage.Change("mcp-a", func(*lifecycles.Lifecycle) {}) },
+		"nothing but a version": {func(_ *testing.T, one *oneImport) { one.storage.Change("mcp-a", func(*lifecycles.Lifecycle) {}) },
 			[]string{"mcp/a, single"}, false},
-		"a label": {func(t *testing.T, one *oneImport) {
+		"a label": {func(_ *testing.T, one *oneImport) {
 			one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.Labels = map[string]string{"a": "b"} })
 		}, []string{"mcp/a, single"}, false},
-		"an annotation":     {func(t *testing.T, one *oneImport) { one.storage.Change("mcp-a", annotate) }, []string{"mcp/a, single"}, false},
-		"a deletion":        {func(t *testing.T, one *oneImport) { one.storage.Change("mcp-a", isDeletedByHand) }, []string{"mcp/a, single"}, false},
+		"an annotation":     {func(_ *testing.T, one *oneImport) { one.storage.Change("mcp-a", annotate) }, []string{"mcp/a, single"}, false},
+		"a deletion":        {func(_ *testing.T, one *oneImport) { one.storage.Change("mcp-a", isDeletedByHand) }, []string{"mcp/a, single"}, false},
 		"it is shown again": {func(*testing.T, *oneImport) {}, nil, true},
-		"an owner": {func(t *testing.T, one *oneImport) {
+		"an owner": {func(_ *testing.T, one *oneImport) {
 			one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) {
 				l.OwnerReferences = []metav1.OwnerReference{controllerReference(another)}
 			})
 		}, []string{"another/a, single", "mcp/a, single"}, false},
-		"its end": {func(t *testing.T, one *oneImport) {
+		"its end": {func(_ *testing.T, one *oneImport) {
 			one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { isDeletedByHand(l); l.Finalizers = nil })
 		}, []string{"another/a, single", "mcp/a, single", "mcp/waits, single"}, false},
-		"another one of its name": {func(t *testing.T, one *oneImport) {
+		"another one of its name": {func(_ *testing.T, one *oneImport) {
 			one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.UID = "another" })
 		}, []string{"another/a, single", "mcp/a, single", "mcp/waits, single"}, false},
 	} {

@@ -67,18 +67,18 @@ func (r *requests) failed(now time.Time, err error) {
 // verdict tells whether objects are unavailable. While nothing is known of them,
 // the error of a list is told at once. When unclear is set, the requests do not
 // tell the cause, and failure is the best that is known of it.
-func (r *requests) verdict(now time.Time, synced bool) (failure error, unclear bool) {
+func (r *requests) verdict(now time.Time, synced bool) (unclear bool, failure error) {
 	switch {
 	case r.watching:
-		return nil, false
+		return false, nil
 	case !synced && r.refused != nil && !isBusy(r.refused):
-		return r.refused, false
+		return false, r.refused
 	case !r.failing.IsZero() && now.Sub(r.failing) >= patience:
-		return r.err, isBusy(r.err)
+		return isBusy(r.err), r.err
 	case !r.answering && now.Sub(r.heard) >= patience:
-		return r.err, true
+		return true, r.err
 	default:
-		return nil, false
+		return false, nil
 	}
 }
 
@@ -163,11 +163,11 @@ func (h *health) supervise(ctx context.Context, synced func() bool, probe func(c
 		case <-h.wake:
 		case <-ticker.C:
 		}
-		if _, unclear := h.verdict(synced()); unclear && time.Since(asked) >= patience {
+		if unclear, _ := h.verdict(synced()); unclear && time.Since(asked) >= patience {
 			answer = ask(ctx, probe)
 			asked = time.Now()
 		}
-		failure, unclear := h.verdict(synced()) // it may have answered meanwhile
+		unclear, failure := h.verdict(synced()) // it may have answered meanwhile
 		if unclear {
 			failure = cause(failure, answer, synced())
 		}
@@ -178,7 +178,7 @@ func (h *health) supervise(ctx context.Context, synced func() bool, probe func(c
 	}
 }
 
-func (h *health) verdict(synced bool) (failure error, unclear bool) {
+func (h *health) verdict(synced bool) (unclear bool, failure error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.requests.verdict(time.Now(), synced)

@@ -378,7 +378,7 @@ func TestTheVerdictOnRequests(t *testing.T) {
 		{"nothing since a watch ended", requests{heard: ago(15)}, true, nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			failure, unclear := test.requests.verdict(now, test.synced)
+			unclear, failure := test.requests.verdict(now, test.synced)
 			if !errors.Is(failure, test.failure) || (failure == nil) != (test.failure == nil) || unclear != test.unclear {
 				t.Errorf("got %v, %t; want %v, %t", failure, unclear, test.failure, test.unclear)
 			}

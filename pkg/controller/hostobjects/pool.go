@@ -230,7 +230,7 @@ func (p *Pool) newInformer(kind Kind) *informer {
 	}
 	return &informer{
 		SharedIndexInformer: cache.NewSharedIndexInformerWithOptions(cache.ToListWatcherWithWatchListSemantics(requests, client), example,
-			cache.SharedIndexInformerOptions{ObjectDescription: kind.GroupVersionResource.String()}),
+			cache.SharedIndexInformerOptions{ObjectDescription: kind.String()}),
 		health: health,
 		probe: func(ctx context.Context) error {
 			_, err := list(ctx, metav1.ListOptions{LabelSelector: kind.LabelSelector, Limit: 1})

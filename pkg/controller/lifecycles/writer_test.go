@@ -81,7 +81,7 @@ func TestAPendingRecordGoesWithItsLifecycle(t *testing.T) {
 			w.must(w.indexer.Delete(created))
 			w.ObserveDeleted(created)
 		},
-		"there is another one of the name": func(w *world, created *Lifecycle) {
+		"there is another one of the name": func(w *world, _ *Lifecycle) {
 			w.storage.Change("mcp-a", func(l *Lifecycle) { l.UID = "another" })
 			if w.catchUp("mcp-a") {
 				w.t.Error("it is taken for an own write")
