@@ -19,6 +19,7 @@ import (
 	kubernetesfake "k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -176,6 +177,28 @@ type running struct {
 	metadata *metadatafake.FakeMetadataClient
 }
 
+// ownClient keeps spec and status apart, as the API does: a status that was computed from an older
+// policy must not take back what a person wrote in the meantime. The fake client does not.
+func ownClient(policy *policyv1alpha1.ClusterImportPolicy) *fake.Clientset {
+	client := fake.NewClientset(policy)
+	client.PrependReactor("update", "clusterimportpolicies", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		update := action.(clienttesting.UpdateAction)
+		stored, err := client.Tracker().Get(update.GetResource(), "", policy.Name)
+		if err != nil {
+			return true, nil, err
+		}
+		written := update.GetObject().DeepCopyObject().(*policyv1alpha1.ClusterImportPolicy)
+		result := stored.(*policyv1alpha1.ClusterImportPolicy).DeepCopy()
+		if update.GetSubresource() == "status" {
+			result.Status = written.Status
+		} else {
+			written.Status, result = result.Status, written
+		}
+		return true, result, client.Tracker().Update(update.GetResource(), result, "")
+	})
+	return client
+}
+
 // run starts controllers with a policy and the Sources "a", "b" and "c".
 func run(t *testing.T) *running {
 	t.Helper()
@@ -189,7 +212,7 @@ func run(t *testing.T) *running {
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	r := &running{t: t, own: fake.NewClientset(policy), storage: lifecyclestest.New(),
+	r := &running{t: t, own: ownClient(policy), storage: lifecyclestest.New(),
 		host: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 			mcpClusters: "ClusterList", render.PediaClusterGVR: "PediaClusterList", secrets: "SecretList"},
 			sourceNamed("a"), sourceNamed("b"), sourceNamed("c")),
