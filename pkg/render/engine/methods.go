@@ -55,7 +55,7 @@ func (m method) call(r *run, args []any) (any, *Error) {
 				return nil, err
 			}
 		}
-		if in[i], err = m.argument(i, args[i]); err != nil {
+		if in[i], err = m.argument(i, args[i], t.In(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -69,9 +69,8 @@ func (m method) call(r *run, args []any) (any, *Error) {
 	return out.Interface(), nil
 }
 
-// argument makes an argument what the method takes at this index.
-func (m method) argument(i int, arg any) (reflect.Value, *Error) {
-	want := m.value.Type().In(i)
+// argument makes the argument at an index one of the type that the method takes.
+func (m method) argument(i int, arg any, want reflect.Type) (reflect.Value, *Error) {
 	n, whole := wholeNumber(arg)
 	switch {
 	case arg == nil:

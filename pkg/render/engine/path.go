@@ -182,15 +182,12 @@ func (e *fieldPath) eval(r *run, dot any) (any, *Error) {
 		if !ok {
 			return nil, e.noMethod(r, value, parent, i)
 		}
-		var args []any
+		var args []expression
 		if e.takesArguments(i) {
-			if args, err = e.arguments(r, dot, piped); err != nil {
-				return nil, err
-			}
+			args = e.args
 		}
-		r.at = e.at
-		if value, err = m.call(r, args); err != nil {
-			return nil, e.at.fill(err)
+		if value, err = e.callMethod(r, dot, m, args, piped); err != nil {
+			return nil, err
 		}
 	}
 	return value, nil
@@ -209,21 +206,26 @@ func (e *fieldPath) noMethod(r *run, value any, parent map[string]any, i int) *E
 	return notAMap(e.at, value, e.prefix, e.path[:i], e.path[i], parent, r)
 }
 
-// arguments evaluates the arguments of the method. The one that came through a
-// pipe has been evaluated before, see logic.
-func (e *fieldPath) arguments(r *run, dot, piped any) ([]any, *Error) {
-	args := make([]any, len(e.args))
-	for i, arg := range e.args {
-		if e.piped && i == len(e.args)-1 {
-			args[i] = piped
-			break
+// callMethod calls a method with the values of args. Of these the one that came
+// through a pipe has been evaluated before, see logic.
+func (e *fieldPath) callMethod(r *run, dot any, m method, args []expression, piped any) (any, *Error) {
+	var values []any
+	for i, arg := range args {
+		value := piped
+		if !e.piped || i < len(args)-1 {
+			var err *Error
+			if value, err = arg.eval(r, dot); err != nil {
+				return nil, err
+			}
 		}
-		var err *Error
-		if args[i], err = arg.eval(r, dot); err != nil {
-			return nil, err
-		}
+		values = append(values, value)
 	}
-	return args, nil
+	r.at = e.at
+	value, err := m.call(r, values)
+	if err != nil {
+		return nil, e.at.fill(err)
+	}
+	return value, nil
 }
 
 // isPromised names the fields of metadata that always have a value.

@@ -635,9 +635,13 @@ func (p place) endsPlain(m markup) (bool, *Error) {
 
 // writeNode writes markup that is a node of its own.
 func (o *output) writeNode(m markup, at *site) *Error {
-	lead, err := o.lead(m)
+	spaces, err := o.indentation(m)
 	if err != nil {
 		return err
+	}
+	lead := strings.Repeat(" ", spaces)
+	if m.newline {
+		lead = "\n" + lead
 	}
 	p := o.after(lead)
 	text := m.text
@@ -670,20 +674,20 @@ func (o *output) writeNode(m markup, at *site) *Error {
 	return nil
 }
 
-// lead is the white space before markup that is a node of its own here.
-func (p place) lead(m markup) (string, *Error) {
+// indentation is how many spaces stand before markup that is a node of its own here.
+func (p place) indentation(m markup) (int, *Error) {
 	switch {
 	case p.flow > 0 && m.kind == blockMarkup:
-		return "", problem("toYaml cannot write a map or list between [ ] or { }; use toJson")
+		return 0, problem("toYaml cannot write a map or list between [ ] or { }; use toJson")
 	case p.mode == valueStart && m.kind == blockMarkup && !m.newline:
-		return "", problem("a map or list cannot begin behind its key; put it on the next line, or use nindent")
+		return 0, problem("a map or list cannot begin behind its key; put it on the next line, or use nindent")
 	case !m.newline:
-		return strings.Repeat(" ", m.first), nil
+		return m.first, nil
 	}
 	if least := p.leastIndent(m.text); p.flow == 0 && int32(m.indent) < least {
-		return "", problem("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, least)
+		return 0, problem("%d spaces are not enough to stay below the key; at least %d are needed", m.indent, least)
 	}
-	return "\n" + strings.Repeat(" ", m.indent), nil
+	return m.indent, nil
 }
 
 // leastIndent is how far markup on the next line is indented at least. A list may
