@@ -441,13 +441,7 @@ func TestAPrefixKeepsSourcesAwayFromThePediaClustersOfOthers(t *testing.T) {
 // TestNothingButThePediaClusterHoldsCredentials has a host of its own, so that
 // what it looks through is all of it.
 func TestNothingButThePediaClusterHoldsCredentials(t *testing.T) {
-	h, err := startHost(t.Context(), "--v=6")
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
+	h := ownHost(t, "--v=6")
 	p := h.installPlatform(t, "discreet")
 	const first, second = "Tr0ub4dor-and-3-of-the-kind", "c0rrect-horse-battery-and-staple"
 	must(t, p.createCluster(t.Context(), "one", first, true))
@@ -510,13 +504,7 @@ func TestNothingButThePediaClusterHoldsCredentials(t *testing.T) {
 }
 
 func TestWhoTakesTheLeaseStopsImportsAndDeletesNothing(t *testing.T) {
-	h, err := startHost(t.Context())
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
+	h := ownHost(t)
 	p := h.installPlatform(t, "leased")
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	before := p.waitForToken(t, "one", "secret")

@@ -19,13 +19,7 @@ import (
 func TestAServerKilledInTheMiddleOfAThousandImportsEndsWithExactlyThose(t *testing.T) {
 	const clusters = 1000
 	// Killing the server would disturb other tests: this one has a host of its own.
-	h, err := startHost(t.Context())
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
+	h := ownHost(t)
 	p := h.newPlatform(t, "crash")
 	p.installType(t)
 

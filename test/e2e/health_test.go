@@ -53,23 +53,10 @@ func TestWhatIsNewIsNotReady(t *testing.T) {
 	p.kubectl(t, "wait", "--for=condition=Ready", "--timeout=60s", "pediaclusterlifecycle/"+p.pediaClusterName("one"))
 }
 
-// A type that cannot be listed disturbs the host's own controllers: these tests
-// have a host of their own.
-func TestOutagesAreToldAndEnd(t *testing.T) {
-	h, err := startHost(t.Context())
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("of the aggregated API server of a Source type", func(t *testing.T) { aggregatedServerIsDown(t, h) })
-	t.Run("of the conversion webhook of a Source type", func(t *testing.T) { webhookIsDown(t, h) })
-	t.Run("of a storage whose log is missing", func(t *testing.T) { logIsMissing(t, h) })
-	t.Run("and CRDs that come back", func(t *testing.T) { definitionsComeBack(t, h) })
-}
-
-func aggregatedServerIsDown(t *testing.T, h *host) {
+// A type that cannot be listed disturbs the host's own controllers: these tests have hosts of
+// their own.
+func TestAnOutageOfTheAPIServerOfASourceTypeIsTold(t *testing.T) {
+	h := ownHost(t)
 	p := h.newPlatform(t, "aggregated")
 	p.kubectl(t, "create", "namespace", p.name)
 	p.apply(t, p.manifests.role.Object)
@@ -119,7 +106,8 @@ func aggregatedServerIsDown(t *testing.T, h *host) {
 	p.waitUntilGone(t, "one")
 }
 
-func webhookIsDown(t *testing.T, h *host) {
+func TestAnOutageOfTheConversionWebhookOfASourceTypeIsTold(t *testing.T) {
+	h := ownHost(t)
 	webhook, err := devcluster.StartConversionWebhook()
 	must(t, err)
 	t.Cleanup(func() { must(t, webhook.Stop()) })
@@ -166,8 +154,9 @@ func webhookIsDown(t *testing.T, h *host) {
 	p.waitForToken(t, "two", "second")
 }
 
-// logIsMissing takes the way back that docs/storage.md describes.
-func logIsMissing(t *testing.T, h *host) {
+// The way back is the one that docs/storage.md describes.
+func TestAStorageWithoutItsLogIsRestoredFromASnapshot(t *testing.T) {
+	h := ownHost(t)
 	p := h.installPlatform(t, "restored")
 	must(t, p.createCluster(t.Context(), "one", "first", true))
 	before := p.waitForToken(t, "one", "first")
@@ -201,7 +190,10 @@ func logIsMissing(t *testing.T, h *host) {
 	}
 }
 
-func definitionsComeBack(t *testing.T, h *host) {
+// CRDs of the same group come back, as when Clusterpedia's manifests are applied once more.
+func TestCRDsOfTheGroupAreWarnedOf(t *testing.T) {
+	h := ownHost(t)
+	h.installPlatform(t, "restored")
 	logged := func(part string) func() error {
 		return func() error {
 			log, err := os.ReadFile(h.server.LogFile())

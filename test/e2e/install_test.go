@@ -240,6 +240,7 @@ func TestWhatIsShippedIsAcceptedByAHost(t *testing.T) {
 // startHostAlone starts a host without the server.
 func startHostAlone(t *testing.T) *devcluster.Cluster {
 	t.Helper()
+	t.Parallel()
 	cluster, err := devcluster.Start(t.Context(), devcluster.Options{Dir: t.TempDir(), BinDir: binDir, UnsafeNoFsync: true})
 	must(t, err)
 	t.Cleanup(func() {

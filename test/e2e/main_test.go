@@ -50,7 +50,7 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	var err error
-	if shared, err = startHost(ctx); err != nil {
+	if shared, err = startHost(ctx, devcluster.ServerOptions{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -66,13 +66,28 @@ func run(m *testing.M) int {
 	return code
 }
 
-// startHost starts a host with the PediaCluster CRD, and the server with those
-// flags besides.
-func startHost(ctx context.Context, flags ...string) (*host, error) {
-	return startHostWith(ctx, devcluster.ServerOptions{Args: flags})
+// ownHost starts a host for a test that would disturb others, with those flags of the server
+// besides, and stops it in the end. Such tests wait most of the time, and run beside others.
+func ownHost(t *testing.T, flags ...string) *host {
+	t.Helper()
+	return ownHostWith(t, devcluster.ServerOptions{Args: flags})
 }
 
-func startHostWith(ctx context.Context, options devcluster.ServerOptions) (*host, error) {
+func ownHostWith(t *testing.T, options devcluster.ServerOptions) *host {
+	t.Helper()
+	t.Parallel()
+	h, err := startHost(t.Context(), options)
+	must(t, err)
+	t.Cleanup(func() {
+		if err := h.stop(!t.Failed()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// startHost starts a host with the PediaCluster CRD and the server.
+func startHost(ctx context.Context, options devcluster.ServerOptions) (*host, error) {
 	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
 	if err != nil {
 		return nil, err

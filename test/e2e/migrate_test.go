@@ -58,6 +58,7 @@ type formerHost struct {
 // is to register itself, without. Neither must disturb the CRDs.
 func newFormerHost(t *testing.T, options devcluster.ServerOptions) *formerHost {
 	t.Helper()
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
 	must(t, err)
 	cluster, err := devcluster.Start(t.Context(), devcluster.Options{Dir: dir, BinDir: binDir, UnsafeNoFsync: true})

@@ -31,13 +31,7 @@ func (p *platform) waitForCluster(t *testing.T, cluster, ready, version, message
 func TestClustersAreAskedWhetherTheyAnswer(t *testing.T) {
 	// The clusters of other tests are nowhere: this one has a host of its own. The
 	// cluster that answers is that host, on loopback, which is denied by default.
-	h, err := startHost(t.Context(), "--probe-clusters", "--probe-denied-cidrs=169.254.0.0/16")
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
+	h := ownHost(t, "--probe-clusters", "--probe-denied-cidrs=169.254.0.0/16")
 	p := h.installPlatform(t, "probed")
 	var version struct{ GitVersion string }
 	must(t, json.Unmarshal([]byte(h.kubectl(t, "get", "--raw", "/version")), &version))

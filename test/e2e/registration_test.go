@@ -37,14 +37,7 @@ var (
 // startRegisteringHost starts a host whose server registers itself.
 func startRegisteringHost(t *testing.T, flags ...string) *host {
 	t.Helper()
-	h, err := startHostWith(t.Context(), devcluster.ServerOptions{SelfRegister: true, Args: flags})
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+	return ownHostWith(t, devcluster.ServerOptions{SelfRegister: true, Args: flags})
 }
 
 func TestAServerRegistersItself(t *testing.T) {

@@ -22,21 +22,6 @@ import (
 
 var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 
-// ownHost starts a host for one test, which stops it. Such tests wait for timeouts
-// most of the time, and so run two at a time when those of the shared host are done.
-func ownHost(t *testing.T, flags ...string) *host {
-	t.Helper()
-	t.Parallel()
-	h, err := startHost(t.Context(), flags...)
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.stop(!t.Failed()); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
-}
-
 // storageDir is the data of the embedded etcd of the server.
 func (h *host) storageDir() string { return filepath.Join(h.dir, "policy-apiserver") }
 

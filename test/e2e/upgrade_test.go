@@ -118,6 +118,7 @@ func TestAnUpgradeFromAnEarlierVersionLosesNothing(t *testing.T) {
 // startHostWithout starts a host without a server, types and controllers.
 func startHostWithout(t *testing.T) *host {
 	t.Helper()
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "policy-apiserver-e2e-")
 	must(t, err)
 	cluster, err := devcluster.Start(t.Context(), devcluster.Options{Dir: dir, BinDir: binDir, UnsafeNoFsync: true})
