@@ -50,9 +50,9 @@ func passOver(state *policyState, n int) (*pass, *lifecycles.Lifecycle) {
 	return work, lifecycle
 }
 
-// countedTally has worked on that many imports, of which some failed.
-func countedTally(imports, failures int) *tally {
-	t := newTally()
+// countedSummaries has worked on that many imports, of which some failed.
+func countedSummaries(imports, failures int) *policySummaries {
+	t := newPolicySummaries()
 	for n := range imports {
 		if n < failures {
 			t.set(importNumber(n), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "spec.template: 3:7: no such value"))
@@ -63,12 +63,12 @@ func countedTally(imports, failures int) *tally {
 	return t
 }
 
-// BenchmarkTallySet records what became of one import. It must not grow with the
+// BenchmarkPolicySummarySet records what became of one import. It must not grow with the
 // number of imports.
-func BenchmarkTallySet(b *testing.B) {
+func BenchmarkPolicySummarySet(b *testing.B) {
 	for _, imports := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
-			t := countedTally(imports, 0)
+			t := countedSummaries(imports, 0)
 			changing := make([]memory.Import, 1_000)
 			for n := range changing {
 				changing[n] = importNumber(n * imports / len(changing))
@@ -89,11 +89,11 @@ func BenchmarkTallySet(b *testing.B) {
 	}
 }
 
-// BenchmarkTallyBegin is what a pass over all imports begins with.
-func BenchmarkTallyBegin(b *testing.B) {
+// BenchmarkSummaryBegin is what a pass over all imports begins with.
+func BenchmarkSummaryBegin(b *testing.B) {
 	for _, imports := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
-			t, all := countedTally(imports, 0), map[memory.Import]struct{}{}
+			t, all := countedSummaries(imports, 0), map[memory.Import]struct{}{}
 			for n := range imports {
 				all[importNumber(n)] = struct{}{}
 			}
@@ -115,7 +115,7 @@ func BenchmarkTallyBegin(b *testing.B) {
 func BenchmarkPolicyStatus(b *testing.B) {
 	for _, size := range []struct{ imports, failures int }{{1_000, 0}, {100_000, 0}, {100_000, 10}, {100_000, 1_000}, {100_000, 100_000}} {
 		b.Run(fmt.Sprintf("imports=%d/failures=%d", size.imports, size.failures), func(b *testing.B) {
-			t, state := countedTally(size.imports, size.failures), exampleState(b)
+			t, state := countedSummaries(size.imports, size.failures), exampleState(b)
 			status, ok := t.status(state, pruning{})
 			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, mostFailures) {
 				b.Fatalf("the status is %+v, %t", status, ok)

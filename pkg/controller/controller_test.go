@@ -88,7 +88,7 @@ func TestAPassThatPanicsIsCountedAsItWas(t *testing.T) {
 	one.queue.AddRateLimited(item)
 	one.queue.Done(item)
 	eventually(t, func() bool { return one.queue.Len() == 1 })
-	if counts := one.policies.tally.of("mcp").counts; counts.Imported != 1 {
+	if counts := one.policies.summaries.of("mcp").counts; counts.Imported != 1 {
 		t.Errorf("the counts are %+v", counts)
 	}
 	one.setState(stateOfOne(t, 2, "https://new"))

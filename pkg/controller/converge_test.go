@@ -96,7 +96,7 @@ func TestASourceThatWaitsIsWrittenToStorageOnly(t *testing.T) {
 	if waits.Status.Phase != policyv1alpha1.LifecycleWaiting || readyOf(waits).Reason != policyv1alpha1.ReasonWaitingForCondition || decision.IsCreated(waits.Status) {
 		t.Errorf("it says %+v", waits.Status)
 	}
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Waiting: 1}) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Waiting: 1}) {
 		t.Errorf("the counts are %+v", counts)
 	}
 }
@@ -135,7 +135,7 @@ func TestWhatAnotherImportHasIsNotTaken(t *testing.T) {
 			if writes := one.writesToHost(asked); len(writes) > 0 {
 				t.Errorf("it writes %v to the host", writes)
 			}
-			status, _ := one.policies.tally.status(one.policies.state("mcp"), pruning{})
+			status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
 			if len(status.Failures) != 1 || status.Failures[0].Reason != test.reason || !strings.Contains(status.Failures[0].Message, test.message) || status.Counts.Conflict != 1 {
 				t.Errorf("the policy says %+v", status)
 			}
@@ -309,7 +309,7 @@ func TestARenameMakesTheNewPairFirst(t *testing.T) {
 	}
 	one.catchUp(t, "mcp-a")
 	one.again(t)
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Imported: 1}) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Imported: 1}) {
 		t.Errorf("the counts are %+v", counts)
 	}
 }
@@ -325,7 +325,7 @@ func TestARenameThatIsHeldKeepsBothPediaClusters(t *testing.T) {
 	if said := one.stored(t); said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan {
 		t.Errorf("the former one says %+v", said.Status)
 	}
-	if counts := one.policies.tally.of("mcp").counts; counts.Held != 1 || counts.Created != 1 {
+	if counts := one.policies.summaries.of("mcp").counts; counts.Held != 1 || counts.Created != 1 {
 		t.Errorf("the counts are %+v", counts)
 	}
 	// A third name waits, and what is held stays so.

@@ -124,7 +124,7 @@ func (f *fleetCollector) CollectWithStability(ch chan<- metrics.Metric) {
 
 	policies, err := c.policies.lister.List(labels.Everything())
 	utilruntime.HandleError(err)
-	counts := c.policies.tally.counts()
+	counts := c.policies.summaries.counts()
 	credentials := credentials(c.store.List(), f.now())
 	for _, policy := range policies {
 		name := policy.Name
@@ -169,7 +169,7 @@ func byPhase(counts policyv1alpha1.ImportCounts) map[policyv1alpha1.LifecyclePha
 }
 
 // counts returns the counts of every policy.
-func (t *tally) counts() map[string]policyv1alpha1.ImportCounts {
+func (t *policySummaries) counts() map[string]policyv1alpha1.ImportCounts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	counts := make(map[string]policyv1alpha1.ImportCounts, len(t.policies))

@@ -49,10 +49,10 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 	stored := indexerOf(t, lifecycleExpiring("gone", now.Add(-time.Second)),
 		lifecycleExpiring("soon", now.Add(time.Hour)), lifecycleExpiring("late", now.Add(20*day)))
 	c := &controllers{store: lifecycles.New(nil, stored, clock.RealClock{}), policies: &policyController{
-		lister: policylisters.NewClusterImportPolicyLister(policies), tally: newTally()}}
-	c.policies.tally.set(importOfMCP("a"), imported)
-	c.policies.tally.set(importOfMCP("b"), waiting)
-	c.policies.tally.set(importOfMCP("c"), waiting)
+		lister: policylisters.NewClusterImportPolicyLister(policies), summaries: newPolicySummaries()}}
+	c.policies.summaries.set(importOfMCP("a"), imported)
+	c.policies.summaries.set(importOfMCP("b"), waiting)
+	c.policies.summaries.set(importOfMCP("c"), waiting)
 
 	const follows = `
 		# HELP policy_apiserver_leader [ALPHA] 1 on the replica whose controllers run, 0 on the others.

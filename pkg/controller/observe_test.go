@@ -110,7 +110,7 @@ func TestASourceOfWhichNothingWasMadeIsNotAskedFor(t *testing.T) {
 		t.Errorf("it observes %+v, %v, and asks %v", snapshot.Source, err, one.host.Actions()[asked:])
 	}
 	one.pass(t)
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{}) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{}) {
 		t.Errorf("the counts are %+v", counts)
 	}
 }

@@ -51,7 +51,7 @@ type policyController struct {
 	objects *hostobjects.Pool
 	events  events.EventRecorder
 	queue   workqueue.TypedRateLimitingInterface[string]
-	tally   *tally
+	summaries   *policySummaries
 	brake   *brake.Brake
 	// announcer tells of what becomes of imports.
 	announcer *announcer
@@ -125,7 +125,7 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 	c := &policyController{
 		client: client, lister: lister, store: store, types: types, objects: objects, events: recorder,
 		queue:   newQueue[string]("policies", nil),
-		tally:   newTally(),
+		summaries:   newPolicySummaries(),
 		brake:   brake.New(clock.RealClock{}),
 		written: map[string]time.Time{},
 		states:  map[string]*policyState{},
@@ -184,7 +184,7 @@ func (c *policyController) worked(i memory.Import, result *outcome) {
 	if state == nil {
 		return
 	}
-	if failure := c.tally.set(i, result); failure != nil && !c.hasLifecycle(state, i) {
+	if failure := c.summaries.set(i, result); failure != nil && !c.hasLifecycle(state, i) {
 		c.announcer.failed(state, i, *failure)
 	}
 	c.queue.AddAfter(i.Policy, statusDelay)
@@ -193,7 +193,7 @@ func (c *policyController) worked(i memory.Import, result *outcome) {
 // expected records what becomes of an import whose record is left to be written.
 func (c *policyController) expected(i memory.Import, result *outcome) {
 	if c.state(i.Policy) != nil {
-		c.tally.expect(i, result)
+		c.summaries.expect(i, result)
 	}
 }
 
@@ -257,7 +257,7 @@ func (c *policyController) forget(name string) {
 		c.enqueueImport(importOf(lifecycle))
 	}
 	c.checkOwners(name)
-	c.tally.forget(name)
+	c.summaries.forget(name)
 	delete(c.written, name)
 	forgetSeries(name)
 	c.brake.Forget(name)
@@ -501,7 +501,7 @@ func (c *policyController) enqueueImports(state *policyState) {
 	for _, lifecycle := range c.store.OfPolicy(state.policy.Name) {
 		imports[importOf(lifecycle)] = struct{}{}
 	}
-	c.tally.begin(state.policy.Name, imports)
+	c.summaries.begin(state.policy.Name, imports)
 	for i := range imports {
 		c.enqueueInBulk(i)
 	}
@@ -552,7 +552,7 @@ func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
 // whether it is what is stored now. What has changed in nothing but figures is
 // not written more often than every statusDelay.
 func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning) (stored bool, err error) {
-	status, ok := c.tally.status(state, prune)
+	status, ok := c.summaries.status(state, prune)
 	if !ok {
 		return false, nil
 	}

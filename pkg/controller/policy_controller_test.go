@@ -236,7 +236,7 @@ func TestAPolicyThatIsGoneIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if one.policies.state("mcp") != nil || one.brake.Holds(one.Import) || len(one.policies.tally.counts()) > 0 {
+	if one.policies.state("mcp") != nil || one.brake.Holds(one.Import) || len(one.policies.summaries.counts()) > 0 {
 		t.Error("it is remembered")
 	}
 	if synced, _ := one.objects.Status(sources); synced {

@@ -60,7 +60,7 @@ func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, n
 	if known := policy.Status.Prune; known != nil {
 		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
 	}
-	owned, settled := c.tally.settled(policy.Name)
+	owned, settled := c.summaries.settled(policy.Name)
 	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
 	prune.most = decision.Limit{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
 	return prune, settled
@@ -80,10 +80,10 @@ func (c *policyController) storeDecision(ctx context.Context, state *policyState
 	prune.recent = counted(prune.recent, len(decided.Counted), metav1.Now())
 	// The counts are those of after the decision, in the same write: the lifecycles
 	// say so one after the other.
-	c.tally.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
-	c.tally.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
+	c.summaries.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
+	c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
 	if stored, err = c.updateStatus(ctx, state, prune); err != nil || !stored {
-		c.tally.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
+		c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
 		return false, err
 	}
 	c.announcer.pruneHeld(state.policy, prune)

@@ -82,7 +82,7 @@ func isToGo(t *testing.T, maxPrune intstr.IntOrString) *oneImport {
 		s.policy.Spec.MaxPrune = &maxPrune
 		s.policy.Spec.Source.SelectorTemplate = "false"
 	})
-	begin(one.policies.tally, "a")
+	begin(one.policies.summaries, "a")
 	one.pass(t)
 	return one
 }
@@ -169,7 +169,7 @@ func TestWhatWasHeldBeforeThisProcessStaysHeld(t *testing.T) {
 // Nothing is decided while it is not known what is to go, nor before the decision is stored.
 func TestTheBrakeDecidesOnlyWhatItKnowsAndWrites(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *oneImport){
-		"imports are left to work on": func(_ *testing.T, one *oneImport) { begin(one.policies.tally, "a", "b") },
+		"imports are left to work on": func(_ *testing.T, one *oneImport) { begin(one.policies.summaries, "a", "b") },
 		"the policy has a problem": func(t *testing.T, one *oneImport) {
 			one.changeState(t, func(s *policyState) { s.problem = &problem{reason: "SourceTypeNotServed", lasting: true} })
 		},

@@ -82,7 +82,7 @@ func TestWhatBlocksAnImportIsTold(t *testing.T) {
 			if said.Status.Phase != test.phase || readyOf(said).Reason != test.reason || !decision.IsCreated(said.Status) {
 				t.Errorf("it says %s: %+v", said.Status.Phase, readyOf(said))
 			}
-			if got, want := one.policies.tally.of("mcp").outcomes[one.Import], *outcomeOf(said.Status); !cmp.Equal(got, want, cmp.AllowUnexported(outcome{}, failure{})) {
+			if got, want := one.policies.summaries.of("mcp").outcomes[one.Import], *outcomeOf(said.Status); !cmp.Equal(got, want, cmp.AllowUnexported(outcome{}, failure{})) {
 				t.Errorf("it is counted as %+v, want %+v", got, want)
 			}
 		})
@@ -106,7 +106,7 @@ func TestWhatHasNoLifecycleIsAFailureOfThePolicy(t *testing.T) {
 		if !one.isGone(t, "mcp-a") {
 			t.Errorf("%s: there is a lifecycle", reason)
 		}
-		status, _ := one.policies.tally.status(one.policies.state("mcp"), pruning{})
+		status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
 		if len(status.Failures) != 1 || status.Failures[0].Name != "a" || status.Failures[0].Reason != reason || status.Failures[0].Message == "" {
 			t.Errorf("%s: the failures are %+v", reason, status.Failures)
 		}
@@ -195,7 +195,7 @@ func TestWhatWasGoingIsHandedOverWhenItsImportIsBlocked(t *testing.T) {
 				if said.Status.Phase != policyv1alpha1.LifecycleDeleting || !strings.Contains(readyOf(said).Message, "the PediaCluster stays for the next lifecycle, and this lifecycle waits for its finalizer") {
 					t.Errorf("it says %+v", said.Status)
 				}
-				if counts := one.policies.tally.of("mcp").counts; counts.Deleting != 1 || counts.Created != 1 {
+				if counts := one.policies.summaries.of("mcp").counts; counts.Deleting != 1 || counts.Created != 1 {
 					t.Errorf("the counts are %+v", counts)
 				}
 			})

@@ -139,7 +139,7 @@ func TestWhatWaitsForAFinalizerDoesNotPoll(t *testing.T) {
 		!strings.Contains(ready.Message, "clustersynchro-manager") {
 		t.Errorf("it says %+v", waits)
 	}
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1}) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1}) {
 		t.Errorf("the counts are %+v", counts)
 	}
 
@@ -174,10 +174,10 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 			t.Fatalf("it says %+v", hangs.Status)
 		}
 	}
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Deleting: 1}) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Deleting: 1}) {
 		t.Errorf("the counts are %+v", counts)
 	}
-	status, _ := one.policies.tally.status(one.policies.state("mcp"), pruning{})
+	status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
 	told := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
 	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is deleted") {
 		t.Errorf("the policy says %s: %s", told.Reason, told.Message)
@@ -200,7 +200,7 @@ func TestASourceThatIsMadeAgainIsNotCountedAsCreated(t *testing.T) {
 	one.deletePediaCluster(t)
 	one.pass(t)
 	hangs := one.stored(t).Status
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Deleting: 1}) || decision.IsCreated(hangs) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Deleting: 1}) || decision.IsCreated(hangs) {
 		t.Errorf("the counts are %+v; the lifecycle says %+v", counts, hangs)
 	}
 	if ready := meta.FindStatusCondition(hangs.Conditions, policyv1alpha1.LifecycleReady); ready.Reason != policyv1alpha1.ReasonReleased ||
@@ -244,7 +244,7 @@ func TestWhatIsHeldIsShownWhileItsCauseCannotBeJudged(t *testing.T) {
 				if !one.brake.Holds(one.Import) {
 					t.Error("the brake does not hold it")
 				}
-				if counts := one.policies.tally.of("mcp").counts; counts.Held != 1 {
+				if counts := one.policies.summaries.of("mcp").counts; counts.Held != 1 {
 					t.Errorf("the counts are %+v", counts)
 				}
 				one.wantEndpoint(t, "https://old")
@@ -345,7 +345,7 @@ func TestWhatAPersonDeletesTakesTheImportAlong(t *testing.T) {
 			}
 			one.catchUp(t, "mcp-a")
 			one.pass(t)
-			if counted := one.policies.tally.of("mcp").outcomes; len(counted) > 0 {
+			if counted := one.policies.summaries.of("mcp").outcomes; len(counted) > 0 {
 				t.Error("it is counted on")
 			}
 		})
@@ -548,7 +548,7 @@ func TestWhatOthersHoldDoesNotHoldTheImport(t *testing.T) {
 	if one.pediaCluster(t, "mcp-b") == nil {
 		t.Error("the import waits for it")
 	}
-	if counts := one.policies.tally.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1}) {
+	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1}) {
 		t.Errorf("the counts are %+v", counts)
 	}
 }

@@ -63,14 +63,14 @@ func outcomeOf(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
 	return result
 }
 
-// tally counts the imports of each policy as they change, so that a policy's
+// policySummaries count the imports of each policy as they change, so that a policy's
 // status never takes a pass over its imports.
-type tally struct {
+type policySummaries struct {
 	mu       sync.Mutex
-	policies map[string]*policyTally
+	policies map[string]*policySummary
 }
 
-type policyTally struct {
+type policySummary struct {
 	outcomes map[memory.Import]outcome
 	counts   policyv1alpha1.ImportCounts
 	owned    int // PediaClusters that were made for these imports
@@ -82,12 +82,12 @@ type policyTally struct {
 	complete bool
 }
 
-func newTally() *tally { return &tally{policies: map[string]*policyTally{}} }
+func newPolicySummaries() *policySummaries { return &policySummaries{policies: map[string]*policySummary{}} }
 
-func (t *tally) of(policy string) *policyTally {
+func (t *policySummaries) of(policy string) *policySummary {
 	p, ok := t.policies[policy]
 	if !ok {
-		p = &policyTally{
+		p = &policySummary{
 			outcomes: map[memory.Import]outcome{},
 			failures: map[memory.Import]failure{},
 			left:     map[memory.Import]struct{}{},
@@ -97,14 +97,14 @@ func (t *tally) of(policy string) *policyTally {
 	return p
 }
 
-func (t *tally) forget(policy string) {
+func (t *policySummaries) forget(policy string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.policies, policy)
 }
 
 // begin starts a pass over all imports of a policy.
-func (t *tally) begin(policy string, imports map[memory.Import]struct{}) {
+func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
@@ -120,7 +120,7 @@ func (t *tally) begin(policy string, imports map[memory.Import]struct{}) {
 }
 
 // expect records what becomes of an import that is left to be worked on.
-func (t *tally) expect(i memory.Import, result *outcome) {
+func (t *policySummaries) expect(i memory.Import, result *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.of(i.Policy).set(i, result)
@@ -128,7 +128,7 @@ func (t *tally) expect(i memory.Import, result *outcome) {
 
 // turn records that imports have come into another phase. What else became of them
 // stays as it was.
-func (t *tally) turn(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
+func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, i := range imports {
@@ -142,7 +142,7 @@ func (t *tally) turn(imports []memory.Import, phase policyv1alpha1.LifecyclePhas
 
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new.
-func (t *tally) set(i memory.Import, result *outcome) *failure {
+func (t *policySummaries) set(i memory.Import, result *outcome) *failure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(i.Policy)
@@ -161,7 +161,7 @@ func (t *tally) set(i memory.Import, result *outcome) *failure {
 	return result.failure
 }
 
-func (p *policyTally) set(i memory.Import, result *outcome) {
+func (p *policySummary) set(i memory.Import, result *outcome) {
 	if before, ok := p.outcomes[i]; ok {
 		before.count(&p.counts, -1)
 		if before.owned {
@@ -205,7 +205,7 @@ func (o outcome) count(counts *policyv1alpha1.ImportCounts, n int32) {
 
 // settled reports whether every import has been worked on since the policy or its
 // types changed, and how many PediaClusters were made for them.
-func (t *tally) settled(policy string) (owned int, ok bool) {
+func (t *policySummaries) settled(policy string) (owned int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
@@ -216,7 +216,7 @@ func (t *tally) settled(policy string) (owned int, ok bool) {
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new
 // figures.
-func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+func (t *policySummaries) status(state *policyState, prune pruning) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
@@ -248,7 +248,7 @@ func (t *tally) status(state *policyState, prune pruning) (status policyv1alpha1
 }
 
 // firstFailures are the first few, by namespace and name of the Source.
-func (p *policyTally) firstFailures() (first []policyv1alpha1.SourceFailure) {
+func (p *policySummary) firstFailures() (first []policyv1alpha1.SourceFailure) {
 	for i, failure := range p.failures {
 		at, _ := slices.BinarySearchFunc(first, i, func(f policyv1alpha1.SourceFailure, i memory.Import) int {
 			return cmp.Or(strings.Compare(f.Namespace, i.Namespace), strings.Compare(f.Name, i.Name))
@@ -263,7 +263,7 @@ func (p *policyTally) firstFailures() (first []policyv1alpha1.SourceFailure) {
 	return first
 }
 
-func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Condition {
+func (p *policySummary) conditions(state *policyState, prune pruning) []metav1.Condition {
 	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
 	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
@@ -307,14 +307,14 @@ func (p *policyTally) conditions(state *policyState, prune pruning) []metav1.Con
 	return []metav1.Condition{ready, validated, reconciling}
 }
 
-func (p *policyTally) summary() string {
+func (p *policySummary) summary() string {
 	c := p.counts
 	return fmt.Sprintf("%d of %d selected Sources have a PediaCluster; waiting: %d, held: %d, in conflict: %d, failed: %d, being deleted: %d",
 		c.Created, c.Selected, c.Waiting, c.Held, c.Conflict, c.Failed, c.Deleting)
 }
 
 // deletion says what the deletion of the policy waits for.
-func (p *policyTally) deletion(policy *policyv1alpha1.ClusterImportPolicy) string {
+func (p *policySummary) deletion(policy *policyv1alpha1.ClusterImportPolicy) string {
 	const message = "the policy is being deleted"
 	foreign := render.ForeignFinalizers(policy.Finalizers)
 	switch {

@@ -24,7 +24,7 @@ func mcpState(change ...func(*policyState)) *policyState {
 	return state
 }
 
-func begin(t *tally, names ...string) {
+func begin(t *policySummaries, names ...string) {
 	imports := map[memory.Import]struct{}{}
 	for _, name := range names {
 		imports[importOfMCP(name)] = struct{}{}
@@ -42,14 +42,14 @@ var (
 )
 
 func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
-	tally := newTally()
-	begin(tally, "a", "b", "c", "d")
-	tally.set(importOfMCP("a"), imported)
-	tally.set(importOfMCP("b"), waiting)
-	tally.set(importOfMCP("c"), failing(policyv1alpha1.ReasonNameTaken))
-	tally.set(importOfMCP("d"), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonSelectorFailed, ""))
+	summaries := newPolicySummaries()
+	begin(summaries, "a", "b", "c", "d")
+	summaries.set(importOfMCP("a"), imported)
+	summaries.set(importOfMCP("b"), waiting)
+	summaries.set(importOfMCP("c"), failing(policyv1alpha1.ReasonNameTaken))
+	summaries.set(importOfMCP("d"), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonSelectorFailed, ""))
 
-	status, ok := tally.status(mcpState(), pruning{})
+	status, ok := summaries.status(mcpState(), pruning{})
 	if !ok {
 		t.Fatal("there is no status though every import was worked on")
 	}
@@ -65,9 +65,9 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 	}
 
 	// What heals, and what goes, counts no more.
-	tally.set(importOfMCP("c"), imported)
-	tally.set(importOfMCP("d"), nil)
-	status, _ = tally.status(mcpState(), pruning{})
+	summaries.set(importOfMCP("c"), imported)
+	summaries.set(importOfMCP("d"), nil)
+	status, _ = summaries.status(mcpState(), pruning{})
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 2, Waiting: 1, Imported: 2}, status.Counts); diff != "" {
 		t.Errorf("counts afterwards (-want +got):\n%s", diff)
 	}
@@ -77,42 +77,42 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 }
 
 func TestAfterARestartTheOldStatusStaysUntilAllIsCounted(t *testing.T) {
-	tally := newTally()
-	begin(tally, "a", "b")
-	tally.set(importOfMCP("a"), imported)
+	summaries := newPolicySummaries()
+	begin(summaries, "a", "b")
+	summaries.set(importOfMCP("a"), imported)
 	known := mcpState(func(s *policyState) { s.policy.Status.ObservedGeneration = 3 })
-	if status, ok := tally.status(known, pruning{}); ok {
+	if status, ok := summaries.status(known, pruning{}); ok {
 		t.Errorf("a half-counted status is written: %+v", status)
 	}
-	if status, ok := tally.status(mcpState(), pruning{}); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
+	if status, ok := summaries.status(mcpState(), pruning{}); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
 		t.Errorf("a new policy does not show its progress: %t, %+v", ok, status)
 	}
-	tally.set(importOfMCP("b"), imported)
-	if status, ok := tally.status(known, pruning{}); !ok || status.Counts.Created != 2 {
+	summaries.set(importOfMCP("b"), imported)
+	if status, ok := summaries.status(known, pruning{}); !ok || status.Counts.Created != 2 {
 		t.Errorf("the full count is not written: %t, %+v", ok, status)
 	}
 }
 
 func TestAProblemThatPassesIsNotWorthAWrite(t *testing.T) {
-	tally := newTally()
+	summaries := newPolicySummaries()
 	passing := func(s *policyState) {
 		s.policy.Status.ObservedGeneration = 3
 		s.problem = &problem{reason: policyv1alpha1.ReasonSourcesUnavailable, passing: true}
 	}
-	if _, ok := tally.status(mcpState(passing), pruning{}); ok {
+	if _, ok := summaries.status(mcpState(passing), pruning{}); ok {
 		t.Error("a passing problem is written")
 	}
 	lasting := func(s *policyState) { s.problem.passing = false }
-	status, ok := tally.status(mcpState(passing, lasting), pruning{})
+	status, ok := summaries.status(mcpState(passing, lasting), pruning{})
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady); !ok || ready.Reason != policyv1alpha1.ReasonSourcesUnavailable {
 		t.Errorf("a problem that stays is not shown: %t, %+v", ok, status.Conditions)
 	}
 }
 
 func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
-	tally := newTally()
-	begin(tally, "a", "b")
-	tally.set(importOfMCP("a"), imported)
+	summaries := newPolicySummaries()
+	begin(summaries, "a", "b")
+	summaries.set(importOfMCP("a"), imported)
 	known := policyv1alpha1.ImportCounts{Selected: 2, Created: 2, Imported: 2}
 	state := mcpState(func(s *policyState) {
 		s.policy.Status.ObservedGeneration, s.policy.Status.Counts = 3, known
@@ -120,7 +120,7 @@ func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
 	})
 	want := map[string]metav1.ConditionStatus{policyv1alpha1.PolicyReady: metav1.ConditionFalse,
 		policyv1alpha1.PolicyValidated: metav1.ConditionUnknown, policyv1alpha1.PolicyReconciling: metav1.ConditionTrue}
-	status, ok := tally.status(state, pruning{})
+	status, ok := summaries.status(state, pruning{})
 	if !ok {
 		t.Fatal("it is not shown while imports are left to be counted")
 	}
@@ -132,37 +132,37 @@ func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
 	if diff := cmp.Diff(known, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
-	tally.set(importOfMCP("b"), waiting)
-	status, _ = tally.status(state, pruning{})
+	summaries.set(importOfMCP("b"), waiting)
+	status, _ = summaries.status(state, pruning{})
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 2, Created: 1, Imported: 1, Waiting: 1}, status.Counts); diff != "" {
 		t.Errorf("counts when all are counted (-want +got):\n%s", diff)
 	}
 }
 
 func TestAnEventIsForANewFailureOnly(t *testing.T) {
-	tally := newTally()
-	if tally.set(importOfMCP("a"), failing("NameTaken")) == nil {
+	summaries := newPolicySummaries()
+	if summaries.set(importOfMCP("a"), failing("NameTaken")) == nil {
 		t.Error("a new failure is not told")
 	}
-	if tally.set(importOfMCP("a"), failing("NameTaken")) != nil {
+	if summaries.set(importOfMCP("a"), failing("NameTaken")) != nil {
 		t.Error("the same failure is told twice")
 	}
-	if tally.set(importOfMCP("a"), failing("InvalidName")) == nil {
+	if summaries.set(importOfMCP("a"), failing("InvalidName")) == nil {
 		t.Error("another failure is not told")
 	}
-	tally.set(importOfMCP("a"), imported)
-	if tally.set(importOfMCP("a"), failing("InvalidName")) == nil {
+	summaries.set(importOfMCP("a"), imported)
+	if summaries.set(importOfMCP("a"), failing("InvalidName")) == nil {
 		t.Error("a failure that is back is not told")
 	}
 }
 
 func TestTheListOfFailuresIsBounded(t *testing.T) {
-	tally := newTally()
+	summaries := newPolicySummaries()
 	for i := range 5000 {
 		name := fmt.Sprintf("cluster-%04d", i)
-		tally.set(importOfMCP(name), newOutcome(policyv1alpha1.LifecycleFailed, false, "NameTaken", strings.Repeat("why ", 10_000)))
+		summaries.set(importOfMCP(name), newOutcome(policyv1alpha1.LifecycleFailed, false, "NameTaken", strings.Repeat("why ", 10_000)))
 	}
-	status, _ := tally.status(mcpState(), pruning{})
+	status, _ := summaries.status(mcpState(), pruning{})
 	if len(status.Failures) != 10 || status.Failures[0].Name != "cluster-0000" || status.Counts.Failed != 5000 {
 		t.Errorf("%d failures listed, first %q, %d counted", len(status.Failures), status.Failures[0].Name, status.Counts.Failed)
 	}
@@ -172,31 +172,31 @@ func TestTheListOfFailuresIsBounded(t *testing.T) {
 }
 
 func TestWhatIsNoLongerThereIsNotCountedInANewPass(t *testing.T) {
-	tally := newTally()
-	tally.set(importOfMCP("a"), imported)
-	tally.set(importOfMCP("gone"), failing("NameTaken"))
-	begin(tally, "a")
-	tally.set(importOfMCP("a"), imported)
-	status, _ := tally.status(mcpState(), pruning{})
+	summaries := newPolicySummaries()
+	summaries.set(importOfMCP("a"), imported)
+	summaries.set(importOfMCP("gone"), failing("NameTaken"))
+	begin(summaries, "a")
+	summaries.set(importOfMCP("a"), imported)
+	status, _ := summaries.status(mcpState(), pruning{})
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Imported: 1}, status.Counts); diff != "" || len(status.Failures) != 0 {
 		t.Errorf("counts (-want +got):\n%s\nfailures: %v", diff, status.Failures)
 	}
 }
 
 func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
-	tally := newTally()
+	summaries := newPolicySummaries()
 	imports := map[memory.Import]struct{}{}
 	for i := range 2000 {
 		imports[importOfMCP(fmt.Sprint(i))] = struct{}{}
 	}
-	tally.begin("mcp", imports)
+	summaries.begin("mcp", imports)
 	for i := range imports { // as who began it does, while others work already
-		tally.set(i, imported)
+		summaries.set(i, imported)
 	}
 	if len(imports) != 2000 {
 		t.Errorf("%d imports are left to enqueue", len(imports))
 	}
-	if _, settled := tally.settled("mcp"); !settled {
+	if _, settled := summaries.settled("mcp"); !settled {
 		t.Error("it is not settled when all is done")
 	}
 }
@@ -216,16 +216,16 @@ func TestReadyPointsToWhereThereIsSomethingToSee(t *testing.T) {
 		"being deleted":   {[]*outcome{newOutcome(policyv1alpha1.LifecycleDeleting, true, "SourceGone", "it waits")}, pruning{}, "being deleted: 1"},
 		"nothing special": {[]*outcome{imported}, pruning{}, "1 of 1 selected Sources have a PediaCluster; waiting: 0, held: 0, in conflict: 0, failed: 0, being deleted: 0"},
 	} {
-		tally := newTally()
+		summaries := newPolicySummaries()
 		var names []string
 		for i := range test.outcomes {
 			names = append(names, fmt.Sprint("c", i))
 		}
-		begin(tally, names...)
+		begin(summaries, names...)
 		for i, result := range test.outcomes {
-			tally.set(importOfMCP(names[i]), result)
+			summaries.set(importOfMCP(names[i]), result)
 		}
-		status, _ := tally.status(mcpState(), test.prune)
+		status, _ := summaries.status(mcpState(), test.prune)
 		message := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady).Message
 		if !strings.HasSuffix(message, test.want) || len(status.Failures) == 0 && strings.Contains(message, "failures") {
 			t.Errorf("%s: Ready says %q, the failures are %v", name, message, status.Failures)
@@ -234,13 +234,13 @@ func TestReadyPointsToWhereThereIsSomethingToSee(t *testing.T) {
 }
 
 func TestTheCountsFollowAPlanAtOnce(t *testing.T) {
-	tally := newTally()
-	begin(tally, "a", "b", "c")
+	summaries := newPolicySummaries()
+	begin(summaries, "a", "b", "c")
 	for _, name := range []string{"a", "b", "c"} {
-		tally.set(importOfMCP(name), imported)
+		summaries.set(importOfMCP(name), imported)
 	}
-	tally.turn([]memory.Import{importOfMCP("a"), importOfMCP("b"), importOfMCP("nobody")}, policyv1alpha1.LifecycleHeld)
-	status, _ := tally.status(mcpState(), pruning{held: 2})
+	summaries.turn([]memory.Import{importOfMCP("a"), importOfMCP("b"), importOfMCP("nobody")}, policyv1alpha1.LifecycleHeld)
+	status, _ := summaries.status(mcpState(), pruning{held: 2})
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 3, Imported: 1, Held: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -264,16 +264,16 @@ func TestAPolicyThatIsBeingDeletedSaysWhatItWaitsFor(t *testing.T) {
 		"others hold the policy": {nil, []string{"example.com/mine"},
 			`the policy is being deleted: its lifecycles are gone, and it waits for its finalizer "example.com/mine", which whoever set it has to remove`},
 	} {
-		tally := newTally()
-		begin(tally)
+		summaries := newPolicySummaries()
+		begin(summaries)
 		for source, result := range test.outcomes {
-			tally.set(importOfMCP(source), result)
+			summaries.set(importOfMCP(source), result)
 		}
 		state := mcpState(func(s *policyState) {
 			s.policy.DeletionTimestamp, s.policy.Finalizers = &metav1.Time{}, test.finalizers
 			s.problem = &problem{reason: "SourceTypeNotServed", message: "no such type", lasting: true}
 		})
-		status, _ := tally.status(state, pruning{})
+		status, _ := summaries.status(state, pruning{})
 		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
 		if ready.Status != metav1.ConditionFalse || ready.Reason != policyv1alpha1.ReasonPolicyDeleted || ready.Message != test.want {
 			t.Errorf("%s: Ready is %+v", name, ready)
@@ -285,11 +285,11 @@ func TestAPolicyThatIsBeingDeletedSaysWhatItWaitsFor(t *testing.T) {
 }
 
 func TestAPolicysMessagesAreBounded(t *testing.T) {
-	tally := newTally()
+	summaries := newPolicySummaries()
 	state := mcpState(func(s *policyState) {
 		s.problem = &problem{reason: "TemplateFailed", message: strings.Repeat("<", 1<<20), lasting: true}
 	})
-	status, _ := tally.status(state, pruning{})
+	status, _ := summaries.status(state, pruning{})
 	if text, err := json.Marshal(status); err != nil || len(text) > 4<<10 {
 		t.Errorf("the status has %d bytes, %v", len(text), err)
 	}
