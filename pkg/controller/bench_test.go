@@ -55,7 +55,7 @@ func countedSummaries(imports, failures int) *policySummaries {
 	t := newPolicySummaries()
 	for n := range imports {
 		if n < failures {
-			t.set(importNumber(n), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "spec.template: 3:7: no such value"))
+			t.set(importNumber(n), newImportResult(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "spec.template: 3:7: no such value"))
 		} else {
 			t.set(importNumber(n), imported)
 		}
@@ -97,8 +97,8 @@ func BenchmarkSummaryBegin(b *testing.B) {
 			for n := range imports {
 				all[importNumber(n)] = struct{}{}
 			}
-			if t.begin("mcp", all); len(t.of("mcp").left) != imports || len(t.of("mcp").outcomes) != imports {
-				b.Fatalf("%d imports are left of %d", len(t.of("mcp").left), len(t.of("mcp").outcomes))
+			if t.begin("mcp", all); len(t.of("mcp").left) != imports || len(t.of("mcp").results) != imports {
+				b.Fatalf("%d imports are left of %d", len(t.of("mcp").left), len(t.of("mcp").results))
 			}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -26,7 +26,7 @@ import (
 
 // converge brings about what the policy wants under the name that it wants, or keeps what
 // there is up to date while that name has to wait.
-func (p *pass) converge(ctx context.Context) (*outcome, error) {
+func (p *pass) converge(ctx context.Context) (*importResult, error) {
 	name, err := p.state.compiled.Name(p.source)
 	if err != nil {
 		p.waitFor(p.Import, "")
@@ -57,7 +57,7 @@ func (p *pass) converge(ctx context.Context) (*outcome, error) {
 
 // removeNamed removes the lifecycles of these names, which have to go before another begins.
 // It reports whether one is gone, and returns what became of the others.
-func (p *pass) removeNamed(ctx context.Context, names []string) (left *outcome, gone bool, err error) {
+func (p *pass) removeNamed(ctx context.Context, names []string) (left *importResult, gone bool, err error) {
 	for _, lifecycle := range p.lifecycles {
 		if !slices.Contains(names, lifecycle.Name) {
 			continue
@@ -66,14 +66,14 @@ func (p *pass) removeNamed(ctx context.Context, names []string) (left *outcome, 
 		if still == nil || err != nil {
 			return nil, err == nil, err
 		}
-		left = summedUp(left, still)
+		left = mergeResults(left, still)
 	}
 	return left, false, nil
 }
 
 // stay keeps an import up to date under the name it has, while it cannot have the one that
 // its policy wants.
-func (p *pass) stay(ctx context.Context, instead *decision.Reason) (*outcome, error) {
+func (p *pass) stay(ctx context.Context, instead *decision.Reason) (*importResult, error) {
 	stays := slices.DeleteFunc(slices.Clone(p.lifecycles), func(l *lifecycles.Lifecycle) bool { return l.DeletionTimestamp != nil })
 	if len(stays) == 1 {
 		return p.convergeAs(ctx, stays[0].Name, instead)
@@ -94,7 +94,7 @@ type convergence struct {
 	// replaced are the lifecycles of former names, to be removed when this one is settled, and
 	// others is what became of those that are being deleted.
 	replaced []*lifecycles.Lifecycle
-	others   *outcome
+	others   *importResult
 	// instead is why the import does not have the name that its policy wants, nil when it does.
 	instead *decision.Reason
 
@@ -105,7 +105,7 @@ type convergence struct {
 }
 
 // convergeAs works on the import under that name.
-func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Reason) (*outcome, error) {
+func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Reason) (*importResult, error) {
 	c := &convergence{pass: p, instead: instead}
 	if err := c.sortOut(ctx, name); err != nil {
 		return p.unchanged(), err
@@ -113,7 +113,7 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 	if c.lifecycle != nil && c.lifecycle.DeletionTimestamp != nil {
 		// The import is made again when this lifecycle has gone.
 		result, err := p.remove(ctx, decision.Finalization(c.lifecycle))
-		return cmp.Or(result, &outcome{phase: policyv1alpha1.LifecycleDeleting}), err
+		return cmp.Or(result, &importResult{phase: policyv1alpha1.LifecycleDeleting}), err
 	}
 	if c.lifecycle == nil {
 		taken, err := c.createLifecycle(ctx, name)
@@ -143,13 +143,13 @@ func (c *convergence) sortOut(ctx context.Context, name string) error {
 		case candidate.Name == name:
 			c.lifecycle = candidate
 		case decision.DeletedByPerson(candidate): // released already
-			c.others = summedUp(c.others, outcomeOf(candidate.Status))
+			c.others = mergeResults(c.others, resultOf(candidate.Status))
 		case candidate.Name == c.wantedName:
 			still, err := c.remove(ctx, decision.Finalization(candidate))
 			if err != nil {
 				return err
 			}
-			c.others = summedUp(c.others, still)
+			c.others = mergeResults(c.others, still)
 		default:
 			c.replaced = append(c.replaced, candidate)
 		}
@@ -158,7 +158,7 @@ func (c *convergence) sortOut(ctx context.Context, name string) error {
 }
 
 // run makes the PediaCluster what the policy wants, in at most one write, and records it.
-func (c *convergence) run(ctx context.Context) (*outcome, error) {
+func (c *convergence) run(ctx context.Context) (*importResult, error) {
 	if err := c.makePlan(ctx); err != nil {
 		return c.unchanged(), err
 	}
@@ -176,7 +176,7 @@ func (c *convergence) run(ctx context.Context) (*outcome, error) {
 	if err != nil {
 		return c.unchanged(), err
 	}
-	if result, err = c.removeReplaced(ctx, summedUp(result, c.others), done); err != nil {
+	if result, err = c.removeReplaced(ctx, mergeResults(result, c.others), done); err != nil {
 		return c.unchanged(), err
 	}
 	c.withdraw()
@@ -225,9 +225,9 @@ func (c *convergence) askBrake(ctx context.Context) (held *decision.Reason, unde
 }
 
 // hold records that the removal of the PediaCluster is held.
-func (c *convergence) hold(ctx context.Context, held *decision.Reason) (*outcome, error) {
+func (c *convergence) hold(ctx context.Context, held *decision.Reason) (*importResult, error) {
 	status := c.project(c.lifecycle).Blocked(held, c.current)
-	result := summedUp(c.keepHeld(ctx, outcomeOf(status), c.replaced), c.others)
+	result := mergeResults(c.keepHeld(ctx, resultOf(status), c.replaced), c.others)
 	_, err := c.write(ctx, c.lifecycle, c.desiredSpec(), status)
 	c.withdraw()
 	return result, err
@@ -267,7 +267,7 @@ func (c *convergence) recordUncreated(ctx context.Context) (err error) {
 }
 
 // record has the lifecycle say what became of it.
-func (c *convergence) record(ctx context.Context, done decision.Execution) (*outcome, error) {
+func (c *convergence) record(ctx context.Context, done decision.Execution) (*importResult, error) {
 	status := c.project(c.lifecycle).Converged(decision.Convergence{
 		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
 		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
@@ -282,7 +282,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*out
 		c.settle(written, done.PediaCluster)
 	}
 	c.pending = pending
-	return outcomeOf(status), nil
+	return resultOf(status), nil
 }
 
 // settle leaves the versions at which nothing is left to do.
@@ -297,7 +297,7 @@ func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstru
 // removeReplaced removes the lifecycles of former names: a cluster is never missing from
 // both names, and so the former PediaCluster goes after there is a new one, unless it is not
 // wanted at all.
-func (c *convergence) removeReplaced(ctx context.Context, result *outcome, done decision.Execution) (*outcome, error) {
+func (c *convergence) removeReplaced(ctx context.Context, result *importResult, done decision.Execution) (*importResult, error) {
 	if c.former != nil && !done.Settled() || c.wantedName == "" { // the policy may want the former name
 		return c.keepHeld(ctx, result, c.replaced), nil
 	}
@@ -306,7 +306,7 @@ func (c *convergence) removeReplaced(ctx context.Context, result *outcome, done 
 		if err != nil {
 			return nil, err
 		}
-		result = summedUp(result, still)
+		result = mergeResults(result, still)
 	}
 	return result, nil
 }

@@ -159,7 +159,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 }
 
 // recovering runs the pass. When it panics the others are decided about all the same.
-func (p *pass) recovering(ctx context.Context) (*outcome, error) {
+func (p *pass) recovering(ctx context.Context) (*importResult, error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			p.policies.worked(p.Import, p.unchanged())
@@ -171,7 +171,7 @@ func (p *pass) recovering(ctx context.Context) (*outcome, error) {
 
 // run observes, decides and applies. It returns what became of the import, nil when nothing
 // is left of it.
-func (p *pass) run(ctx context.Context) (*outcome, error) {
+func (p *pass) run(ctx context.Context) (*importResult, error) {
 	snapshot := p.observe()
 	decided := decision.Decide(snapshot)
 	if gone, err := p.release(ctx, decided.Release); gone || err != nil {
@@ -204,14 +204,14 @@ func (p *pass) run(ctx context.Context) (*outcome, error) {
 	}
 }
 
-// unchanged is the outcome as the lifecycles show it, nil when there is nothing to be said of
+// unchanged is the result as the lifecycles show it, nil when there is nothing to be said of
 // the import.
-func (p *pass) unchanged() (result *outcome) {
+func (p *pass) unchanged() (result *importResult) {
 	for _, lifecycle := range p.lifecycles {
-		result = summedUp(result, outcomeOf(lifecycle.Status))
+		result = mergeResults(result, resultOf(lifecycle.Status))
 	}
 	if result == nil && p.selected {
-		return &outcome{phase: policyv1alpha1.LifecyclePending}
+		return &importResult{phase: policyv1alpha1.LifecyclePending}
 	}
 	return result
 }

@@ -44,15 +44,15 @@ const statusDelay = time.Second
 // policyController compiles policies, watches the types they name, and sums up
 // what became of their Sources.
 type policyController struct {
-	client  policyclient.ClusterImportPolicyInterface
-	lister  policylisters.ClusterImportPolicyLister
-	store   *lifecycles.Store
-	types   *servedtypes.Tracker
-	objects *hostobjects.Pool
-	events  events.EventRecorder
-	queue   workqueue.TypedRateLimitingInterface[string]
-	summaries   *policySummaries
-	brake   *brake.Brake
+	client    policyclient.ClusterImportPolicyInterface
+	lister    policylisters.ClusterImportPolicyLister
+	store     *lifecycles.Store
+	types     *servedtypes.Tracker
+	objects   *hostobjects.Pool
+	events    events.EventRecorder
+	queue     workqueue.TypedRateLimitingInterface[string]
+	summaries *policySummaries
+	brake     *brake.Brake
 	// announcer tells of what becomes of imports.
 	announcer *announcer
 
@@ -124,11 +124,11 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 	store *lifecycles.Store, types *servedtypes.Tracker, objects *hostobjects.Pool, recorder events.EventRecorder) *policyController {
 	c := &policyController{
 		client: client, lister: lister, store: store, types: types, objects: objects, events: recorder,
-		queue:   newQueue[string]("policies", nil),
-		summaries:   newPolicySummaries(),
-		brake:   brake.New(clock.RealClock{}),
-		written: map[string]time.Time{},
-		states:  map[string]*policyState{},
+		queue:     newQueue[string]("policies", nil),
+		summaries: newPolicySummaries(),
+		brake:     brake.New(clock.RealClock{}),
+		written:   map[string]time.Time{},
+		states:    map[string]*policyState{},
 	}
 	c.announcer = newAnnouncer(recorder, clock.RealClock{}, c.queue.AddAfter)
 	return c
@@ -179,7 +179,7 @@ func (c *policyController) state(name string) *policyState {
 
 // worked records what became of an import, nil when there is nothing left of
 // it, and has the status of its policy follow.
-func (c *policyController) worked(i memory.Import, result *outcome) {
+func (c *policyController) worked(i memory.Import, result *importResult) {
 	state := c.state(i.Policy)
 	if state == nil {
 		return
@@ -191,7 +191,7 @@ func (c *policyController) worked(i memory.Import, result *outcome) {
 }
 
 // expected records what becomes of an import whose record is left to be written.
-func (c *policyController) expected(i memory.Import, result *outcome) {
+func (c *policyController) expected(i memory.Import, result *importResult) {
 	if c.state(i.Policy) != nil {
 		c.summaries.expect(i, result)
 	}

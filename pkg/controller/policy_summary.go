@@ -25,8 +25,8 @@ const mostFailures = 10
 // mostFailureMessage is how many bytes of a message it repeats.
 const mostFailureMessage = 512
 
-// outcome is what became of an import, for the policy's status.
-type outcome struct {
+// importResult is what became of an import, for the policy's status.
+type importResult struct {
 	phase   policyv1alpha1.LifecyclePhase
 	created bool // the PediaCluster exists
 	owned   bool // and was made for this import
@@ -40,9 +40,9 @@ type failure struct {
 	reason, message string
 }
 
-// newOutcome is the outcome of an import that is in that phase for that reason.
-func newOutcome(phase policyv1alpha1.LifecyclePhase, created bool, reason, message string) *outcome {
-	result := &outcome{phase: phase, created: created}
+// newImportResult is the result of an import that is in that phase for that reason.
+func newImportResult(phase policyv1alpha1.LifecyclePhase, created bool, reason, message string) *importResult {
+	result := &importResult{phase: phase, created: created}
 	if phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict {
 		result.failure = &failure{reason: reason, message: render.Bounded(message, mostFailureMessage)}
 	}
@@ -52,13 +52,13 @@ func newOutcome(phase policyv1alpha1.LifecyclePhase, created bool, reason, messa
 	return result
 }
 
-// outcomeOf is the outcome that the status of a lifecycle shows.
-func outcomeOf(status policyv1alpha1.PediaClusterLifecycleStatus) *outcome {
+// resultOf is the result that the status of a lifecycle shows.
+func resultOf(status policyv1alpha1.PediaClusterLifecycleStatus) *importResult {
 	var reason, message string
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
 		reason, message = ready.Reason, ready.Message
 	}
-	result := newOutcome(status.Phase, decision.IsCreated(status), reason, message)
+	result := newImportResult(status.Phase, decision.IsCreated(status), reason, message)
 	result.owned = result.created && meta.FindStatusCondition(status.Conditions, policyv1alpha1.LifecycleCreated).Reason == policyv1alpha1.ReasonCreated
 	return result
 }
@@ -71,7 +71,7 @@ type policySummaries struct {
 }
 
 type policySummary struct {
-	outcomes map[memory.Import]outcome
+	results  map[memory.Import]importResult
 	counts   policyv1alpha1.ImportCounts
 	owned    int // PediaClusters that were made for these imports
 	failures map[memory.Import]failure
@@ -82,13 +82,15 @@ type policySummary struct {
 	complete bool
 }
 
-func newPolicySummaries() *policySummaries { return &policySummaries{policies: map[string]*policySummary{}} }
+func newPolicySummaries() *policySummaries {
+	return &policySummaries{policies: map[string]*policySummary{}}
+}
 
 func (t *policySummaries) of(policy string) *policySummary {
 	p, ok := t.policies[policy]
 	if !ok {
 		p = &policySummary{
-			outcomes: map[memory.Import]outcome{},
+			results:  map[memory.Import]importResult{},
 			failures: map[memory.Import]failure{},
 			left:     map[memory.Import]struct{}{},
 		}
@@ -108,7 +110,7 @@ func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
-	for i := range p.outcomes {
+	for i := range p.results {
 		// What no longer has a Source nor a lifecycle counts no more.
 		if _, ok := imports[i]; !ok {
 			p.set(i, nil)
@@ -120,7 +122,7 @@ func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{
 }
 
 // expect records what becomes of an import that is left to be worked on.
-func (t *policySummaries) expect(i memory.Import, result *outcome) {
+func (t *policySummaries) expect(i memory.Import, result *importResult) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.of(i.Policy).set(i, result)
@@ -133,7 +135,7 @@ func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.Lif
 	defer t.mu.Unlock()
 	for _, i := range imports {
 		p := t.of(i.Policy)
-		if before, ok := p.outcomes[i]; ok {
+		if before, ok := p.results[i]; ok {
 			before.phase = phase
 			p.set(i, &before)
 		}
@@ -142,7 +144,7 @@ func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.Lif
 
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new.
-func (t *policySummaries) set(i memory.Import, result *outcome) *failure {
+func (t *policySummaries) set(i memory.Import, result *importResult) *failure {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(i.Policy)
@@ -161,31 +163,31 @@ func (t *policySummaries) set(i memory.Import, result *outcome) *failure {
 	return result.failure
 }
 
-func (p *policySummary) set(i memory.Import, result *outcome) {
-	if before, ok := p.outcomes[i]; ok {
+func (p *policySummary) set(i memory.Import, result *importResult) {
+	if before, ok := p.results[i]; ok {
 		before.count(&p.counts, -1)
 		if before.owned {
 			p.owned--
 		}
-		delete(p.outcomes, i)
+		delete(p.results, i)
 	}
 	if result != nil {
 		result.count(&p.counts, 1)
 		if result.owned {
 			p.owned++
 		}
-		p.outcomes[i] = *result
+		p.results[i] = *result
 	}
 }
 
-func (o outcome) count(counts *policyv1alpha1.ImportCounts, n int32) {
-	if o.failure == nil || o.failure.reason != policyv1alpha1.ReasonSelectorFailed {
+func (r importResult) count(counts *policyv1alpha1.ImportCounts, n int32) {
+	if r.failure == nil || o.failure.reason != policyv1alpha1.ReasonSelectorFailed {
 		counts.Selected += n
 	}
-	if o.created {
+	if r.created {
 		counts.Created += n
 	}
-	switch o.phase {
+	switch r.phase {
 	case policyv1alpha1.LifecycleWaiting:
 		counts.Waiting += n
 	case policyv1alpha1.LifecycleImported:
@@ -318,17 +320,17 @@ func (p *policySummary) deletion(policy *policyv1alpha1.ClusterImportPolicy) str
 	const message = "the policy is being deleted"
 	foreign := render.ForeignFinalizers(policy.Finalizers)
 	switch {
-	case len(p.outcomes) == 0 && len(foreign) > 0 && len(foreign) == len(policy.Finalizers):
+	case len(p.results) == 0 && len(foreign) > 0 && len(foreign) == len(policy.Finalizers):
 		return message + ": its lifecycles are gone, and it waits for " + render.DescribeFinalizers(foreign)
-	case len(p.outcomes) == 0:
+	case len(p.results) == 0:
 		return message
 	}
-	left := fmt.Sprintf("%s, and goes after the lifecycles of %d Sources", message, len(p.outcomes))
-	if len(p.outcomes) == 1 {
+	left := fmt.Sprintf("%s, and goes after the lifecycles of %d Sources", message, len(p.results))
+	if len(p.results) == 1 {
 		left = message + ", and goes after the lifecycle of 1 Source"
 	}
 	var first *memory.Import
-	for i, result := range p.outcomes {
+	for i, result := range p.results {
 		if result.waits != "" && (first == nil || compareImports(i, *first) < 0) {
 			first = &i
 		}
@@ -336,7 +338,7 @@ func (p *policySummary) deletion(policy *policyv1alpha1.ClusterImportPolicy) str
 	if first == nil {
 		return left
 	}
-	return fmt.Sprintf("%s, such as that of %s: %s", left, cache.NewObjectName(first.Namespace, first.Name), p.outcomes[*first].waits)
+	return fmt.Sprintf("%s, such as that of %s: %s", left, cache.NewObjectName(first.Namespace, first.Name), p.results[*first].waits)
 }
 
 // compareImports orders the imports of a policy by namespace and name of the Source.
@@ -344,9 +346,9 @@ func compareImports(a, b memory.Import) int {
 	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
-// summedUp is the outcome of an import with two lifecycles. Something that is held has to be
+// mergeResults is the result of an import with two lifecycles. Something that is held has to be
 // decided by a person, and is never hidden. A failure is worse than a lifecycle that goes.
-func summedUp(main, former *outcome) *outcome {
+func mergeResults(main, former *importResult) *importResult {
 	if main == nil || former == nil {
 		return cmp.Or(main, former)
 	}

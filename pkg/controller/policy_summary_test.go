@@ -32,13 +32,13 @@ func begin(t *policySummaries, names ...string) {
 	t.begin("mcp", imports)
 }
 
-func failing(reason string) *outcome {
-	return newOutcome(policyv1alpha1.LifecycleConflict, false, reason, "")
+func failing(reason string) *importResult {
+	return newImportResult(policyv1alpha1.LifecycleConflict, false, reason, "")
 }
 
 var (
-	imported = &outcome{phase: policyv1alpha1.LifecycleImported, created: true}
-	waiting  = &outcome{phase: policyv1alpha1.LifecycleWaiting}
+	imported = &importResult{phase: policyv1alpha1.LifecycleImported, created: true}
+	waiting  = &importResult{phase: policyv1alpha1.LifecycleWaiting}
 )
 
 func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
@@ -47,7 +47,7 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 	summaries.set(importOfMCP("a"), imported)
 	summaries.set(importOfMCP("b"), waiting)
 	summaries.set(importOfMCP("c"), failing(policyv1alpha1.ReasonNameTaken))
-	summaries.set(importOfMCP("d"), newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonSelectorFailed, ""))
+	summaries.set(importOfMCP("d"), newImportResult(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonSelectorFailed, ""))
 
 	status, ok := summaries.status(mcpState(), pruning{})
 	if !ok {
@@ -160,7 +160,7 @@ func TestTheListOfFailuresIsBounded(t *testing.T) {
 	summaries := newPolicySummaries()
 	for i := range 5000 {
 		name := fmt.Sprintf("cluster-%04d", i)
-		summaries.set(importOfMCP(name), newOutcome(policyv1alpha1.LifecycleFailed, false, "NameTaken", strings.Repeat("why ", 10_000)))
+		summaries.set(importOfMCP(name), newImportResult(policyv1alpha1.LifecycleFailed, false, "NameTaken", strings.Repeat("why ", 10_000)))
 	}
 	status, _ := summaries.status(mcpState(), pruning{})
 	if len(status.Failures) != 10 || status.Failures[0].Name != "cluster-0000" || status.Counts.Failed != 5000 {
@@ -202,27 +202,27 @@ func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
 }
 
 func TestReadyPointsToWhereThereIsSomethingToSee(t *testing.T) {
-	held := newOutcome(policyv1alpha1.LifecycleHeld, true, policyv1alpha1.ReasonPaused, "paused")
-	failed := newOutcome(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "broken")
+	held := newImportResult(policyv1alpha1.LifecycleHeld, true, policyv1alpha1.ReasonPaused, "paused")
+	failed := newImportResult(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonTemplateFailed, "broken")
 	for name, test := range map[string]struct {
-		outcomes []*outcome
-		prune    pruning
-		want     string
+		results []*importResult
+		prune   pruning
+		want    string
 	}{
-		"held":            {[]*outcome{held}, pruning{}, "see the lifecycles of this policy in the phase Held"},
-		"failed":          {[]*outcome{failed}, pruning{}, "see status.failures and the lifecycles of this policy"},
-		"both":            {[]*outcome{held, failed}, pruning{}, "see status.failures, and the lifecycles of this policy in the phase Held"},
-		"held by a plan":  {[]*outcome{held}, pruning{held: 1}, "see the condition PruneHeld"},
-		"being deleted":   {[]*outcome{newOutcome(policyv1alpha1.LifecycleDeleting, true, "SourceGone", "it waits")}, pruning{}, "being deleted: 1"},
-		"nothing special": {[]*outcome{imported}, pruning{}, "1 of 1 selected Sources have a PediaCluster; waiting: 0, held: 0, in conflict: 0, failed: 0, being deleted: 0"},
+		"held":            {[]*importResult{held}, pruning{}, "see the lifecycles of this policy in the phase Held"},
+		"failed":          {[]*importResult{failed}, pruning{}, "see status.failures and the lifecycles of this policy"},
+		"both":            {[]*importResult{held, failed}, pruning{}, "see status.failures, and the lifecycles of this policy in the phase Held"},
+		"held by a plan":  {[]*importResult{held}, pruning{held: 1}, "see the condition PruneHeld"},
+		"being deleted":   {[]*importResult{newImportResult(policyv1alpha1.LifecycleDeleting, true, "SourceGone", "it waits")}, pruning{}, "being deleted: 1"},
+		"nothing special": {[]*importResult{imported}, pruning{}, "1 of 1 selected Sources have a PediaCluster; waiting: 0, held: 0, in conflict: 0, failed: 0, being deleted: 0"},
 	} {
 		summaries := newPolicySummaries()
 		var names []string
-		for i := range test.outcomes {
+		for i := range test.results {
 			names = append(names, fmt.Sprint("c", i))
 		}
 		begin(summaries, names...)
-		for i, result := range test.outcomes {
+		for i, result := range test.results {
 			summaries.set(importOfMCP(names[i]), result)
 		}
 		status, _ := summaries.status(mcpState(), test.prune)
@@ -247,26 +247,26 @@ func TestTheCountsFollowAPlanAtOnce(t *testing.T) {
 }
 
 func TestAPolicyThatIsBeingDeletedSaysWhatItWaitsFor(t *testing.T) {
-	hangs := func(message string) *outcome {
-		return newOutcome(policyv1alpha1.LifecycleDeleting, false, policyv1alpha1.ReasonPolicyDeleted, message)
+	hangs := func(message string) *importResult {
+		return newImportResult(policyv1alpha1.LifecycleDeleting, false, policyv1alpha1.ReasonPolicyDeleted, message)
 	}
 	for name, test := range map[string]struct {
-		outcomes   map[string]*outcome
+		results    map[string]*importResult
 		finalizers []string
 		want       string
 	}{
 		"nothing is left":  {nil, []string{policyv1alpha1.Finalizer}, "the policy is being deleted"},
-		"work in progress": {map[string]*outcome{"a": imported, "b": imported}, nil, "the policy is being deleted, and goes after the lifecycles of 2 Sources"},
-		"two hang": {map[string]*outcome{"c": hangs("for x"), "b": hangs("for y"), "a": imported}, nil,
+		"work in progress": {map[string]*importResult{"a": imported, "b": imported}, nil, "the policy is being deleted, and goes after the lifecycles of 2 Sources"},
+		"two hang": {map[string]*importResult{"c": hangs("for x"), "b": hangs("for y"), "a": imported}, nil,
 			"the policy is being deleted, and goes after the lifecycles of 3 Sources, such as that of b: for y"},
-		"one hangs": {map[string]*outcome{"a": hangs("for x")}, nil,
+		"one hangs": {map[string]*importResult{"a": hangs("for x")}, nil,
 			"the policy is being deleted, and goes after the lifecycle of 1 Source, such as that of a: for x"},
 		"others hold the policy": {nil, []string{"example.com/mine"},
 			`the policy is being deleted: its lifecycles are gone, and it waits for its finalizer "example.com/mine", which whoever set it has to remove`},
 	} {
 		summaries := newPolicySummaries()
 		begin(summaries)
-		for source, result := range test.outcomes {
+		for source, result := range test.results {
 			summaries.set(importOfMCP(source), result)
 		}
 		state := mcpState(func(s *policyState) {
@@ -296,8 +296,8 @@ func TestAPolicysMessagesAreBounded(t *testing.T) {
 }
 
 func TestSummedUp(t *testing.T) {
-	of := func(phase policyv1alpha1.LifecyclePhase, created bool) *outcome {
-		return newOutcome(phase, created, "Reason", "why")
+	of := func(phase policyv1alpha1.LifecyclePhase, created bool) *importResult {
+		return newImportResult(phase, created, "Reason", "why")
 	}
 	const (
 		imported = policyv1alpha1.LifecycleImported
@@ -307,7 +307,7 @@ func TestSummedUp(t *testing.T) {
 		deleting = policyv1alpha1.LifecycleDeleting
 	)
 	for _, test := range []struct {
-		main, former *outcome
+		main, former *importResult
 		phase        policyv1alpha1.LifecyclePhase
 		created      bool
 		waits        string
@@ -322,7 +322,7 @@ func TestSummedUp(t *testing.T) {
 		{of(held, true), of(deleting, true), held, true, ""},
 		{of(imported, true), of(held, true), held, true, ""},
 	} {
-		got := summedUp(test.main, test.former)
+		got := mergeResults(test.main, test.former)
 		if got.phase != test.phase || got.created != test.created || got.waits != test.waits {
 			t.Errorf("%+v and %+v are %+v", test.main, test.former, got)
 		}
@@ -330,7 +330,7 @@ func TestSummedUp(t *testing.T) {
 			t.Errorf("%+v and %+v: the failure is %v", test.main, test.former, got.failure)
 		}
 	}
-	if summedUp(nil, nil) != nil {
+	if mergeResults(nil, nil) != nil {
 		t.Error("nothing is something")
 	}
 }

@@ -22,7 +22,7 @@ func (p *pass) project(lifecycle *lifecycles.Lifecycle) decision.Projection {
 
 // block shows why an import stays as it is on its lifecycles, or in the policy's status when
 // it has none. Lifecycles that are being deleted are finalized.
-func (p *pass) block(ctx context.Context, going []decision.Removal, reason *decision.Reason) (result *outcome, err error) {
+func (p *pass) block(ctx context.Context, going []decision.Removal, reason *decision.Reason) (result *importResult, err error) {
 	if p.wantedName == "" {
 		p.waitFor(p.Import, "")
 	}
@@ -31,7 +31,7 @@ func (p *pass) block(ctx context.Context, going []decision.Removal, reason *deci
 		if p.source != nil {
 			message = render.SourceMessage(p.source, message)
 		}
-		return newOutcome(reason.Phase, false, reason.Reason, message), nil
+		return newImportResult(reason.Phase, false, reason.Reason, message), nil
 	}
 	for _, r := range going {
 		still, err := p.remove(ctx, r)
@@ -39,16 +39,16 @@ func (p *pass) block(ctx context.Context, going []decision.Removal, reason *deci
 			return p.unchanged(), err
 		}
 		if still == nil {
-			still = &outcome{phase: policyv1alpha1.LifecycleDeleting}
+			still = &importResult{phase: policyv1alpha1.LifecycleDeleting}
 		}
-		result = summedUp(result, still)
+		result = mergeResults(result, still)
 	}
 	for _, lifecycle := range p.lifecycles {
 		if lifecycle.DeletionTimestamp != nil {
 			continue
 		}
 		status := p.blocked(ctx, lifecycle, reason)
-		result = summedUp(result, outcomeOf(status))
+		result = mergeResults(result, resultOf(status))
 		if _, err := p.write(ctx, lifecycle, lifecycle.Spec, status); err != nil {
 			return p.unchanged(), err
 		}
@@ -102,7 +102,7 @@ func (c *importController) writeRecord(ctx context.Context, lifecycle *lifecycle
 func (c *importController) recorded(before, now *lifecycles.Lifecycle, behind bool) {
 	c.policies.announcer.turned(before, now.Status)
 	if behind {
-		c.policies.worked(importOf(now), outcomeOf(now.Status))
+		c.policies.worked(importOf(now), resultOf(now.Status))
 	}
 }
 

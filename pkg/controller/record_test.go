@@ -82,7 +82,7 @@ func TestWhatBlocksAnImportIsTold(t *testing.T) {
 			if said.Status.Phase != test.phase || readyOf(said).Reason != test.reason || !decision.IsCreated(said.Status) {
 				t.Errorf("it says %s: %+v", said.Status.Phase, readyOf(said))
 			}
-			if got, want := one.policies.summaries.of("mcp").outcomes[one.Import], *outcomeOf(said.Status); !cmp.Equal(got, want, cmp.AllowUnexported(outcome{}, failure{})) {
+			if got, want := one.policies.summaries.of("mcp").results[one.Import], *resultOf(said.Status); !cmp.Equal(got, want, cmp.AllowUnexported(importResult{}, failure{})) {
 				t.Errorf("it is counted as %+v, want %+v", got, want)
 			}
 		})

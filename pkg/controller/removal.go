@@ -47,13 +47,13 @@ func (p *pass) removal(lifecycle *lifecycles.Lifecycle, r decision.Removal) deci
 }
 
 // removeAll removes the lifecycles of the import, as far as the brake lets them go.
-func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (result *outcome, err error) {
+func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (result *importResult, err error) {
 	for _, r := range removals {
 		still, err := p.removeIfMay(ctx, r)
 		if err != nil {
 			return p.unchanged(), err
 		}
-		result = summedUp(result, cmp.Or(still, &outcome{phase: policyv1alpha1.LifecycleDeleting}))
+		result = mergeResults(result, cmp.Or(still, &importResult{phase: policyv1alpha1.LifecycleDeleting}))
 	}
 	p.withdraw()
 	return result, nil
@@ -61,7 +61,7 @@ func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (resu
 
 // removeIfMay removes the lifecycle, unless the brake holds its PediaCluster. It returns what
 // became of the lifecycle, nil when it is gone.
-func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *outcome, err error) {
+func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *importResult, err error) {
 	if !r.Counted || r.Fate != decision.Delete {
 		return p.remove(ctx, r)
 	}
@@ -77,11 +77,11 @@ func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *outc
 	}
 	switch held, verdict := p.ask(r.Lifecycle, object, r.Cause); verdict {
 	case brake.Undecided:
-		return outcomeOf(r.Lifecycle.Status), nil
+		return resultOf(r.Lifecycle.Status), nil
 	case brake.Held:
 		status := p.project(r.Lifecycle).Blocked(held, object)
 		_, err := p.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
-		return outcomeOf(status), err
+		return resultOf(status), err
 	}
 	return p.remove(ctx, r)
 }
@@ -140,10 +140,10 @@ func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, c
 
 // keepHeld keeps the removals of former PediaClusters held whose turn it is not, and returns
 // what became of the import.
-func (p *pass) keepHeld(ctx context.Context, result *outcome, replaced []*lifecycles.Lifecycle) *outcome {
+func (p *pass) keepHeld(ctx context.Context, result *importResult, replaced []*lifecycles.Lifecycle) *importResult {
 	for _, old := range replaced {
 		_ = p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
-		result = summedUp(result, outcomeOf(old.Status))
+		result = mergeResults(result, resultOf(old.Status))
 	}
 	return result
 }
@@ -164,7 +164,7 @@ func (p *pass) withdraw() {
 // remove removes one lifecycle: at once if it may, otherwise it marks it as deleted, deletes
 // or releases its PediaCluster, then takes our finalizer off. It is called again until all is
 // done, and returns what became of the lifecycle, nil when it is gone.
-func (c *importController) remove(ctx context.Context, r decision.Removal) (still *outcome, err error) {
+func (c *importController) remove(ctx context.Context, r decision.Removal) (still *importResult, err error) {
 	object := c.objects.Object(pediaClusters, "", r.Lifecycle.Name)
 	if c.mayGoAtOnce(r.Lifecycle, object) && r.FateOf(object) == decision.Delete {
 		return nil, c.removeAtOnce(ctx, r, object)
@@ -231,10 +231,10 @@ func (c *importController) mark(ctx context.Context, r decision.Removal) (*lifec
 
 // recordDeleting has a lifecycle say what its deletion waits for. The PediaCluster is nil when
 // there is none.
-func (c *importController) recordDeleting(ctx context.Context, r decision.Removal, pediaCluster *unstructured.Unstructured) (*outcome, error) {
+func (c *importController) recordDeleting(ctx context.Context, r decision.Removal, pediaCluster *unstructured.Unstructured) (*importResult, error) {
 	status := decision.Projection{Lifecycle: r.Lifecycle}.Deleting(r, pediaCluster)
 	_, err := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
-	return outcomeOf(status), err
+	return resultOf(status), err
 }
 
 // mayGoAtOnce reports whether nothing has to be waited for when a lifecycle goes with its

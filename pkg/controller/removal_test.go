@@ -345,7 +345,7 @@ func TestWhatAPersonDeletesTakesTheImportAlong(t *testing.T) {
 			}
 			one.catchUp(t, "mcp-a")
 			one.pass(t)
-			if counted := one.policies.summaries.of("mcp").outcomes; len(counted) > 0 {
+			if counted := one.policies.summaries.of("mcp").results; len(counted) > 0 {
 				t.Error("it is counted on")
 			}
 		})
