@@ -97,8 +97,8 @@ func BenchmarkSummaryBegin(b *testing.B) {
 			for n := range imports {
 				all[importNumber(n)] = struct{}{}
 			}
-			if t.begin("mcp", all); len(t.of("mcp").left) != imports || len(t.of("mcp").results) != imports {
-				b.Fatalf("%d imports are left of %d", len(t.of("mcp").left), len(t.of("mcp").results))
+			if t.begin("mcp", all); len(t.of("mcp").outstanding) != imports || len(t.of("mcp").results) != imports {
+				b.Fatalf("%d imports are left of %d", len(t.of("mcp").outstanding), len(t.of("mcp").results))
 			}
 			b.ReportAllocs()
 			for b.Loop() {

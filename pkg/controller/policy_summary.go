@@ -75,9 +75,9 @@ type policySummary struct {
 	counts   policyv1alpha1.ImportCounts
 	owned    int // PediaClusters that were made for these imports
 	failures map[memory.Import]failure
-	// left are the imports that have not been worked on since the policy or its
+	// outstanding are the imports that have not been worked on since the policy or its
 	// types changed.
-	left map[memory.Import]struct{}
+	outstanding map[memory.Import]struct{}
 	// complete is set once every import has been worked on.
 	complete bool
 }
@@ -92,7 +92,7 @@ func (t *policySummaries) of(policy string) *policySummary {
 		p = &policySummary{
 			results:  map[memory.Import]importResult{},
 			failures: map[memory.Import]failure{},
-			left:     map[memory.Import]struct{}{},
+			outstanding: map[memory.Import]struct{}{},
 		}
 		t.policies[policy] = p
 	}
@@ -117,7 +117,7 @@ func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{
 			delete(p.failures, i)
 		}
 	}
-	p.left = maps.Clone(imports) // who called goes on reading it
+	p.outstanding = maps.Clone(imports) // who called goes on reading it
 	p.complete = p.complete || len(imports) == 0
 }
 
@@ -149,8 +149,8 @@ func (t *policySummaries) set(i memory.Import, result *importResult) *failure {
 	defer t.mu.Unlock()
 	p := t.of(i.Policy)
 	p.set(i, result)
-	delete(p.left, i)
-	p.complete = p.complete || len(p.left) == 0
+	delete(p.outstanding, i)
+	p.complete = p.complete || len(p.outstanding) == 0
 	before, had := p.failures[i]
 	if result == nil || result.failure == nil {
 		delete(p.failures, i)
@@ -211,7 +211,7 @@ func (t *policySummaries) settled(policy string) (owned int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
-	return p.owned, p.complete && len(p.left) == 0
+	return p.owned, p.complete && len(p.outstanding) == 0
 }
 
 // status sums up a policy. It is not ok while a problem is about to pass, nor
@@ -294,8 +294,8 @@ func (p *policySummary) conditions(state *policyState, prune pruning) []metav1.C
 	case state.policy.Spec.Suspend:
 		notReady(policyv1alpha1.ReasonSuspended, "nothing is created, changed or deleted while spec.suspend is true")
 		reconciling.Reason, reconciling.Message = ready.Reason, ready.Message
-	case len(p.left) > 0:
-		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are left to work on", len(p.left)))
+	case len(p.outstanding) > 0:
+		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are left to work on", len(p.outstanding)))
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
 	case prune.held > 0:
 		notReady(policyv1alpha1.ReasonPruneHeld, p.summary()+"; see the condition PruneHeld")
