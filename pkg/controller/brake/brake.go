@@ -1,8 +1,8 @@
 // Package brake holds removals of PediaClusters back until it is known how many
 // are wanted, and holds all of them when they are too many: one edit must not
-// take a fleet away. It decides and remembers; it deletes nothing.
+// remove all PediaClusters of a policy. It decides and remembers; it deletes nothing.
 //
-// It imports only the index, for its name of an import. The import controller
+// It imports only memory, for its name of an import. The import controller
 // asks before each removal that counts; the policy controller has the requests
 // of a policy decided together.
 package brake
@@ -74,7 +74,7 @@ type Decision struct {
 	// Plan names the removals that are held, and Held counts them.
 	Plan string
 	Held int
-	// Concerned are the imports that have to be told of Plan, once.
+	// Concerned are the imports that have to be notified of Plan, once.
 	Concerned []memory.Import
 	// Wait is after how long it can be decided; the rest is empty until then. 0
 	// when it was decided.
@@ -86,11 +86,11 @@ type Brake struct {
 	clock clock.PassiveClock
 
 	mu     sync.Mutex
-	fleets map[string]*fleet
+	policies map[string]*policyRemovals
 }
 
-// fleet are the removals that were asked for of one policy.
-type fleet struct {
+// policyRemovals are the removals that were asked for of one policy.
+type policyRemovals struct {
 	requests map[memory.Import]map[types.UID]*request
 	// asked is when the last undecided one was, since when the first one since the
 	// last decision; zero for none.
@@ -104,13 +104,13 @@ type request struct {
 	verdict Verdict
 	// approved is when it was: an approval lasts as long as the removal counts.
 	approved time.Time
-	// told is the plan that the import was last told of.
-	told string
+	// notified is the plan that the import was last notified of.
+	notified string
 }
 
 // New returns a brake that knows of no removals.
 func New(clock clock.PassiveClock) *Brake {
-	return &Brake{clock: clock, fleets: map[string]*fleet{}}
+	return &Brake{clock: clock, policies: map[string]*policyRemovals{}}
 }
 
 // Ask says whether the removal may go. One that was held before this process
@@ -122,10 +122,10 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 }
 
 func (b *Brake) ask(r Removal, held bool) (Verdict, string) {
-	f, ok := b.fleets[r.Import.Policy]
+	f, ok := b.policies[r.Import.Policy]
 	if !ok {
-		f = &fleet{requests: map[memory.Import]map[types.UID]*request{}}
-		b.fleets[r.Import.Policy] = f
+		f = &policyRemovals{requests: map[memory.Import]map[types.UID]*request{}}
+		b.policies[r.Import.Policy] = f
 	}
 	known, ok := f.requests[r.Import][r.PediaCluster]
 	if ok && known.Cause == r.Cause {
@@ -157,7 +157,7 @@ func (b *Brake) ask(r Removal, held bool) (Verdict, string) {
 func (b *Brake) Hold(r Removal, before bool) (kept Removal, plan string, held bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f, ok := b.fleets[r.Import.Policy]; ok {
+	if f, ok := b.policies[r.Import.Policy]; ok {
 		if known, ok := f.requests[r.Import][r.PediaCluster]; ok {
 			r, before = known.Removal, known.verdict == Held || before && known.verdict == Undecided
 		}
@@ -173,7 +173,7 @@ func (b *Brake) Hold(r Removal, before bool) (kept Removal, plan string, held bo
 func (b *Brake) Holds(i memory.Import) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, ok := b.fleets[i.Policy]
+	f, ok := b.policies[i.Policy]
 	if !ok {
 		return false
 	}
@@ -187,7 +187,7 @@ func (b *Brake) Holds(i memory.Import) bool {
 
 func (r *request) answer(plan string) (Verdict, string) {
 	if r.verdict == Held {
-		r.told = plan
+		r.notified = plan
 	}
 	return r.verdict, plan
 }
@@ -197,20 +197,20 @@ func (r *request) answer(plan string) (Verdict, string) {
 func (b *Brake) Revoke(policy string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f, ok := b.fleets[policy]; ok {
+	if f, ok := b.policies[policy]; ok {
 		for _, r := range f.with(Approved) {
 			f.revoke(r, b.clock.Now())
 		}
 	}
 }
 
-func (f *fleet) revoke(r *request, now time.Time) {
+func (f *policyRemovals) revoke(r *request, now time.Time) {
 	r.verdict = Undecided
 	f.wait(now)
 }
 
 // wait has what was just asked for wait for what may belong to it.
-func (f *fleet) wait(now time.Time) {
+func (f *policyRemovals) wait(now time.Time) {
 	f.asked = now
 	if f.since.IsZero() {
 		f.since = now
@@ -218,7 +218,7 @@ func (f *fleet) wait(now time.Time) {
 }
 
 // due is after how long the removals may be decided.
-func (f *fleet) due(held int, now time.Time) time.Duration {
+func (f *policyRemovals) due(held int, now time.Time) time.Duration {
 	wait := quiet(held) - now.Sub(f.asked)
 	if !f.since.IsZero() {
 		wait = min(wait, LongestWait-now.Sub(f.since))
@@ -230,7 +230,7 @@ func (f *fleet) due(held int, now time.Time) time.Duration {
 func (b *Brake) Pending(policy string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f, ok := b.fleets[policy]; ok {
+	if f, ok := b.policies[policy]; ok {
 		return len(f.with(Approved))
 	}
 	return 0
@@ -241,7 +241,7 @@ func (b *Brake) Pending(policy string) int {
 func (b *Brake) Withdraw(i memory.Import, wanted func(Removal) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, ok := b.fleets[i.Policy]
+	f, ok := b.policies[i.Policy]
 	if !ok {
 		return
 	}
@@ -259,7 +259,7 @@ func (b *Brake) Withdraw(i memory.Import, wanted func(Removal) bool) {
 func (b *Brake) Forget(policy string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.fleets, policy)
+	delete(b.policies, policy)
 }
 
 // Decide decides about the removals of a policy, once all that are wanted have
@@ -269,7 +269,7 @@ func (b *Brake) Forget(policy string) {
 func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, ok := b.fleets[policy]
+	f, ok := b.policies[policy]
 	if !ok {
 		return Decision{}
 	}
@@ -295,8 +295,8 @@ func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 	}
 	decision.Plan, decision.Held = f.plan, len(held)
 	for _, r := range held {
-		if r.told != f.plan {
-			r.told = f.plan
+		if r.notified != f.plan {
+			r.notified = f.plan
 			decision.Concerned = append(decision.Concerned, r.Import)
 		}
 	}
@@ -314,7 +314,7 @@ func (b *Brake) Approve(approved []Removal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range approved {
-		if f, ok := b.fleets[r.Import.Policy]; ok {
+		if f, ok := b.policies[r.Import.Policy]; ok {
 			if wanted, ok := f.requests[r.Import][r.PediaCluster]; ok && wanted.Removal == r {
 				wanted.verdict, wanted.approved = Approved, b.clock.Now()
 			}
@@ -323,7 +323,7 @@ func (b *Brake) Approve(approved []Removal) {
 }
 
 // with returns the requests of that verdict in a fixed order.
-func (f *fleet) with(verdict Verdict) (requests []*request) {
+func (f *policyRemovals) with(verdict Verdict) (requests []*request) {
 	for _, ofImport := range f.requests {
 		for _, r := range ofImport {
 			if r.verdict == verdict {
