@@ -30,7 +30,7 @@ func (o *oneImport) stores(t *testing.T, change func(*lifecycles.Lifecycle)) *li
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.catchUp(t, created.Name)
+	o.syncOverlay(t, created.Name)
 	o.forgetsQueue()
 	return created
 }
@@ -153,7 +153,7 @@ func TestANameThatBecomesFreeIsTaken(t *testing.T) {
 	one.pass(t)
 	one.forgetsQueue()
 	one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { isDeletedByHand(l); l.Finalizers = nil })
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	one.wantEnqueued(t, "it is free", "mcp/a, single", "mcp/b, single")
 	one.pass(t)
 	if one.stored(t).Spec.Source.Name != "a" || len(one.memory.Waiters("mcp-a")) > 0 {
@@ -301,13 +301,13 @@ func TestARenameMakesTheNewPairFirst(t *testing.T) {
 		t.Fatal("the former one is gone before the brake has decided")
 	}
 	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-b") != nil })
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	one.brakeDecides(1)
 	one.again(t)
 	if one.pediaCluster(t, "mcp-a") != nil || !one.isGone(t, "mcp-a") {
 		t.Error("the former one stays")
 	}
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	one.again(t)
 	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Imported: 1}) {
 		t.Errorf("the counts are %+v", counts)
@@ -319,7 +319,7 @@ func TestARenameThatIsHeldKeepsBothPediaClusters(t *testing.T) {
 	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-b" })
 	one.pass(t)
 	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-b") != nil })
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	held := one.brakeDecides(0)
 	one.again(t)
 	if said := one.stored(t); said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan {
@@ -331,7 +331,7 @@ func TestARenameThatIsHeldKeepsBothPediaClusters(t *testing.T) {
 	// A third name waits, and what is held stays so.
 	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-c" })
 	one.pass(t)
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	said := one.store.Get("mcp-b")
 	if said.Status.Phase != policyv1alpha1.LifecycleWaiting || readyOf(said).Reason != policyv1alpha1.ReasonRenamed ||
 		!strings.Contains(readyOf(said).Message, `nameTemplate renders "mcp-c" now`) || !one.isGone(t, "mcp-c") {
@@ -370,7 +370,7 @@ func TestAMistakeInANameIsCorrected(t *testing.T) {
 	})
 	one.hostFails("create", "pediaclusters", apierrors.NewInvalid(render.PediaClusterGVK.GroupKind(), "mcp-b", nil))
 	one.pass(t)
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	if one.isGone(t, "mcp-b") || one.pediaCluster(t, "mcp-b") != nil {
 		t.Fatal("the second lifecycle has a PediaCluster, or is not there")
 	}
@@ -379,7 +379,7 @@ func TestAMistakeInANameIsCorrected(t *testing.T) {
 	if !one.isGone(t, "mcp-b") || !one.isGone(t, "mcp-c") {
 		t.Error("the mistake stays, or a third one begins at once")
 	}
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	one.pass(t)
 	if one.isGone(t, "mcp-c") || one.pediaCluster(t, "mcp-a") == nil {
 		t.Error("the corrected name does not begin, or the former one is gone")
@@ -404,7 +404,7 @@ func TestAnImportThatIsWantedAgainIsHandedOver(t *testing.T) {
 		t.Error("its name is not reserved")
 	}
 	eventually(t, func() bool { return len(one.objects.Object(pediaClusters, "", "mcp-a").GetOwnerReferences()) == 0 })
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	one.pass(t)
 	again := one.stored(t)
 	if again.UID == "lc" || decision.OwnerOf(again).Ownership(one.pediaCluster(t, "mcp-a")) != render.Owned {
@@ -422,7 +422,7 @@ func TestAReturnToANameThatGoesWaitsForIt(t *testing.T) {
 	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-b" })
 	one.pass(t)
 	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-b") != nil })
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	one.brakeDecides(1)
 	one.changePediaCluster(t, "105", func(object *unstructured.Unstructured) {
 		object.SetFinalizers([]string{"example.com/hold"})
@@ -434,7 +434,7 @@ func TestAReturnToANameThatGoesWaitsForIt(t *testing.T) {
 	}
 	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-a" })
 	one.pass(t)
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	said := one.store.Get("mcp-b")
 	if said.Status.Phase != policyv1alpha1.LifecycleWaiting || !strings.Contains(readyOf(said).Message, `the lifecycle "mcp-a" is being deleted; it is made again when it is gone`) {
 		t.Errorf("it says %+v", said.Status)

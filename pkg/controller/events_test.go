@@ -72,7 +72,7 @@ func TestAnOwnWriteConcernsNobody(t *testing.T) {
 	one.pass(t)
 	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-a") != nil })
 	one.forgetsQueue()
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	one.wantEnqueued(t, "the lifecycle is shown")
 	one.pediaClusterChanged("mcp-a", hostobjects.Present)
 	one.wantEnqueued(t, "the PediaCluster is shown")
@@ -245,7 +245,7 @@ func TestWhichImportsAnEventOfALifecycleConcerns(t *testing.T) {
 			one.memory.WaitFor(importOfMCP("waits"), "mcp-a")
 			one.forgetsQueue()
 			test.happens(t, one)
-			one.catchUp(t, "mcp-a")
+			one.syncOverlay(t, "mcp-a")
 			one.wantEnqueued(t, "it is shown", test.want...)
 			if settled := one.isSettledNow(); settled != test.settled {
 				t.Errorf("the next pass finds nothing to do: %t", settled)

@@ -247,8 +247,8 @@ func (o *oneImport) newPass() *pass {
 	return &pass{importController: o.importController, Import: o.Import, state: o.policies.state(o.Policy), lifecycles: o.lifecyclesOf(o.Import)}
 }
 
-// catchUp has the informer show a lifecycle as it is stored, and tell of it.
-func (o *oneImport) catchUp(t *testing.T, name string) {
+// syncOverlay has the informer show a lifecycle as it is stored, and tell of it.
+func (o *oneImport) syncOverlay(t *testing.T, name string) {
 	t.Helper()
 	live, err := o.storage.Get(t.Context(), name)
 	object, known, _ := o.shown.GetByKey(name)
@@ -275,7 +275,7 @@ func (o *oneImport) catchUp(t *testing.T, name string) {
 // stored returns the lifecycle as it is in storage, which the informer shows too from now on.
 func (o *oneImport) stored(t *testing.T) *lifecycles.Lifecycle {
 	t.Helper()
-	o.catchUp(t, "mcp-a")
+	o.syncOverlay(t, "mcp-a")
 	lifecycle, err := o.storage.Get(t.Context(), "mcp-a")
 	if err != nil {
 		t.Fatal(err)
@@ -496,7 +496,7 @@ func TestARecordLeavesNothingToDo(t *testing.T) {
 	}
 	one.isBusy.Store(false)
 	one.isWritten(t)
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	if _, waits := one.waits(); waits {
 		t.Error("the import is worked on when its record is written")
 	}
@@ -531,7 +531,7 @@ func TestWhatIsToldBeforeTheInformerShowsALifecycleIsNotLost(t *testing.T) {
 				t.Errorf("it waits to be worked on: %t", waits)
 			}
 			one.forgetsQueue()
-			one.catchUp(t, "mcp-a")
+			one.syncOverlay(t, "mcp-a")
 			if one.isSettledNow() {
 				t.Error("the lifecycle's event makes it forgotten")
 			}
@@ -700,7 +700,7 @@ func TestAStatusThatComesLateIsCorrected(t *testing.T) {
 	one := newOneImport(t)
 	one.forgetsQueue()
 	one.storage.Change("mcp-a", func(late *lifecycles.Lifecycle) { late.Status.Phase = policyv1alpha1.LifecycleWaiting })
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	if _, waits := one.waits(); !waits {
 		t.Fatal("nothing will ever correct it")
 	}
@@ -710,7 +710,7 @@ func TestAStatusThatComesLateIsCorrected(t *testing.T) {
 	if err != nil || corrected.Status.Phase != policyv1alpha1.LifecycleImported {
 		t.Fatalf("the lifecycle says %s, %v", corrected.Status.Phase, err)
 	}
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	if _, waits := one.waits(); waits {
 		t.Error("an own write has the import worked on again")
 	}

@@ -179,7 +179,7 @@ func TestNoThirdLifecycleIsCreated(t *testing.T) {
 	if len(one.shown.List()) != 1 {
 		t.Fatal("the informer has shown it")
 	}
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	one.again(t)
 	if got := stored(); !slices.Equal(got, []string{"mcp-a", "mcp-b"}) {
 		t.Errorf("when it is shown there are %v", got)

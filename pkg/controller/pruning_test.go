@@ -147,7 +147,7 @@ func TestWhatIsTooMuchIsHeldUntilItsPlanIsReleased(t *testing.T) {
 	if one.again(t); one.pediaCluster(t, "mcp-a") != nil {
 		t.Error("it does not go")
 	}
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	one.pass(t)
 	if policy := one.conclude(t); policy.Status.Prune != nil || meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyPruneHeld).Reason != policyv1alpha1.ReasonNothingHeld {
 		t.Errorf("afterwards the status says %+v", policy.Status)

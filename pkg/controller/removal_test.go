@@ -185,7 +185,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 
 	// Another finalizer is an event.
 	one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.Finalizers = []string{"example.com/other"} })
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	if _, waits := one.waits(); !waits {
 		t.Error("it does not hear that its finalizers have changed")
 	}
@@ -343,7 +343,7 @@ func TestWhatAPersonDeletesTakesTheImportAlong(t *testing.T) {
 			case object.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != "" || len(object.GetOwnerReferences()) > 0:
 				t.Errorf("it is not released: %v", object)
 			}
-			one.catchUp(t, "mcp-a")
+			one.syncOverlay(t, "mcp-a")
 			one.pass(t)
 			if counted := one.policies.summaries.of("mcp").results; len(counted) > 0 {
 				t.Error("it is counted on")
@@ -385,7 +385,7 @@ func TestWhatCountsWaitsForTheBrake(t *testing.T) {
 			if one.pediaCluster(t, "mcp-a") != nil || !one.isGone(t, "mcp-a") {
 				t.Error("what is released does not go")
 			}
-			one.catchUp(t, "mcp-a")
+			one.syncOverlay(t, "mcp-a")
 			one.pass(t)
 			if one.brake.Pending("mcp") != 0 {
 				t.Error("the brake waits for it")
@@ -504,11 +504,11 @@ func TestOneOfTwoThatAPersonDeletesIsReleasedWhileTheOtherGoes(t *testing.T) {
 	one.changeState(t, func(s *policyState) { s.policy.Spec.NameTemplate = "mcp-b" })
 	one.pass(t)
 	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-b") != nil })
-	one.catchUp(t, "mcp-b")
+	one.syncOverlay(t, "mcp-b")
 	one.changeLifecycle(t, isDeletedByHand)
 	one.goes(t)
 	one.pass(t) // the first is released, which is an event
-	one.catchUp(t, "mcp-a")
+	one.syncOverlay(t, "mcp-a")
 	one.pass(t)
 	if object := one.pediaCluster(t, "mcp-a"); object == nil || object.GetAnnotations()[policyv1alpha1.CreatedForAnnotation] != "" {
 		t.Errorf("what a person released is %v", object)

@@ -90,7 +90,7 @@ func TestOwnersAreWrittenAndReadAtOnce(t *testing.T) {
 	if err := w.SetOwners(t.Context(), created); err == nil {
 		t.Error("an old version is written")
 	}
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.wantNothingKept()
 }
 

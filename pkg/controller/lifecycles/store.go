@@ -115,7 +115,7 @@ func (s *Store) Get(name string) *Lifecycle {
 	shown := s.shown(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.latest(name, shown)
+	return s.newest(name, shown)
 }
 
 // OfSource returns the lifecycles of a Source, whatever their policy.
@@ -160,23 +160,23 @@ func (s *Store) indexed(name, value string) []*Lifecycle {
 	return s.visible(objects)
 }
 
-// visible returns the latest of what the informer shows, without what was removed.
+// visible returns the newest of what the informer shows, without what was removed.
 func (s *Store) visible(objects []any) []*Lifecycle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lifecycles := make([]*Lifecycle, 0, len(objects))
 	for _, object := range objects {
 		shown := object.(*Lifecycle)
-		if lifecycle := s.latest(shown.Name, shown); lifecycle != nil {
+		if lifecycle := s.newest(shown.Name, shown); lifecycle != nil {
 			lifecycles = append(lifecycles, lifecycle)
 		}
 	}
 	return lifecycles
 }
 
-// latest returns the newer of what the informer shows, nil for nothing, and of what was
+// newest returns the newer of what the informer shows, nil for nothing, and of what was
 // written.
-func (s *Store) latest(name string, shown *Lifecycle) *Lifecycle {
+func (s *Store) newest(name string, shown *Lifecycle) *Lifecycle {
 	written, ok := s.overlay[name]
 	switch {
 	case !ok:
@@ -338,9 +338,9 @@ func (s *Store) shown(name string) *Lifecycle {
 	return shown
 }
 
-// catchUp has what is known of a name follow what the informer shows, should that have been
+// syncOverlay has what is known of a name follow what the informer shows, should that have been
 // shown before there was anything to know. The lock is held.
-func (s *Store) catchUp(name string) {
+func (s *Store) syncOverlay(name string) {
 	if shown := s.shown(name); shown != nil {
 		s.observe(shown)
 	}

@@ -33,9 +33,9 @@ func newWorld(t *testing.T) *world {
 	return &world{New(storage, indexer, clock.RealClock{}), t, storage, indexer}
 }
 
-// catchUp has the informer show a name as it is stored, and reports whether that is told
+// syncOverlay has the informer show a name as it is stored, and reports whether that is told
 // to be an own write.
-func (w *world) catchUp(name string) (own bool) {
+func (w *world) syncOverlay(name string) (own bool) {
 	w.t.Helper()
 	live, err := w.storage.Get(w.t.Context(), name)
 	if err != nil {
@@ -130,12 +130,12 @@ func TestAnOwnWriteIsReadAtOnceAndForgottenWhenTheInformerShowsIt(t *testing.T) 
 	if got := w.Get("mcp-a").Status.Phase; got != policyv1alpha1.LifecycleWaiting {
 		t.Errorf("the informer's older version hides the own write: %s", got)
 	}
-	if !w.catchUp("mcp-a") {
+	if !w.syncOverlay("mcp-a") {
 		t.Error("the own write is taken for news")
 	}
 	w.wantNothingKept()
 	w.annotate("mcp-a", "theirs")
-	if w.catchUp("mcp-a") {
+	if w.syncOverlay("mcp-a") {
 		t.Error("the write of somebody else is taken for an own one")
 	}
 }
@@ -147,7 +147,7 @@ func TestAPassKnowsWhatTheLastOneHasWritten(t *testing.T) {
 		want policyv1alpha1.LifecyclePhase
 	}{
 		"the informer has not shown it":       {func(*world, *Lifecycle) {}, waiting},
-		"the informer has shown it":           {func(w *world, _ *Lifecycle) { w.catchUp("mcp-a") }, waiting},
+		"the informer has shown it":           {func(w *world, _ *Lifecycle) { w.syncOverlay("mcp-a") }, waiting},
 		"the informer shows it, but not here": {func(w *world, _ *Lifecycle) { w.must(w.indexer.Update(w.live("mcp-a"))) }, waiting},
 		"somebody else has written it": {func(w *world, _ *Lifecycle) {
 			w.must(w.indexer.Update(w.storage.Change("mcp-a", func(l *Lifecycle) { l.Status.Phase = failed })))
@@ -159,7 +159,7 @@ func TestAPassKnowsWhatTheLastOneHasWritten(t *testing.T) {
 			created := w.create("mcp-a")
 			before, err := w.Record(t.Context(), created, recordOf(created, imported), true)
 			w.must(err)
-			w.catchUp("mcp-a")
+			w.syncOverlay("mcp-a")
 			_, err = w.Record(t.Context(), before, recordOf(before, waiting), true)
 			w.must(err)
 			test.then(w, before)
@@ -177,7 +177,7 @@ func TestAPassKnowsWhatTheLastOneHasWritten(t *testing.T) {
 func TestWhatIsRemovedIsGoneAtOnceHoweverLateTheInformerIs(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.remove(created)
 	if w.Get("mcp-a") != nil || len(w.OfSource(created.Spec.Source)) > 0 || len(w.OfPolicy("mcp")) > 0 || len(w.List()) > 0 {
 		t.Error("it is still read")
@@ -190,7 +190,7 @@ func TestWhatIsRemovedIsGoneAtOnceHoweverLateTheInformerIs(t *testing.T) {
 	if got := w.Get("mcp-a"); got == nil || got.UID != again.UID {
 		t.Errorf("after the deletion of the former one it reads %v", got)
 	}
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.wantNothingKept()
 }
 
@@ -200,7 +200,7 @@ func TestALifecycleThatOthersHoldStaysAfterItsRemoval(t *testing.T) {
 	held.Finalizers = append(held.Finalizers, "example.com/mine")
 	created, err := w.Create(t.Context(), held, func() error { return nil })
 	w.must(err)
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	left, err := w.Remove(t.Context(), created)
 	w.must(err)
 	if got := w.Get("mcp-a"); left == nil || got == nil || got.ResourceVersion != left.ResourceVersion || OnlyOurs(got.Finalizers) {
@@ -233,7 +233,7 @@ func TestARecordIsReadAtOnceAndWrittenWhenNothingIsMoreUrgent(t *testing.T) {
 		w := newWorld(t)
 		defer w.queue.ShutDown()
 		created := w.create("mcp-a")
-		w.catchUp("mcp-a")
+		w.syncOverlay("mcp-a")
 		shown, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
 		w.must(err)
 		if shown.Status.Phase != policyv1alpha1.LifecycleImported || w.Get("mcp-a").Status.Phase != policyv1alpha1.LifecycleImported {
@@ -259,7 +259,7 @@ func TestARecordIsReadAtOnceAndWrittenWhenNothingIsMoreUrgent(t *testing.T) {
 		if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.Writes()); diff != "" {
 			t.Errorf("writes:\n%s", diff)
 		}
-		if !w.catchUp("mcp-a") {
+		if !w.syncOverlay("mcp-a") {
 			t.Error("its own status is taken for news")
 		}
 		w.wantNothingKept()
@@ -294,7 +294,7 @@ func TestARecordThatSaysNothingNewIsNotWritten(t *testing.T) {
 	for range 2 {
 		written, err := w.Record(t.Context(), w.Get("mcp-a"), recordOf(created, policyv1alpha1.LifecycleImported), true)
 		w.must(err)
-		w.catchUp(written.Name)
+		w.syncOverlay(written.Name)
 	}
 	if diff := cmp.Diff([]string{"create mcp-a", "update mcp-a"}, w.storage.Writes()); diff != "" {
 		t.Errorf("writes:\n%s", diff)
@@ -320,14 +320,14 @@ func TestSpecAndStatusAreOneWrite(t *testing.T) {
 func TestAPendingRecordFollowsWhatOthersWrite(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
 	w.must(err)
 	w.annotate("mcp-a", "theirs")
 	if err := w.flush(t.Context(), "mcp-a", true); !apierrors.IsConflict(err) {
 		t.Errorf("a record overwrites what it does not know: %v", err)
 	}
-	if w.catchUp("mcp-a") {
+	if w.syncOverlay("mcp-a") {
 		t.Error("what others write is taken for an own write")
 	}
 	if got := w.Get("mcp-a"); got.Annotations["example.com/note"] != "theirs" || got.Status.Phase != policyv1alpha1.LifecycleImported {
@@ -342,14 +342,14 @@ func TestAPendingRecordFollowsWhatOthersWrite(t *testing.T) {
 func TestAPendingRecordGivesWayToAStatusOfSomebodyElse(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
 	w.must(err)
 	foreign := created.DeepCopy()
 	foreign.Status.Phase = policyv1alpha1.LifecycleFailed // a former leader's, late
 	_, err = w.storage.Update(t.Context(), foreign)
 	w.must(err)
-	if w.catchUp("mcp-a") {
+	if w.syncOverlay("mcp-a") {
 		t.Error("it is taken for an own write")
 	}
 	if got := w.Get("mcp-a").Status.Phase; got != policyv1alpha1.LifecycleFailed {
@@ -380,7 +380,7 @@ func TestARecordWhoseWriteFailsStaysPending(t *testing.T) {
 			if got := w.Get("mcp-a").Status.Phase; got != policyv1alpha1.LifecycleWaiting {
 				t.Errorf("it reads %s", got)
 			}
-			w.catchUp("mcp-a")
+			w.syncOverlay("mcp-a")
 			_ = w.flush(t.Context(), "mcp-a", true)
 			if live, _ := w.storage.Get(t.Context(), "mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleWaiting {
 				t.Errorf("stored: %s", live.Status.Phase)
@@ -405,7 +405,7 @@ func TestACreationWhoseAnswerIsLostIsAdopted(t *testing.T) {
 	if got := w.Get("mcp-a"); got == nil || got.UID != live.UID {
 		t.Errorf("it reads %v", got)
 	}
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.wantNothingKept()
 }
 
@@ -428,10 +428,10 @@ func TestWhatTheInformerNeverShowsIsForgotten(t *testing.T) {
 func TestAnAnswerThatIsSlowerThanTheInformerLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	written, err := w.storage.Update(t.Context(), created)
 	w.must(err)
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.wrote(written, nil)
 	w.wantNothingKept()
 }
@@ -453,11 +453,11 @@ func TestADeletionMarkReplacesAPendingRecord(t *testing.T) {
 func TestARecordMadeBeforeTheLastOneWasWrittenIsRefusedAndTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	read, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), false)
 	w.must(err)
 	w.must(w.flush(t.Context(), "mcp-a", true))
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	if _, err := w.Record(t.Context(), read, recordOf(read, policyv1alpha1.LifecycleImported), false); !errors.Is(err, errStale) {
 		t.Errorf("the error is %v", err)
 	}
@@ -467,7 +467,7 @@ func TestARecordMadeBeforeTheLastOneWasWrittenIsRefusedAndTriedAgain(t *testing.
 	if phase := w.live("mcp-a").Status.Phase; phase != policyv1alpha1.LifecycleImported {
 		t.Errorf("stored: %s", phase)
 	}
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.wantNothingKept()
 }
 
@@ -476,7 +476,7 @@ func TestARecordMadeBeforeTheLastOneWasWrittenIsRefusedAndTriedAgain(t *testing.
 func TestARecordFollowsWhatTheInformerHasShownBeforeIt(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), false)
 	w.must(err)
 	w.annotate("mcp-a", "theirs")
@@ -485,6 +485,6 @@ func TestARecordFollowsWhatTheInformerHasShownBeforeIt(t *testing.T) {
 	if live := w.live("mcp-a"); live.Status.Phase != policyv1alpha1.LifecycleWaiting || live.Annotations["example.com/note"] != "theirs" {
 		t.Errorf("stored: %s, %v", live.Status.Phase, live.Annotations)
 	}
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.wantNothingKept()
 }

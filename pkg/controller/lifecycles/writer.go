@@ -97,7 +97,7 @@ var errStale = errors.New("the lifecycle has changed meanwhile")
 // when there is nothing more urgent to do. Reads see it at once. It returns the lifecycle as
 // it reads then. When a write fails the record stays pending, and is tried again.
 func (s *Store) Record(ctx context.Context, lifecycle *Lifecycle, record Record, urgent bool) (*Lifecycle, error) {
-	overdue, err := s.postpone(lifecycle, record)
+	overdue, err := s.markPending(lifecycle, record)
 	if err != nil {
 		return nil, err
 	}
@@ -109,12 +109,12 @@ func (s *Store) Record(ctx context.Context, lifecycle *Lifecycle, record Record,
 	return s.Get(lifecycle.Name), nil
 }
 
-// postpone makes a record pending, and reports whether one has been for too long. A
+// markPending makes a record pending, and reports whether one has been for too long. A
 // lifecycle that says so already needs none.
-func (s *Store) postpone(lifecycle *Lifecycle, record Record) (overdue bool, err error) {
+func (s *Store) markPending(lifecycle *Lifecycle, record Record) (overdue bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.catchUp(lifecycle.Name)
+	s.syncOverlay(lifecycle.Name)
 	e, shown := s.overlay[lifecycle.Name], s.shown(lifecycle.Name)
 	switch {
 	case e == nil && (shown == nil || shown.UID != lifecycle.UID || shown.ResourceVersion != lifecycle.ResourceVersion):
@@ -180,7 +180,7 @@ func (s *Store) flush(ctx context.Context, name string, behind bool) error {
 func (s *Store) pendingOf(name string) (stored *Lifecycle, p *pending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.catchUp(name)
+	s.syncOverlay(name)
 	if e := s.overlay[name]; e != nil && e.pending != nil {
 		return e.stored, e.pending
 	}

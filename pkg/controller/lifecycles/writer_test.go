@@ -63,7 +63,7 @@ func TestARecordThatIsUndoneIsNotWritten(t *testing.T) {
 	created := w.create("mcp-a")
 	written, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleWaiting), true)
 	w.must(err)
-	w.catchUp("mcp-a")
+	w.syncOverlay("mcp-a")
 	w.pend(w.pend(written, policyv1alpha1.LifecycleImported), policyv1alpha1.LifecycleWaiting)
 	if got := w.Get("mcp-a").Status.Phase; w.HasPending("mcp-a") || got != policyv1alpha1.LifecycleWaiting {
 		t.Errorf("it reads %s", got)
@@ -75,7 +75,7 @@ func TestAPendingRecordGoesWithItsLifecycle(t *testing.T) {
 	for name, goes := range map[string]func(w *world, created *Lifecycle){
 		"it was removed": func(w *world, _ *Lifecycle) {
 			w.remove(w.Get("mcp-a"))
-			w.catchUp("mcp-a")
+			w.syncOverlay("mcp-a")
 		},
 		"somebody else has removed it": func(w *world, created *Lifecycle) {
 			w.must(w.indexer.Delete(created))
@@ -83,7 +83,7 @@ func TestAPendingRecordGoesWithItsLifecycle(t *testing.T) {
 		},
 		"there is another one of the name": func(w *world, _ *Lifecycle) {
 			w.storage.Change("mcp-a", func(l *Lifecycle) { l.UID = "another" })
-			if w.catchUp("mcp-a") {
+			if w.syncOverlay("mcp-a") {
 				w.t.Error("it is taken for an own write")
 			}
 		},
@@ -91,7 +91,7 @@ func TestAPendingRecordGoesWithItsLifecycle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			created := w.create("mcp-a")
-			w.catchUp("mcp-a")
+			w.syncOverlay("mcp-a")
 			w.pend(created, policyv1alpha1.LifecycleImported)
 			goes(w, created)
 			if w.HasPending("mcp-a") {
