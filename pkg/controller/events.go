@@ -18,7 +18,7 @@ import (
 
 // add enqueues an import whose versions say whether there is anything to do.
 func (c *importController) add(i memory.Import, p priority) {
-	c.order.announce(i, p)
+	c.order.prioritize(i, p)
 	c.queue.Add(i)
 }
 

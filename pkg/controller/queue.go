@@ -36,10 +36,10 @@ const fairShare = 8
 
 // order is the order of a queue in which what is urgent overtakes what is not.
 type order[K comparable] struct {
-	mu sync.Mutex // the queue calls from under a lock of its own, announce does not
-	// announced are the priorities of items that are about to be added; the others are
+	mu sync.Mutex // the queue calls from under a lock of its own, prioritize does not
+	// prioritized are the priorities of items that are about to be added; the others are
 	// single. taken are those of items that were taken and have not ended.
-	announced, taken map[K]priority
+	prioritized, taken map[K]priority
 	queues           [priorities][]K
 	// waits says with which priority an item waits: one that has changed it is passed over
 	// in its former place.
@@ -55,16 +55,16 @@ type order[K comparable] struct {
 const muchMemory = 1000
 
 func newOrder[K comparable]() *order[K] {
-	return &order[K]{announced: map[K]priority{}, taken: map[K]priority{}, waits: map[K]priority{}}
+	return &order[K]{prioritized: map[K]priority{}, taken: map[K]priority{}, waits: map[K]priority{}}
 }
 
-// announce says with which priority the item is about to be added. Of several the most urgent
+// prioritize says with which priority the item is about to be added. Of several the most urgent
 // counts.
-func (o *order[K]) announce(item K, p priority) {
+func (o *order[K]) prioritize(item K, p priority) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if before, ok := o.announced[item]; !ok || p < before {
-		o.announced[item] = p
+	if before, ok := o.prioritized[item]; !ok || p < before {
+		o.prioritized[item] = p
 	}
 }
 
@@ -73,8 +73,8 @@ func (o *order[K]) announce(item K, p priority) {
 func (o *order[K]) end(item K, again bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if _, ok := o.announced[item]; again && !ok {
-		o.announced[item] = o.taken[item]
+	if _, ok := o.prioritized[item]; again && !ok {
+		o.prioritized[item] = o.taken[item]
 	}
 	delete(o.taken, item)
 }
@@ -86,24 +86,24 @@ func (o *order[K]) busy() bool { return o.Len() > 0 }
 func (o *order[K]) Push(item K) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.put(item, o.take(item))
+	o.put(item, o.priorityOf(item))
 }
 
 // Touch is called when an item that waits is added again.
 func (o *order[K]) Touch(item K) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	to := o.take(item)
+	to := o.priorityOf(item)
 	if from, ok := o.waits[item]; ok && to < from {
 		o.count[from]--
 		o.put(item, to)
 	}
 }
 
-// take returns the priority that was announced.
-func (o *order[K]) take(item K) priority {
-	defer delete(o.announced, item)
-	return o.announced[item]
+// priorityOf returns the priority that was asked for, once.
+func (o *order[K]) priorityOf(item K) priority {
+	defer delete(o.prioritized, item)
+	return o.prioritized[item]
 }
 
 func (o *order[K]) put(item K, p priority) {

@@ -25,12 +25,12 @@ func TestSingleItemsOvertakeThoseThatComeInBulk(t *testing.T) {
 	queue := newQueue("test", order)
 	defer queue.ShutDown()
 	for _, item := range []string{"a", "b", "c", "d"} {
-		order.announce(item, bulk)
+		order.prioritize(item, bulk)
 		queue.Add(item)
 	}
 	queue.Add("c") // waits already, among the others
 	queue.Add("x")
-	order.announce("x", bulk) // one of many by now, and yet the first
+	order.prioritize("x", bulk) // one of many by now, and yet the first
 	queue.Add("x")
 
 	if taken, want := all(order, queue), []string{"c", "x", "a", "b", "d"}; !slices.Equal(taken, want) {
@@ -48,7 +48,7 @@ func TestAnItemThatIsAddedWhileItIsWorkedOnKeepsItsPriority(t *testing.T) {
 	defer queue.ShutDown()
 	queue.Add("a")
 	item, _ := queue.Get()
-	order.announce("a", bulk)
+	order.prioritize("a", bulk)
 	queue.Add("a")
 	order.end(item, false)
 	queue.Done(item)
@@ -63,11 +63,11 @@ func TestTheOrderIsBusyWhileAnItemWaits(t *testing.T) {
 	queue := newQueue("test", order)
 	defer queue.ShutDown()
 	for item, p := range map[string]priority{"bulk": bulk, "moved": bulk} {
-		order.announce(item, p)
+		order.prioritize(item, p)
 		queue.Add(item)
 	}
 	queue.Add("moved") // something happened to it
-	order.announce("bulk", bulk)
+	order.prioritize("bulk", bulk)
 	queue.Add("bulk") // stays where it is
 	for _, want := range []string{"moved", "bulk"} {
 		if !order.busy() {
@@ -87,10 +87,10 @@ func TestTheOrderIsBusyWhileAnItemWaits(t *testing.T) {
 
 func TestOfTwoAnnouncementsTheMoreUrgentCounts(t *testing.T) {
 	order := newOrder[string]()
-	order.announce("many", bulk)
+	order.prioritize("many", bulk)
 	order.Push("many")
-	order.announce("a", single)
-	order.announce("a", bulk)
+	order.prioritize("a", single)
+	order.prioritize("a", bulk)
 	order.Push("a")
 	if item := order.Pop(); item != "a" {
 		t.Error("an event waits among the many")
@@ -114,11 +114,11 @@ func TestWhatIsTriedAgainKeepsItsPriority(t *testing.T) {
 			order := newOrder[string]()
 			queue := newQueue("test", order)
 			defer queue.ShutDown()
-			order.announce("a", test.before)
+			order.prioritize("a", test.before)
 			queue.Add("a")
 			item, _ := queue.Get()
 			if test.changed {
-				order.announce(item, test.meanwhile)
+				order.prioritize(item, test.meanwhile)
 			}
 			order.end(item, test.again)
 			queue.Done(item)
@@ -140,7 +140,7 @@ func TestNothingWaitsForEver(t *testing.T) {
 	for i := range 10 * fairShare {
 		for p := range priorities { // more of each than is ever taken
 			item := i*int(priorities) + int(p)
-			order.announce(item, p)
+			order.prioritize(item, p)
 			order.Push(item)
 		}
 		taken[priority(order.Pop()%int(priorities))]++
