@@ -30,7 +30,7 @@ func (p *pass) converge(ctx context.Context) (*importResult, error) {
 	name, err := p.state.compiled.Name(p.source)
 	if err != nil {
 		p.waitFor(p.Import, "")
-		return p.stay(ctx, &decision.Reason{Phase: policyv1alpha1.LifecycleFailed, Reason: policyv1alpha1.ReasonInvalidName, Message: err.Error()})
+		return p.keepName(ctx, &decision.Reason{Phase: policyv1alpha1.LifecycleFailed, Reason: policyv1alpha1.ReasonInvalidName, Message: err.Error()})
 	}
 	p.wantedName = name
 	if len(p.lifecycles) < 2 {
@@ -71,9 +71,9 @@ func (p *pass) removeNamed(ctx context.Context, names []string) (left *importRes
 	return left, false, nil
 }
 
-// stay keeps an import up to date under the name it has, while it cannot have the one that
+// keepName keeps an import up to date under the name it has, while it cannot have the one that
 // its policy wants.
-func (p *pass) stay(ctx context.Context, instead *decision.Reason) (*importResult, error) {
+func (p *pass) keepName(ctx context.Context, instead *decision.Reason) (*importResult, error) {
 	stays := slices.DeleteFunc(slices.Clone(p.lifecycles), func(l *lifecycles.Lifecycle) bool { return l.DeletionTimestamp != nil })
 	if len(stays) == 1 {
 		return p.convergeAs(ctx, stays[0].Name, instead)
@@ -126,7 +126,7 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 				wants = name
 			}
 			p.waitFor(p.Import, wants)
-			return p.stay(ctx, taken)
+			return p.keepName(ctx, taken)
 		}
 	}
 	if instead == nil {

@@ -409,8 +409,8 @@ func (s *policyState) settle(before *policyState, now time.Time) (again time.Dur
 	return 0
 }
 
-// shown is the problem to tell of, nil when there is none.
-func (s *policyState) shown() *problem { return cmp.Or(s.problem, s.outage) }
+// reason is the problem that the status gives as the reason, nil when there is none.
+func (s *policyState) reason() *problem { return cmp.Or(s.problem, s.outage) }
 
 // watched are the kinds that are watched for the policy.
 func (s *policyState) watched() []hostobjects.Kind {

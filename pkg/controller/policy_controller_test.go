@@ -160,8 +160,8 @@ func TestWhatCannotBeListedAndWatchedIsToldWithItsCause(t *testing.T) {
 				t.Errorf("the outage is %+v, want %+v", test.state.outage, test.outage)
 			}
 			want := cmp.Or(test.problem, test.outage)
-			if !test.state.shown().equal(want) {
-				t.Errorf("it shows %+v, want %+v", test.state.shown(), want)
+			if !test.state.reason().equal(want) {
+				t.Errorf("it shows %+v, want %+v", test.state.reason(), want)
 			}
 		})
 	}

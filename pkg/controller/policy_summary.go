@@ -223,7 +223,7 @@ func (t *policySummaries) status(state *policyState, prune pruning) (status poli
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
 	policy := state.policy
-	problem := state.shown()
+	problem := state.reason()
 	unsettled := problem == nil && !p.complete || problem != nil && problem.passing
 	if unsettled && policy.Status.ObservedGeneration == policy.Generation {
 		return status, false
@@ -273,7 +273,7 @@ func (p *policySummary) conditions(state *policyState, prune pruning) []metav1.C
 	ready := metav1.Condition{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonImported, Message: p.summary()}
 
-	shown := state.shown()
+	shown := state.reason()
 	if shown != nil {
 		validated.Status, validated.Reason, validated.Message = metav1.ConditionUnknown, shown.reason, shown.message
 		if shown.lasting {

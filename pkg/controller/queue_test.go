@@ -127,7 +127,7 @@ func TestWhatIsTriedAgainKeepsItsPriority(t *testing.T) {
 				t.Errorf("it waits with priority %d, want %d", got, test.want)
 			}
 			all(order, queue)
-			if left := len(order.announced) + len(order.taken) + len(order.waits); left != 0 {
+			if left := len(order.prioritized) + len(order.taken) + len(order.waits); left != 0 {
 				t.Errorf("%d entries are left", left)
 			}
 		})
