@@ -71,15 +71,15 @@ func AuthorizeStatus(ctx context.Context, obj, old runtime.Object) (runtime.Obje
 	return obj, caller.AuthorizeStatus(ctx, resource, stored.Name, !apiequality.Semantic.DeepEqual(updated.Status, stored.Status))
 }
 
-// IsLetGo reports whether this server asks for the end of a deletion: the
+// IsFinalization reports whether this server asks for the end of a deletion: the
 // lifecycle goes in one write, in just the version that it names.
-func IsLetGo(ctx context.Context, options *metav1.DeleteOptions) bool {
+func IsFinalization(ctx context.Context, options *metav1.DeleteOptions) bool {
 	return caller.IsThisServer(ctx) && options != nil && options.GracePeriodSeconds != nil && *options.GracePeriodSeconds == 0 &&
 		options.Preconditions != nil && options.Preconditions.UID != nil && options.Preconditions.ResourceVersion != nil
 }
 
-// ValidateLetGo refuses to take away a lifecycle that others still hold.
-func ValidateLetGo(obj runtime.Object) error {
+// ValidateFinalization refuses to take away a lifecycle that others still hold.
+func ValidateFinalization(obj runtime.Object) error {
 	lifecycle := obj.(*policy.PediaClusterLifecycle)
 	for _, finalizer := range lifecycle.Finalizers {
 		if finalizer != policyv1alpha1.Finalizer {

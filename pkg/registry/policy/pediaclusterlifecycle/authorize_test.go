@@ -43,7 +43,7 @@ func TestOnlyThisServerLetsALifecycleGoInOneWrite(t *testing.T) {
 		"who has the name of this server": {impersonated, atOnce(exact), false},
 		"a request without a user":        {context.Background(), atOnce(exact), false},
 	} {
-		if got := IsLetGo(test.ctx, test.options); got != test.want {
+		if got := IsFinalization(test.ctx, test.options); got != test.want {
 			t.Errorf("%s: %t, want %t", name, got, test.want)
 		}
 	}
@@ -51,15 +51,15 @@ func TestOnlyThisServerLetsALifecycleGoInOneWrite(t *testing.T) {
 
 func TestALifecycleThatOthersHoldIsNotLetGo(t *testing.T) {
 	held := validLifecycle()
-	if err := ValidateLetGo(held); err != nil {
+	if err := ValidateFinalization(held); err != nil {
 		t.Error(err)
 	}
 	held.Finalizers = nil
-	if err := ValidateLetGo(held); err != nil {
+	if err := ValidateFinalization(held); err != nil {
 		t.Error(err)
 	}
 	held.Finalizers = []string{policyv1alpha1.Finalizer, "example.com/mine"}
-	if err := ValidateLetGo(held); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "example.com/mine") {
+	if err := ValidateFinalization(held); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "example.com/mine") {
 		t.Error(err)
 	}
 }

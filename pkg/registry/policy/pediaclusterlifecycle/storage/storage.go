@@ -107,15 +107,15 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 // Delete begins or goes on with a deletion, or ends it.
 func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	if pediaclusterlifecycle.IsLetGo(ctx, options) {
-		return r.letGo(ctx, name, deleteValidation, options)
+	if pediaclusterlifecycle.IsFinalization(ctx, options) {
+		return r.finalize(ctx, name, deleteValidation, options)
 	}
 	deleteValidation = pediaclusterlifecycle.RecordRemoval(ctx, deletion.RecordOrphaning(deleteValidation, options))
 	return r.Store.Delete(ctx, name, deleteValidation, options)
 }
 
-// letGo takes a lifecycle out of storage.
-func (r *REST) letGo(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
+// finalize takes a lifecycle out of storage.
+func (r *REST) finalize(ctx context.Context, name string, deleteValidation rest.ValidateObjectFunc,
 	options *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	key, err := r.KeyFunc(ctx, name)
 	if err != nil {
@@ -124,7 +124,7 @@ func (r *REST) letGo(ctx context.Context, name string, deleteValidation rest.Val
 	out := r.NewFunc()
 	preconditions := &storage.Preconditions{UID: options.Preconditions.UID, ResourceVersion: options.Preconditions.ResourceVersion}
 	validate := func(ctx context.Context, obj runtime.Object) error {
-		if err := pediaclusterlifecycle.ValidateLetGo(obj); err != nil {
+		if err := pediaclusterlifecycle.ValidateFinalization(obj); err != nil {
 			return err
 		}
 		return deleteValidation(ctx, obj)
