@@ -90,8 +90,8 @@ func (t *policySummaries) of(policy string) *policySummary {
 	p, ok := t.policies[policy]
 	if !ok {
 		p = &policySummary{
-			results:  map[memory.Import]importResult{},
-			failures: map[memory.Import]failure{},
+			results:     map[memory.Import]importResult{},
+			failures:    map[memory.Import]failure{},
 			outstanding: map[memory.Import]struct{}{},
 		}
 		t.policies[policy] = p
@@ -181,7 +181,7 @@ func (p *policySummary) set(i memory.Import, result *importResult) {
 }
 
 func (r importResult) count(counts *policyv1alpha1.ImportCounts, n int32) {
-	if r.failure == nil || o.failure.reason != policyv1alpha1.ReasonSelectorFailed {
+	if r.failure == nil || r.failure.reason != policyv1alpha1.ReasonSelectorFailed {
 		counts.Selected += n
 	}
 	if r.created {

@@ -40,7 +40,7 @@ type order[K comparable] struct {
 	// prioritized are the priorities of items that are about to be added; the others are
 	// single. taken are those of items that were taken and have not ended.
 	prioritized, taken map[K]priority
-	queues           [priorities][]K
+	queues             [priorities][]K
 	// waits says with which priority an item waits: one that has changed it is passed over
 	// in its former place.
 	waits map[K]priority

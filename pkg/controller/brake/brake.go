@@ -85,7 +85,7 @@ type Decision struct {
 type Brake struct {
 	clock clock.PassiveClock
 
-	mu     sync.Mutex
+	mu       sync.Mutex
 	policies map[string]*policyRemovals
 }
 
