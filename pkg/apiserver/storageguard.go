@@ -86,7 +86,7 @@ func (s *StorageGuard) refuseRequests(config *genericapiserver.RecommendedConfig
 			}
 			defer release()
 			if info.Verb == "watch" && !s.reached(req) {
-				responsewriters.ErrorNegotiated(apierrors.NewResourceExpired("the resourceVersion is one that this storage has not reached: list anew"),
+				responsewriters.ErrorNegotiated(apierrors.NewResourceExpired("the resourceVersion is one that this storage has not reached: list again"),
 					Codecs, policy.SchemeGroupVersion, w, req)
 				return
 			}

@@ -45,7 +45,7 @@ func importNumber(n int) memory.Import { return importOfMCP(fmt.Sprintf("cluster
 // passOver is a pass over an import, and the lifecycle that its policy wants for it.
 func passOver(state *policyState, n int) (*pass, *lifecycles.Lifecycle) {
 	work := &pass{Import: importNumber(n), state: state}
-	lifecycle := work.desiredLifecycle(fmt.Sprintf("mcp-cluster-%06d", n))
+	lifecycle := work.newLifecycle(fmt.Sprintf("mcp-cluster-%06d", n))
 	lifecycle.UID, lifecycle.Generation = "lifecycle-uid", 3
 	return work, lifecycle
 }
@@ -144,12 +144,12 @@ func BenchmarkDesiredLifecycle(b *testing.B) {
 	lifecycle.Spec.CreationCondition = strings.Clone(lifecycle.Spec.CreationCondition)
 	changed := lifecycle.DeepCopy()
 	changed.Spec.References[0].Version = "v2"
-	if equality.Semantic.DeepEqual(changed.Spec, work.desiredLifecycle(lifecycle.Name).Spec) {
+	if equality.Semantic.DeepEqual(changed.Spec, work.newLifecycle(lifecycle.Name).Spec) {
 		b.Fatal("a change is not seen")
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !equality.Semantic.DeepEqual(lifecycle.Spec, work.desiredLifecycle(lifecycle.Name).Spec) {
+		if !equality.Semantic.DeepEqual(lifecycle.Spec, work.newLifecycle(lifecycle.Name).Spec) {
 			b.Fatal("the lifecycle is not what the policy wants")
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/tools/cache"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -90,7 +91,9 @@ func (p *pass) keepName(ctx context.Context, instead *decision.Reason) (*importR
 // convergence is an import that is worked on under one lifecycle.
 type convergence struct {
 	*pass
+	// lifecycle is what the import is recorded in; uncreated is set while storage does not have it.
 	lifecycle *lifecycles.Lifecycle
+	uncreated bool
 	// replaced are the lifecycles of former names, to be removed when this one is settled, and
 	// others is what became of those that are being deleted.
 	replaced []*lifecycles.Lifecycle
@@ -116,23 +119,28 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 		return cmp.Or(result, &importResult{phase: policyv1alpha1.LifecycleDeleting}), err
 	}
 	if c.lifecycle == nil {
-		taken, err := c.createLifecycle(ctx, name)
-		switch {
-		case err != nil:
-			return p.unchanged(), err
-		case taken != nil:
-			wants := ""
-			if taken.Reason == policyv1alpha1.ReasonNameTaken {
-				wants = name
-			}
-			p.waitFor(p.Import, wants)
-			return p.keepName(ctx, taken)
+		c.lifecycle, c.uncreated = p.newLifecycle(name), true
+		if taken := c.whoHas(c.lifecycle); taken != nil {
+			return p.giveWay(ctx, name, taken)
 		}
 	}
 	if instead == nil {
 		p.waitFor(p.Import, "")
 	}
-	return c.run(ctx)
+	result, err := c.run(ctx)
+	if taken := (*decision.Reason)(nil); errors.As(err, &taken) {
+		return p.giveWay(ctx, name, taken)
+	}
+	return result, err
+}
+
+// giveWay keeps what there is of an import while another one has what it needs.
+func (p *pass) giveWay(ctx context.Context, name string, taken *decision.Reason) (*importResult, error) {
+	if taken.Reason != policyv1alpha1.ReasonNameTaken {
+		name = ""
+	}
+	p.waitFor(p.Import, name)
+	return p.keepName(ctx, taken)
 }
 
 // sortOut finds the lifecycle of the name and those of former names. Others are being
@@ -157,10 +165,16 @@ func (c *convergence) sortOut(ctx context.Context, name string) error {
 	return nil
 }
 
-// run makes the PediaCluster what the policy wants, in at most one write, and records it.
+// run makes the PediaCluster what the policy wants, in at most one write, and records it. There
+// is a lifecycle before there is a PediaCluster; one that only waits is created with its status.
 func (c *convergence) run(ctx context.Context) (*importResult, error) {
 	if err := c.makePlan(ctx); err != nil {
 		return c.unchanged(), err
+	}
+	if c.uncreated && c.plan.Action.Writes() {
+		if err := c.createLifecycle(ctx, c.lifecycle.Status); err != nil {
+			return c.unchanged(), err
+		}
 	}
 	switch held, undecided := c.askBrake(ctx); {
 	case undecided:
@@ -273,6 +287,10 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
 		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now(),
 	})
+	if c.uncreated {
+		err := c.createLifecycle(ctx, status)
+		return resultOf(status), err
+	}
 	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || c.others != nil || done.Err != nil
 	written, pending, err := c.writeRecord(ctx, c.lifecycle, c.desiredSpec(), status, urgent)
 	if err != nil {
@@ -311,12 +329,13 @@ func (c *convergence) removeReplaced(ctx context.Context, result *importResult, 
 	return result, nil
 }
 
-// createLifecycle creates the lifecycle of the import. It returns why it cannot when another
-// import has what it would need.
-func (c *convergence) createLifecycle(ctx context.Context, name string) (taken *decision.Reason, err error) {
-	want := c.desiredLifecycle(name)
-	c.lifecycle, err = c.store.Create(ctx, want, func() error {
-		if reason := c.whoHas(want); reason != nil {
+// createLifecycle stores the lifecycle of the import with that status. The error is a
+// *decision.Reason if another import has what it would need.
+func (c *convergence) createLifecycle(ctx context.Context, status decision.Status) error {
+	want := *c.lifecycle
+	want.Status = status
+	created, err := c.store.Create(ctx, &want, func() error {
+		if reason := c.whoHas(&want); reason != nil {
 			return reason
 		}
 		if len(c.lifecyclesOf(c.Import)) > len(c.lifecycles) {
@@ -324,14 +343,15 @@ func (c *convergence) createLifecycle(ctx context.Context, name string) (taken *
 		}
 		return nil
 	})
-	switch reason := (*decision.Reason)(nil); {
-	case errors.As(err, &reason):
-		return reason, nil
-	case apierrors.IsAlreadyExists(err):
-		return c.adopt(ctx, want)
-	default:
-		return nil, err
+	if apierrors.IsAlreadyExists(err) {
+		return c.adopt(ctx, &want)
 	}
+	if err != nil {
+		return err
+	}
+	c.policies.announcer.turned(c.lifecycle, created.Status)
+	c.lifecycle, c.uncreated = created, false
+	return nil
 }
 
 // whoHas is why another import has what the lifecycle would need, nil when none has.
@@ -358,26 +378,28 @@ func nameTaken(holder *lifecycles.Lifecycle) *decision.Reason {
 		Message: render.NameTaken(decision.PolicyOf(holder), holder)}
 }
 
-// adopt takes up the lifecycle that has the name in storage: the answer to its creation may
-// have been lost.
-func (c *convergence) adopt(ctx context.Context, want *lifecycles.Lifecycle) (taken *decision.Reason, err error) {
+// adopt takes up the lifecycle that has the name in storage: the response to its creation may
+// have been lost. It always returns an error: the next pass sees that lifecycle.
+func (c *convergence) adopt(ctx context.Context, want *lifecycles.Lifecycle) error {
 	holder, err := c.store.Live(ctx, want.Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the lifecycle that has the name: %w", err)
+		return fmt.Errorf("reading the lifecycle that has the name: %w", err)
 	}
 	if !isControlledBy(holder, c.state.policy) || importOf(holder) != c.Import {
-		return nameTaken(holder), nil
+		return nameTaken(holder)
 	}
 	c.store.Adopt(holder)
-	return nil, errors.New("the lifecycle exists already, and is taken up")
+	return errors.New("the lifecycle exists already, and is taken up")
 }
 
-// desiredLifecycle is the lifecycle that the policy wants for the import.
-func (p *pass) desiredLifecycle(name string) *lifecycles.Lifecycle {
+// newLifecycle is a lifecycle for the import that is not stored yet. Its identity is chosen
+// here, since what templates render may depend on it.
+func (p *pass) newLifecycle(name string) *lifecycles.Lifecycle {
 	return &lifecycles.Lifecycle{
-		ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{controllerReference(p.state.policy)}},
-		Spec:       p.desiredSpec(),
-		Status:     policyv1alpha1.PediaClusterLifecycleStatus{SourceDefinition: p.state.source.Definition},
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: uuid.NewUUID(), CreationTimestamp: metav1.Now().Rfc3339Copy(), Generation: 1,
+			OwnerReferences: []metav1.OwnerReference{controllerReference(p.state.policy)}},
+		Spec:   p.desiredSpec(),
+		Status: policyv1alpha1.PediaClusterLifecycleStatus{SourceDefinition: p.state.source.Definition},
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 // stores has storage and informer have one more lifecycle.
 func (o *oneImport) stores(t *testing.T, change func(*lifecycles.Lifecycle)) *lifecycles.Lifecycle {
 	t.Helper()
-	lifecycle := (&pass{Import: o.Import, state: o.policies.state("mcp")}).desiredLifecycle("mcp-a")
+	lifecycle := (&pass{Import: o.Import, state: o.policies.state("mcp")}).newLifecycle("mcp-a")
 	change(lifecycle)
 	created, err := o.storage.Create(t.Context(), lifecycle)
 	if err != nil {
@@ -89,8 +89,13 @@ func TestASourceThatWaitsIsWrittenToStorageOnly(t *testing.T) {
 	if writes := one.writesToHost(asked); len(writes) > 0 {
 		t.Errorf("it writes %v to the host", writes)
 	}
-	if writes := one.storage.Writes(); len(writes) > 2 {
+	if writes := one.storage.Writes(); !slices.Equal(writes, []string{"create mcp-a"}) {
 		t.Errorf("it writes %v to storage", writes)
+	}
+	one.syncOverlay(t, "mcp-a")
+	one.pass(t)
+	if writes := one.storage.Writes(); len(writes) > 1 {
+		t.Errorf("a second pass writes %v to storage", writes)
 	}
 	waits := one.stored(t)
 	if waits.Status.Phase != policyv1alpha1.LifecycleWaiting || readyOf(waits).Reason != policyv1alpha1.ReasonWaitingForCondition || decision.IsCreated(waits.Status) {

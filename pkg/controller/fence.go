@@ -40,7 +40,7 @@ type term struct {
 
 // Get reads the lease, which the election does when it could not renew it as it
 // was. If it has changed hands meanwhile, this term is over, even if the lease is
-// free again: what another leader did has to be read anew.
+// free again: what another leader did has to be read again.
 func (t *term) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := t.Interface.Get(ctx)
 	if t.acquired.Load() && (apierrors.IsNotFound(err) || err == nil && record.HolderIdentity != t.Identity()) {

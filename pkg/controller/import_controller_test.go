@@ -162,9 +162,9 @@ func newWorld(t *testing.T, state *policyState, hosts []runtime.Object, stored .
 func newOneImport(t *testing.T) *oneImport {
 	t.Helper()
 	state := stateOfOne(t, 1, "https://old")
-	lifecycle := (&pass{Import: memory.Import{Policy: "mcp", Name: "a"}, state: state}).desiredLifecycle("mcp-a")
+	lifecycle := (&pass{Import: memory.Import{Policy: "mcp", Name: "a"}, state: state}).newLifecycle("mcp-a")
 	lifecycle.UID, lifecycle.Generation, lifecycle.ResourceVersion = "lc", 1, "1"
-	lifecycle.CreationTimestamp = metav1.Now()
+	lifecycle.CreationTimestamp = metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
 	lifecycle.Finalizers = []string{policyv1alpha1.Finalizer}
 	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old"}}}
 	pediaCluster.SetGroupVersionKind(render.PediaClusterGVK)
@@ -655,14 +655,14 @@ func TestNothingIsDeletedThatStorageDoesNotConfirm(t *testing.T) {
 		"a lifecycle that was paused": {func(known known) {
 			known.lifecycle.Annotations = map[string]string{policyv1alpha1.PausedAnnotation: "true"}
 		}, false},
-		"a lifecycle that was made anew": {func(known known) { known.lifecycle.UID = "other" }, false},
+		"a lifecycle that was recreated": {func(known known) { known.lifecycle.UID = "other" }, false},
 		"a policy that was suspended": {func(known known) {
 			known.policy.Generation, known.policy.Spec.Suspend = 2, true
 		}, false},
 		"a policy whose PediaClusters are to stay": {func(known known) {
 			known.policy.Annotations = map[string]string{policyv1alpha1.OrphanAnnotation: "true"}
 		}, false},
-		"a policy that was made anew": {func(known known) { known.policy.UID = "other" }, false},
+		"a policy that was recreated": {func(known known) { known.policy.UID = "other" }, false},
 	} {
 		for how, remove := range removals {
 			t.Run(name+", "+how, func(t *testing.T) {

@@ -47,7 +47,7 @@ var (
 	leaderDesc = desc("leader", "1 on the replica whose controllers run, 0 on the others.")
 
 	importsDesc   = desc("imports", "Imports by phase.", "policy", "phase")
-	sourcesDesc   = desc("sources", "Sources that the selectors of the policy let through.", "policy")
+	sourcesDesc   = desc("sources", "Sources that the policy selects.", "policy")
 	conditionDesc = desc("policy_condition",
 		"1 for the status and reason that each condition of the policy has.", "policy", "condition", "status", "reason")
 	heldDesc = desc("held_removals", "Removals of PediaClusters that maxPrune holds until somebody decides.", "policy")

@@ -88,7 +88,7 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 		# TYPE policy_apiserver_policy_condition gauge
 		policy_apiserver_policy_condition{condition="Ready",policy="mcp",reason="SourcesUnavailable",status="false"} 1
 		policy_apiserver_policy_condition{condition="Validated",policy="mcp",reason="SourcesUnavailable",status="unknown"} 1
-		# HELP policy_apiserver_sources [ALPHA] Sources that the selectors of the policy let through.
+		# HELP policy_apiserver_sources [ALPHA] Sources that the policy selects.
 		# TYPE policy_apiserver_sources gauge
 		policy_apiserver_sources{policy="mcp"} 3
 		`

@@ -67,7 +67,7 @@ func TestTheAbsenceOfASourceIsBelievedWhenTheHostConfirmsIt(t *testing.T) {
 		"the type is not served":   {func(_ *testing.T, one *oneImport) { one.hostFails("get", "clusters", typeIsSilent) }, decision.Unknown, "could not find the requested resource", true},
 		"its type is gone":         {func(_ *testing.T, one *oneImport) { one.definitionIs(nil, crdNotFound) }, lost, "", true},
 		"its type is going":        {func(_ *testing.T, one *oneImport) { one.definitionIs(going, nil) }, lost, "", true},
-		"its type was made anew":   {func(_ *testing.T, one *oneImport) { one.definitionIs(anew, nil) }, lost, "", true},
+		"its type was recreated":   {func(_ *testing.T, one *oneImport) { one.definitionIs(anew, nil) }, lost, "", true},
 		"its type cannot be asked": {func(_ *testing.T, one *oneImport) { one.definitionIs(nil, errHost) }, decision.Unknown, errHost.Error(), true},
 		"it was imported under another definition": {func(t *testing.T, one *oneImport) {
 			one.changeLifecycle(t, func(l *lifecycles.Lifecycle) { l.Status.SourceDefinition = "former" })

@@ -10,6 +10,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 )
 
 func policyNamed(name string, uid types.UID, resource string) *policyv1alpha1.ClusterImportPolicy {
@@ -189,17 +190,20 @@ func TestNoThirdLifecycleIsCreated(t *testing.T) {
 // Two passes that began with the same lifecycles do not create one each.
 func TestAPassThatKnowsTooFewLifecyclesCreatesNone(t *testing.T) {
 	one := newOneImport(t)
-	late := &convergence{pass: one.newPass()}
-	if taken, err := (&convergence{pass: one.newPass()}).createLifecycle(t.Context(), "mcp-b"); taken != nil || err != nil {
-		t.Fatal(taken, err)
+	newAs := func(p *pass, name string) *convergence {
+		return &convergence{pass: p, lifecycle: p.newLifecycle(name), uncreated: true}
 	}
-	if taken, err := late.createLifecycle(t.Context(), "mcp-c"); taken != nil || err == nil {
-		t.Errorf("it creates a third one: %v, %v", taken, err)
+	late := newAs(one.newPass(), "mcp-c")
+	if err := newAs(one.newPass(), "mcp-b").createLifecycle(t.Context(), decision.Status{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.createLifecycle(t.Context(), decision.Status{}); err == nil {
+		t.Error("it creates a third one")
 	}
 	if !one.isGone(t, "mcp-c") {
 		t.Error("there is a third one")
 	}
-	if taken, err := (&convergence{pass: one.newPass()}).createLifecycle(t.Context(), "mcp-c"); taken != nil || err != nil {
-		t.Errorf("one that knows of the second: %v, %v", taken, err)
+	if err := newAs(one.newPass(), "mcp-c").createLifecycle(t.Context(), decision.Status{}); err != nil {
+		t.Errorf("one that knows of the second: %v", err)
 	}
 }

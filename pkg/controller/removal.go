@@ -46,7 +46,7 @@ func (p *pass) removal(lifecycle *lifecycles.Lifecycle, r decision.Removal) deci
 	return p.observe().Removal(lifecycle, r)
 }
 
-// removeAll removes the lifecycles of the import, as far as the brake lets them go.
+// removeAll removes the lifecycles of the import, as far as the brake approves.
 func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (result *importResult, err error) {
 	for _, r := range removals {
 		still, err := p.removeIfMay(ctx, r)
@@ -389,7 +389,7 @@ func (c *importController) confirm(ctx context.Context, policy *policyv1alpha1.C
 }
 
 // isStale reports whether what a deletion was decided from may no longer be so: it
-// is decided anew, and there is nothing to tell.
+// is decided again, and there is nothing to tell.
 func isStale(err error) bool {
 	return errors.Is(err, errUnconfirmed) || apierrors.IsConflict(err)
 }

@@ -193,7 +193,7 @@ func (p Projection) waitsFor(r Removal, pediaCluster *unstructured.Unstructured)
 	case r.FateOf(pediaCluster) == Retain:
 		message += "the PediaCluster stays for the next lifecycle"
 	default:
-		message += "the PediaCluster is left to its users"
+		message += "the PediaCluster is orphaned"
 	}
 	return message + ", and this lifecycle waits for " + render.DescribeFinalizers(foreign)
 }

@@ -342,9 +342,9 @@ func TestTheStatusOfADeletion(t *testing.T) {
 		{"the PediaCluster is gone", policyv1alpha1.ReasonSourceDeselected, Delete, []string{mine}, nil,
 			"the Source is no longer selected; the PediaCluster is gone" + waitsForMine, "False SourceDeselected: " + none},
 		{"the PediaCluster was orphaned", policyv1alpha1.ReasonReleased, Orphan, []string{mine}, pediaCluster(),
-			released + "the PediaCluster is left to its users" + waitsForMine, madeForIt},
+			released + "the PediaCluster is orphaned" + waitsForMine, madeForIt},
 		{"the PediaCluster is its users' already", policyv1alpha1.ReasonPolicyDeleted, Delete, []string{mine}, pediaCluster(notOurs),
-			"the policy is deleted; the PediaCluster is left to its users" + waitsForMine, existed},
+			"the policy is deleted; the PediaCluster is orphaned" + waitsForMine, existed},
 		{"the PediaCluster is retained", policyv1alpha1.ReasonReleased, Retain, []string{mine}, pediaCluster(),
 			released + "the PediaCluster stays for the next lifecycle" + waitsForMine, madeForIt},
 	} {

@@ -193,7 +193,7 @@ func TestALogThatIsMissingIsNotMadeAnew(t *testing.T) {
 		t.Fatal("it starts without its log")
 	}
 	if _, err := os.Stat(filepath.Join(dir, logDir)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the log was made anew: %v", err)
+		t.Errorf("the log was recreated: %v", err)
 	}
 	if err := os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, logDir)); err != nil {
 		t.Fatal(err)

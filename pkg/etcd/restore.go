@@ -20,7 +20,7 @@ const (
 	// revisionBump is added to the revision of a restored store. Clients know
 	// revisions that were given out after the snapshot: were those given out once
 	// more, for something else, a watch would go on from them and miss what
-	// changed. This way they are too old, and clients list anew. No store gets
+	// changed. This way they are too old, and clients list again. No store gets
 	// through so many between a snapshot and the loss of what came after it.
 	revisionBump = 1_000_000_000
 	// restoring is where a restored member is made, before it gets its place.

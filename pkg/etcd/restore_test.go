@@ -49,7 +49,7 @@ func TestARestoredStoreHasWhatWasSavedAndNoRevisionTwice(t *testing.T) {
 	if got := read.Header.Revision; got <= revision+revisionBump-1 {
 		t.Errorf("the revision was %d when it was saved, and is %d", revision, got)
 	}
-	// A client that has seen what came after the snapshot is told to list anew.
+	// A client that has seen what came after the snapshot is told to list again.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	watched := <-c.Watch(ctx, "/key", clientv3.WithRev(revision+100))

@@ -69,7 +69,7 @@ func (r *Registrar) followSecret(ctx context.Context) (*material, error) {
 		if exists {
 			var damage []string
 			if m, damage = read(secret.Data, r.config.names(), now); len(damage) > 0 {
-				logger.Info("The Secret of the serving certificate is damaged, its parts are made anew", "damage", strings.Join(damage, "; "))
+				logger.Info("The Secret of the serving certificate is damaged, its parts are made again", "damage", strings.Join(damage, "; "))
 			}
 		}
 		var sound *material

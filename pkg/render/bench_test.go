@@ -30,7 +30,7 @@ func mcpSpec(b *testing.B, kubeconfig bool) *policyv1alpha1.ClusterImportPolicyS
 		before, rest, ok := strings.Cut(policy.Spec.Template, `  apiserver:`)
 		_, after, ok2 := strings.Cut(rest, "  syncResources:")
 		if !ok || !ok2 {
-			b.Fatal("the example has another template: write its variant with a kubeconfig anew")
+			b.Fatal("the example has another template: write its variant with a kubeconfig again")
 		}
 		policy.Spec.Template = before + `  kubeconfig: "{{ .references.authSecret.data.kubeconfig }}"` + "\n  syncResources:" + after
 	}

@@ -28,6 +28,11 @@ const (
 	ActionError    Action = "Error"
 )
 
+// Writes reports whether the action writes the PediaCluster.
+func (a Action) Writes() bool {
+	return a == ActionCreate || a == ActionUpdate || a == ActionDelete
+}
+
 // Plan is what has to be done about one PediaCluster, and why.
 type Plan struct {
 	Action Action

@@ -136,7 +136,7 @@ func (r *review) importAs(name string) Plan {
 		}
 	case lifecycle.DeletionTimestamp != nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonReleased,
-			Message: "the lifecycle is being deleted; the import is made anew when it is gone"}
+			Message: "the lifecycle is being deleted; the import is made again when it is gone"}
 	default:
 		env = engine.Env{Now: lifecycle.CreationTimestamp.Time, Seed: string(lifecycle.UID)}
 	}
@@ -246,10 +246,10 @@ func (r *review) replaces(former []*policyv1alpha1.PediaClusterLifecycle) (*unst
 	return nil, nil
 }
 
-// deselected is the plan for a Source that the selectors do not let through:
-// what was made of it goes, or is left to its users.
+// deselected is the plan for a Source that is not selected:
+// what was made of it goes, or is orphaned.
 func (r *review) deselected() Plan {
-	none := Plan{Action: ActionNone, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not let the Source through"}
+	none := Plan{Action: ActionNone, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not select the Source"}
 	name, lifecycle := r.existing()
 	if name == "" {
 		return none
@@ -265,7 +265,7 @@ func (r *review) deselected() Plan {
 	if r.policy.deletionPolicy != policyv1alpha1.DeletionPolicyOrphan {
 		return Plan{Action: ActionDelete, Reason: none.Reason, Message: none.Message}
 	}
-	released := Plan{Action: ActionUpdate, Reason: none.Reason, Message: none.Message + "; its PediaCluster is left to its users"}
+	released := Plan{Action: ActionUpdate, Reason: none.Reason, Message: none.Message + "; its PediaCluster is orphaned"}
 	metadata, _ := Release(current, false)["metadata"].(map[string]any)
 	for _, field := range []string{"annotations", "ownerReferences"} {
 		if _, ok := metadata[field]; ok {

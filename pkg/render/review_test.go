@@ -156,23 +156,23 @@ creationCondition: true "true"
 Wait WaitingForType "broken"
 ` + renderedObject},
 		{"deselected, never imported", reviewedSpec(selecting("false")), reviewed(), `
-None SourceDeselected "the selectors do not let the Source through"
+None SourceDeselected "the selectors do not select the Source"
 `},
 		{"deselected by labels", reviewedSpec(func(spec *policyv1alpha1.ClusterImportPolicySpec) {
 			spec.Source.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"stage": "test"}}
 		}), reviewed(), `
-None SourceDeselected "the selectors do not let the Source through"
+None SourceDeselected "the selectors do not select the Source"
 `},
 		{"deselected after it was imported", reviewedSpec(selecting("false")), reviewed(withCurrent(ours)), `
 as mcp-one
-Delete SourceDeselected "the selectors do not let the Source through"
+Delete SourceDeselected "the selectors do not select the Source"
 `},
 		{"deselected, and its PediaCluster stays", reviewedSpec(selecting("false"), orphaning), reviewed(withCurrent(ours)), `
 as mcp-one
-Update SourceDeselected "the selectors do not let the Source through; its PediaCluster is left to its users" [metadata.annotations]
+Update SourceDeselected "the selectors do not select the Source; its PediaCluster is orphaned" [metadata.annotations]
 `},
 		{"deselected, and the PediaCluster was there first", reviewedSpec(selecting("false")), reviewed(withCurrent(live(upToDate))), `
-None SourceDeselected "the selectors do not let the Source through"
+None SourceDeselected "the selectors do not select the Source"
 `},
 		{"a selector that fails", reviewedSpec(selecting("{{ .source.spec.nothing.more }}")), reviewed(), `
 Error SelectorFailed "spec.source.selectorTemplate: line 1, column 4: .source.spec.nothing.more: no \"nothing\" in .source.spec; it has: endpoint, ready, secret"
@@ -221,7 +221,7 @@ Create PediaClusterCreated "replaces PediaCluster \"old-one\", which goes then"
 			in.Lifecycles = append(in.Lifecycles, lifecycle)
 		}), `
 selected as mcp-one
-Wait Released "the lifecycle is being deleted; the import is made anew when it is gone"
+Wait Released "the lifecycle is being deleted; the import is made again when it is gone"
 `},
 		{"a PediaCluster that cannot be read", reviewedSpec(), reviewed(func(in *ReviewInputs) {
 			in.Current = func(string) (*unstructured.Unstructured, error) { return nil, errors.New("no answer") }

@@ -299,7 +299,7 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 		return "", err
 	}
 	if err := judge(*f); err != nil {
-		g.handover = time.Time{} // whatever is waited for then begins anew
+		g.handover = time.Time{} // whatever is waited for then begins again
 		return "", err
 	}
 	if record, err = g.record(ctx, f, record); err != nil {

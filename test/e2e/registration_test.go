@@ -93,7 +93,7 @@ func TestAServerRegistersItself(t *testing.T) {
 		must(t, same("number of authorities", strconv.Itoa(len(certificates(t, []byte(h.caBundle(t))))), "2"))
 	})
 
-	t.Run("a damaged Secret is mended and a deleted one made anew", func(t *testing.T) {
+	t.Run("a damaged Secret is mended and a deleted one made again", func(t *testing.T) {
 		before := h.servingSecret(t)
 		authority := before["ca.crt"]
 		h.patch(t, h.objects.Resource(secrets).Namespace(devcluster.Namespace), registration.SecretName,

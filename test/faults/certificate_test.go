@@ -14,7 +14,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
-// The certificate is renewed when its time comes, and is made anew, with its
+// The certificate is renewed when its time comes, and is made again, with its
 // authority, when somebody has deleted it.
 func certificateIsRenewed(t *testing.T) {
 	w, _ := startServer(t, devcluster.ServerOptions{SelfRegister: true, Args: []string{"--serving-certificate-validity=1m"}})

@@ -169,7 +169,7 @@ func (d *differ) updateOf(live *unstructured.Unstructured, result *policyv1alpha
 	switch {
 	case live == nil:
 		return nil, fmt.Errorf("PediaCluster %q has been deleted meanwhile: try again", result.Name)
-	case !result.Selected: // it is left to its users
+	case !result.Selected: // it is orphaned
 		return merge(live, render.Release(live, false))
 	}
 	object, err := rendered(result)

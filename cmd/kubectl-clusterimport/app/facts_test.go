@@ -105,7 +105,7 @@ func TestExplain(t *testing.T) {
 			f.lifecycle.Status.Cluster.Ready = "False"
 		}},
 		{name: "deselected", change: func(f *facts) {
-			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not let the Source through"}
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not select the Source"}
 		}},
 		{name: "source gone", change: func(f *facts) {
 			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}

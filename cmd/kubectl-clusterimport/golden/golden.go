@@ -82,7 +82,7 @@ type Outcome struct {
 	Case
 	// Failure says what is not as expected; empty when all is.
 	Failure string
-	// Updated says that the expectation was written anew.
+	// Updated says that the expectation was written again.
 	Updated bool
 	Took    time.Duration
 }

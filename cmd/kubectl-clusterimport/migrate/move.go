@@ -39,7 +39,7 @@ func (m *Migration) export(ctx context.Context, _ *state) error {
 	}
 	earlier, record, err := migration.Read(ctx, m.Kubernetes, m.Namespace)
 	if err != nil {
-		return fmt.Errorf("%w (remove the ConfigMap %s/%s to export anew)", err, m.Namespace, migration.RecordName)
+		return fmt.Errorf("%w (remove the ConfigMap %s/%s to export again)", err, m.Namespace, migration.RecordName)
 	}
 	if record != nil && differences(earlier, objects) == nil {
 		m.say("%d objects, exported before", record.Objects)

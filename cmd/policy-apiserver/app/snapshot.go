@@ -33,7 +33,7 @@ the data that a server has left. FILE is replaced if it exists.`,
 		newSnapshotSubcommand("restore FILE", "Restore the embedded etcd from a snapshot",
 			`Make the data of an embedded etcd from the snapshot FILE. The directory may not
 have data already, nor be in use. Revisions go on far above those of the
-snapshot, so that clients list anew what they knew from after it.`,
+snapshot, so that clients list again what they knew from after it.`,
 			func(command *cobra.Command, dir, file string) error {
 				if err := etcd.Restore(dir, file); err != nil {
 					return fmt.Errorf("restoring a snapshot: %w", err)

@@ -309,7 +309,7 @@ func quiet(held int) time.Duration {
 	return min(max(Quiet, time.Duration(held)*10*time.Millisecond), time.Minute)
 }
 
-// Approve lets removals go, as far as they are still wanted.
+// Approve approves removals, as far as they are still wanted.
 func (b *Brake) Approve(approved []Removal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -191,7 +191,7 @@ func TestAReleaseIsNotForTheNextPediaCluster(t *testing.T) {
 	}
 	for i := range 50 {
 		again := removalOf(fmt.Sprintf("cluster-%04d", i), "DeletionConditionMet")
-		again.PediaCluster += " made anew"
+		again.PediaCluster += " made again"
 		d.Ask(again, false)
 	}
 	decision := d.decide(tenth, plan)
@@ -261,7 +261,7 @@ func TestWhatIsHeldIsToldOfEachPlanOnce(t *testing.T) {
 	d.ask(0, 50, "Deselected")
 	d.want("concerned", len(d.decide(tenth, "").Concerned), 50)
 	d.want("of the same plan", len(d.decide(tenth, "").Concerned), 0)
-	// One whose cause ended and began again is told anew, though the plan is the same.
+	// One whose cause ended and began again is told again, though the plan is the same.
 	d.withdraw("cluster-0000")
 	d.ask(0, 1, "Deselected")
 	d.want("the one that is there again", len(d.decide(tenth, "").Concerned), 1)

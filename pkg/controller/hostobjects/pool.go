@@ -46,7 +46,7 @@ type Change int
 const (
 	// Present objects appeared or changed.
 	Present Change = iota
-	// Deleted objects left what is watched before our eyes: deleted, or no
+	// Deleted objects were observed leaving what is watched: deleted, or no
 	// longer selected by the Kind's labels.
 	Deleted
 	// Missing objects were not in a list, and nobody saw them go.

@@ -257,7 +257,7 @@ func (s *Store) MarkDeleted(ctx context.Context, lifecycle *Lifecycle, propagati
 		return nil, err
 	}
 	_, p := s.pendingOf(lifecycle.Name)
-	s.wrote(marked, p) // what comes of a deletion is recorded anew
+	s.wrote(marked, p) // what comes of a deletion is recorded again
 	return marked, nil
 }
 

@@ -189,7 +189,7 @@ func (s *Store) pendingOf(name string) (stored *Lifecycle, p *pending) {
 
 // Run writes pending records until the context ends. While busy reports more urgent work,
 // only those are written that have been pending for long. Records that are pending when it
-// returns are lost with the term: the next one makes them anew from what it reads.
+// returns are lost with the term: the next one makes them again from what it reads.
 func (s *Store) Run(ctx context.Context, busy func() bool) {
 	defer context.AfterFunc(ctx, s.queue.ShutDown)()
 	var wg sync.WaitGroup

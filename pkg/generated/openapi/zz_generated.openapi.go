@@ -590,7 +590,7 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 				Properties: map[string]spec.Schema{
 					"selected": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selected Sources are those that the selectors let through.",
+							Description: "selected Sources are those that the policy selects.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -993,7 +993,7 @@ func schema_pkg_apis_policy_v1alpha1_PruneStatus(ref common.ReferenceCallback) c
 				Properties: map[string]spec.Schema{
 					"plan": {
 						SchemaProps: spec.SchemaProps{
-							Description: "plan names the removals that are held, all of them together: it changes with them. The annotation policy.clusterpedia.io/release-prune with this value lets them go. Empty when none is held.",
+							Description: "plan names the removals that are held, all of them together: it changes with them. The annotation policy.clusterpedia.io/release-prune with this value releases them. Empty when none is held.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1232,7 +1232,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) 
 					},
 					"selected": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selected says whether the selectors let the Source through.",
+							Description: "selected says whether the selectors select the Source.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",
@@ -1539,7 +1539,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderTotals(ref common.ReferenceCallback) 
 					},
 					"selected": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selected is the number of Sources that the selectors let through.",
+							Description: "selected is the number of Sources that the policy selects.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",

@@ -655,7 +655,7 @@ func tryCall(r *run, e *call, args []any) (err *Error) {
 	return err
 }
 
-// checkTarget refuses to change what is made anew for each use of . and
+// checkTarget refuses to change what is made again for each use of . and
 // .references: the change would be seen here and nowhere else.
 func (c *compiler) checkTarget(node parse.Node, e *call) {
 	switch e.args[0].(type) {

@@ -506,7 +506,7 @@ func (e *call) eval(r *run, dot any) (any, *Error) {
 	return value, nil
 }
 
-// expand makes markup plain text. What is indented is made anew each time, and
+// expand makes markup plain text. What is indented is made again each time, and
 // is paid for each time.
 func (r *run) expand(m markup) (string, *Error) {
 	if err := r.read(len(m.text)); err != nil {

@@ -50,7 +50,7 @@ const (
 	// ReasonSourceTypeLost: the Source went with the definition of its type,
 	// which says nothing of the cluster that it stood for.
 	ReasonSourceTypeLost = "SourceTypeLost"
-	// ReasonSourceDeselected: the selectors no longer let the Source through.
+	// ReasonSourceDeselected: the selectors no longer select the Source.
 	ReasonSourceDeselected = "SourceDeselected"
 	// ReasonPolicyDeleted: the policy is being deleted.
 	ReasonPolicyDeleted = "PolicyDeleted"

@@ -208,7 +208,7 @@ type ClusterImportPolicyStatus struct {
 
 // ImportCounts counts the Sources of a policy.
 type ImportCounts struct {
-	// selected Sources are those that the selectors let through.
+	// selected Sources are those that the policy selects.
 	// +optional
 	Selected int32 `json:"selected"`
 	// created counts the Sources whose PediaCluster exists.
@@ -251,7 +251,7 @@ type ReferenceVersion struct {
 type PruneStatus struct {
 	// plan names the removals that are held, all of them together: it changes
 	// with them. The annotation policy.clusterpedia.io/release-prune with this
-	// value lets them go. Empty when none is held.
+	// value releases them. Empty when none is held.
 	// +optional
 	Plan string `json:"plan,omitempty"`
 	// held counts the PediaClusters whose removal is held.
@@ -534,7 +534,7 @@ const (
 	PausedAnnotation = "policy.clusterpedia.io/paused"
 
 	// ResyncAnnotation on a lifecycle has the import worked on at once, on facts
-	// read from the host anew, whenever its value changes.
+	// read from the host again, whenever its value changes.
 	ResyncAnnotation = "policy.clusterpedia.io/resync"
 )
 

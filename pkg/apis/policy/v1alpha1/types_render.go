@@ -105,7 +105,7 @@ type RenderTotals struct {
 	// sources is the number of results.
 	// +optional
 	Sources int32 `json:"sources"`
-	// selected is the number of Sources that the selectors let through.
+	// selected is the number of Sources that the policy selects.
 	// +optional
 	Selected int32 `json:"selected"`
 	// actions counts the results by action.
@@ -139,7 +139,7 @@ type RenderResult struct {
 	// source is the Source.
 	Source SourceName `json:"source"`
 
-	// selected says whether the selectors let the Source through.
+	// selected says whether the selectors select the Source.
 	Selected bool `json:"selected"`
 
 	// name is the rendered name of the lifecycle and the PediaCluster.

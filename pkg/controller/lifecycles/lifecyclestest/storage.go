@@ -106,7 +106,10 @@ func (s *Storage) write(verb string, given *Lifecycle, change func(next *Lifecyc
 		return nil, apierrors.NewAlreadyExists(resource, given.Name)
 	case verb == "create":
 		given.DeepCopyInto(next)
-		next.UID, next.Generation, next.CreationTimestamp = types.UID(fmt.Sprint("uid-", s.version+1)), 1, metav1.NewTime(time.Now())
+		next.Generation = 1
+		if next.UID == "" {
+			next.UID, next.CreationTimestamp = types.UID(fmt.Sprint("uid-", s.version+1)), metav1.NewTime(time.Now())
+		}
 		event = watch.Added
 	case stored == nil:
 		return nil, apierrors.NewNotFound(resource, given.Name)

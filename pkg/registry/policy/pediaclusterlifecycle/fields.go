@@ -28,7 +28,7 @@ func GetAttrs(obj runtime.Object) (labels.Set, fields.Set, error) {
 	return lifecycle.Labels, selectableFields(lifecycle), nil
 }
 
-// Match returns the lifecycles that both selectors let through.
+// Match returns the lifecycles that both selectors match.
 func Match(label labels.Selector, field fields.Selector) storage.SelectionPredicate {
 	return storage.SelectionPredicate{Label: label, Field: field, GetAttrs: GetAttrs, IndexFields: indexed}
 }

@@ -62,6 +62,9 @@ func (Strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 		created.Status = policy.PediaClusterLifecycleStatus{}
 	}
 	created.Generation = 1
+	if identity, ok := identityFrom(ctx); ok {
+		created.UID, created.CreationTimestamp = identity.UID, identity.CreationTimestamp
+	}
 	if len(created.Status.Conditions) == 0 {
 		created.Status.Conditions = policyv1alpha1.NewConditions(created.Generation, metav1.Now())
 	}

@@ -10,7 +10,7 @@ package v1alpha1
 //
 // ImportCounts counts the Sources of a policy.
 type ImportCountsApplyConfiguration struct {
-	// selected Sources are those that the selectors let through.
+	// selected Sources are those that the policy selects.
 	Selected *int32 `json:"selected,omitempty"`
 	// created counts the Sources whose PediaCluster exists.
 	Created *int32 `json:"created,omitempty"`

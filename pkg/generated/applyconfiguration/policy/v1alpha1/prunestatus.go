@@ -12,7 +12,7 @@ package v1alpha1
 type PruneStatusApplyConfiguration struct {
 	// plan names the removals that are held, all of them together: it changes
 	// with them. The annotation policy.clusterpedia.io/release-prune with this
-	// value lets them go. Empty when none is held.
+	// value releases them. Empty when none is held.
 	Plan *string `json:"plan,omitempty"`
 	// held counts the PediaClusters whose removal is held.
 	Held *int32 `json:"held,omitempty"`

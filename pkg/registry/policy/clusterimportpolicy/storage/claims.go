@@ -33,7 +33,7 @@ func (c *claimant) beforeCreate(validate rest.ValidateObjectFunc) rest.ValidateO
 	}
 }
 
-// beforeUpdate claims anew when the policy loses its selectorTemplate: it then
+// beforeUpdate claims again when the policy loses its selectorTemplate: it then
 // wants the Sources of others. When it gets one it wants less, and what it claimed
 // before counts no more.
 func (c *claimant) beforeUpdate(validate rest.ValidateObjectUpdateFunc) rest.ValidateObjectUpdateFunc {

@@ -46,10 +46,14 @@ func (p *InProcess) as(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(caller.AsThisServer(ctx), p.timeout)
 }
 
-// Create stores a new lifecycle with its status.
+// Create stores a new lifecycle with its status, under the UID and creation time that it has,
+// if it has any.
 func (p *InProcess) Create(ctx context.Context, lifecycle *policyv1alpha1.PediaClusterLifecycle) (*policyv1alpha1.PediaClusterLifecycle, error) {
 	ctx, cancel := p.as(ctx)
 	defer cancel()
+	if lifecycle.UID != "" {
+		ctx = pediaclusterlifecycle.WithIdentity(ctx, pediaclusterlifecycle.Identity{UID: lifecycle.UID, CreationTimestamp: lifecycle.CreationTimestamp})
+	}
 	return versioned(p.lifecycles.Create(ctx, internal(lifecycle), rest.ValidateAllObjectFunc, &metav1.CreateOptions{}))
 }
 

@@ -13,12 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/install"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/etcd"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/caller"
 )
 
 // cached are the options of resources with a watch cache.
@@ -94,6 +96,23 @@ func TestALifecycleIsCreatedWithItsStatus(t *testing.T) {
 	}
 	if _, err := p.Create(t.Context(), newVersioned("mcp-a")); !apierrors.IsAlreadyExists(err) {
 		t.Errorf("creating it again: %v", err)
+	}
+}
+
+func TestALifecycleIsCreatedUnderTheIdentityThatItHas(t *testing.T) {
+	p := newInProcess(t)
+	chosen := newVersioned("mcp-a")
+	chosen.UID, chosen.CreationTimestamp = "chosen", metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
+	created, err := p.Create(t.Context(), chosen)
+	must(t, err)
+	if created.UID != "chosen" || !created.CreationTimestamp.Equal(&chosen.CreationTimestamp) {
+		t.Errorf("created: %s at %s", created.UID, created.CreationTimestamp)
+	}
+	chosen.Name = "mcp-b"
+	other, err := p.lifecycles.Create(caller.AsThisServer(t.Context()), internal(chosen), rest.ValidateAllObjectFunc, &metav1.CreateOptions{})
+	must(t, err)
+	if versioned, err := versioned(other, nil); err != nil || versioned.UID == "chosen" || versioned.CreationTimestamp.Equal(&chosen.CreationTimestamp) {
+		t.Errorf("through the API an identity can be chosen: %s, %v", versioned.UID, err)
 	}
 }
 
