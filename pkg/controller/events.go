@@ -58,7 +58,9 @@ func (c *importController) lifecycleAdded(lifecycle *lifecycles.Lifecycle, initi
 		c.checkOwner(lifecycle)
 	}
 	if !own {
-		c.enqueue(importOf(lifecycle))
+		// Its writer does not know it yet, or it is the late write of a former leader: the
+		// versions say which.
+		c.add(importOf(lifecycle), single)
 	}
 }
 

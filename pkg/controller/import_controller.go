@@ -225,10 +225,15 @@ func (p *pass) isSettled(last *memory.Settled) bool {
 // store show them.
 func (p *pass) versions(lifecycle *lifecycles.Lifecycle) memory.Settled {
 	return memory.Settled{
-		Lifecycle:    string(lifecycle.UID) + "/" + lifecycle.ResourceVersion,
+		Lifecycle:    lifecycleVersion(lifecycle),
 		Source:       p.objects.ResourceVersion(p.state.sources, p.Namespace, p.Name),
 		PediaCluster: p.objects.ResourceVersion(pediaClusters, "", lifecycle.Name),
 	}
+}
+
+// lifecycleVersion names one version of one lifecycle.
+func lifecycleVersion(lifecycle *lifecycles.Lifecycle) string {
+	return string(lifecycle.UID) + "/" + lifecycle.ResourceVersion
 }
 
 // hasReservedName reports whether the name of the lifecycle is reserved for its import.

@@ -500,10 +500,29 @@ func TestARecordLeavesNothingToDo(t *testing.T) {
 	if _, waits := one.waits(); waits {
 		t.Error("the import is worked on when its record is written")
 	}
+	if !one.isSettledNow() {
+		t.Error("a record that is written is something to do")
+	}
 	writes, asked := len(one.storage.Writes()), len(one.host.Actions())
 	one.pass(t)
 	if len(one.storage.Writes()) != writes || len(one.host.Actions()) != asked || !one.isSettledNow() {
 		t.Errorf("the next pass writes %v and asks %v", one.storage.Writes()[writes:], one.host.Actions()[asked:])
+	}
+}
+
+// The informer may show a lifecycle before the response to its creation is there.
+func TestACreationThatIsShownEarlyCostsNoSecondPass(t *testing.T) {
+	one := newUnimported(t)
+	one.pass(t)
+	eventually(t, func() bool { return one.objects.Object(pediaClusters, "", "mcp-a") != nil })
+	one.syncOverlay(t, "mcp-a")
+	one.forgetsQueue()
+	one.lifecycleAdded(one.stored(t), false)
+	if _, waits := one.waits(); !waits {
+		t.Error("what somebody else may have written is not looked at")
+	}
+	if !one.isSettledNow() {
+		t.Error("the next pass does all its work")
 	}
 }
 

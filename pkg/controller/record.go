@@ -102,6 +102,7 @@ func (c *importController) writeRecord(ctx context.Context, lifecycle *lifecycle
 func (c *importController) recorded(before, now *lifecycles.Lifecycle, behind bool) {
 	c.policies.announcer.turned(before, now.Status)
 	if behind {
+		c.memory.Rewritten(importOf(now), lifecycleVersion(before), lifecycleVersion(now))
 		c.policies.worked(importOf(now), resultOf(now.Status))
 	}
 }

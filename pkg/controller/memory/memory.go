@@ -271,6 +271,16 @@ func (m *Memory) End(i Import, begun *Pass, settled *Settled) {
 	}
 }
 
+// Rewritten says that the record which the last pass left to be written is stored, and has made
+// another version of the lifecycle.
+func (m *Memory) Rewritten(i Import, before, now string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.imports[i]; ok && e.pass != nil && e.pass.settled != nil && e.pass.settled.Lifecycle == before {
+		e.pass.settled.Lifecycle = now
+	}
+}
+
 // Invalidate has the next pass over the import do all its work, and the one that is under
 // way count for nothing.
 func (m *Memory) Invalidate(i Import) {

@@ -183,6 +183,25 @@ func TestWhatAPassLeavesIsForgottenWhenSomethingHappens(t *testing.T) {
 	}
 }
 
+func TestWhatIsSettledFollowsTheRecordThatIsWrittenBehind(t *testing.T) {
+	m := New()
+	i := Import{Policy: "p", Name: "a"}
+	m.Rewritten(i, "1", "2") // nothing is known of it
+	begun, _ := m.Begin(i)
+	m.Rewritten(i, "1", "2") // nothing is settled
+	m.End(i, begun, &Settled{Lifecycle: "1"})
+	m.Rewritten(i, "0", "2") // another version than the one that is settled
+	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "1"}) {
+		t.Error("it follows another version")
+	}
+	begun, _ = m.Begin(i)
+	m.End(i, begun, &Settled{Lifecycle: "1"})
+	m.Rewritten(i, "1", "2")
+	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "2"}) {
+		t.Error("it does not follow")
+	}
+}
+
 // Every version that a pass is settled at counts: one that is forgotten in the comparison
 // would be a change that is missed.
 func TestEveryVersionCountsInWhatIsSettled(t *testing.T) {
