@@ -510,7 +510,7 @@ func TestWhoTakesTheLeaseStopsImportsAndDeletesNothing(t *testing.T) {
 	before := p.waitForToken(t, "one", "secret")
 
 	leases := h.objects.Resource(schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}).Namespace(devcluster.Namespace)
-	_, err = leases.Patch(t.Context(), "policy-apiserver", types.MergePatchType,
+	_, err := leases.Patch(t.Context(), "policy-apiserver", types.MergePatchType,
 		[]byte(`{"spec":{"holderIdentity":"mallory","leaseDurationSeconds":3600}}`), metav1.PatchOptions{})
 	must(t, err)
 	eventually(t, "the controllers stop", func() error {
