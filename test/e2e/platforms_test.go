@@ -78,11 +78,11 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 	})
 	for _, name := range platformNames {
 		shared.waitForStatus(t, name, func(status policyv1alpha1.ClusterImportPolicyStatus) error {
-			failed := int32(0)
+			failed := 0
 			if name == "argo-cd" {
 				failed = 1 // its example has a cluster whose token comes from a program
 			}
-			if len(status.Failures) > 0 || status.Counts.Failed != failed {
+			if len(status.Failures) != failed || int(status.Counts.Failed) != failed {
 				return fmt.Errorf("its counts are %+v and its failures %+v", status.Counts, status.Failures)
 			}
 			return nil
