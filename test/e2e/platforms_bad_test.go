@@ -35,9 +35,11 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	}
 	shared.installClusterAPI(t)
 	shared.installLaxKarmada(t)
+	apply := []string{"apply"}
 	for _, name := range platformNames {
-		shared.kubectl(t, "apply", "-f", platformsDir+"/"+name)
+		apply = append(apply, "-f", platformsDir+"/"+name)
 	}
+	shared.kubectl(t, apply...)
 
 	var bad []badSource
 	expect := func(lifecycle, reason, message string) { bad = append(bad, badSource{lifecycle, reason, message}) }
@@ -60,7 +62,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		"reads-a-file":   {edited(t, madeUpKubeconfig("x"), "token: the token of x", "tokenFile: /etc/passwd"), policyv1alpha1.ReasonTemplateFailed, "names files"},
 		"reads-an-authority": {edited(t, madeUpKubeconfig("x"), "server: https", "certificate-authority: /etc/passwd\n    server: https"),
 			policyv1alpha1.ReasonTemplateFailed, "names files"},
-		"empty": {nil, policyv1alpha1.ReasonWaitingForValue, "absent"},
+		"empty": {nil, policyv1alpha1.ReasonCredentialsMissing, "spec.kubeconfig is missing"},
 		"huge":  {append(madeUpKubeconfig("x"), "# "+strings.Repeat("x", 1000_000)...), policyv1alpha1.ReasonTemplateFailed, ""},
 	}
 	long := strings.Repeat("a", 253) // the first among those that fail
@@ -90,7 +92,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	}
 	shared.createSecret(t, capi, "other-key-kubeconfig", nil, map[string][]byte{"kubeconfig": madeUpKubeconfig("x")})
 	cluster("other-key")
-	expect(capi+"-other-key", policyv1alpha1.ReasonWaitingForValue, "")
+	expect(capi+"-other-key", policyv1alpha1.ReasonCredentialsMissing, `no "value" in .references.kubeconfig.data`)
 	shared.createSecret(t, capi, "no-data-kubeconfig", nil, nil)
 	cluster("no-data")
 	expect(capi+"-no-data", policyv1alpha1.ReasonWaitingForValue, `no "data"`)
