@@ -103,9 +103,9 @@ func TestWhatHasChangedSinceTheExport(t *testing.T) {
 		"a label": {live: []unstructured.Unstructured{base[1], lifecycle("one", "a", func(o *unstructured.Unstructured) {
 			o.SetLabels(map[string]string{"team": "blue"})
 		})}, told: `"one" has changed`},
-		"a deletion":    {live: []unstructured.Unstructured{base[1], lifecycle("one", "a", beingDeleted)}, told: `"one" has changed`},
-		"one is gone":   {live: base[:1], told: `"two" is gone`},
-		"one is new":    {live: append(base[:2:2], lifecycle("three", "c")), told: `"three" is new`},
+		"a deletion":     {live: []unstructured.Unstructured{base[1], lifecycle("one", "a", beingDeleted)}, told: `"one" has changed`},
+		"one is gone":    {live: base[:1], told: `"two" is gone`},
+		"one is new":     {live: append(base[:2:2], lifecycle("three", "c")), told: `"three" is new`},
 		"one came again": {live: []unstructured.Unstructured{base[0], lifecycle("two", "c")}, told: `"two" is new`},
 	} {
 		t.Run(name, func(t *testing.T) {
