@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,7 +36,12 @@ func conversion(change ...func(*Conversion)) *Conversion {
 	return c
 }
 
+// pediaClusterObject has the syncResources that every PediaCluster needs.
 func pediaClusterObject(spec map[string]any) *unstructured.Unstructured {
+	spec = maps.Clone(spec)
+	if spec["syncResources"] == nil {
+		spec["syncResources"] = []any{}
+	}
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	object.SetGroupVersionKind(PediaClusterGVK)
 	object.SetName("mcp-one")

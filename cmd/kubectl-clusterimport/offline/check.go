@@ -26,6 +26,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/install"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 var (
@@ -106,7 +107,12 @@ func Check(ctx context.Context, object *manifest.Object) (policy *policyv1alpha1
 		c.add("", err.Error())
 		return nil, c.findings, nil
 	}
-	return versioned.(*policyv1alpha1.ClusterImportPolicy), nil, c.warnings(warned)
+	policy = versioned.(*policyv1alpha1.ClusterImportPolicy)
+	// The server validates with the definition of its host, and there is none here.
+	for _, problem := range render.CheckTemplate(policy.Spec.Template, nil) {
+		warned.AddWarning("", "spec.template: "+problem.String())
+	}
+	return policy, nil, c.warnings(warned)
 }
 
 // recorder keeps the warnings of a creation.
@@ -131,7 +137,11 @@ func (c *checker) warnings(texts []string) (findings Findings) {
 		if !ok || strings.Contains(field, " ") {
 			field, message = "", text
 		}
-		findings = append(findings, Finding{Place: c.object.Place(field), Field: field, Message: message})
+		finding := Finding{Place: c.object.Place(field), Field: field, Message: message}
+		if match := placeInTemplate.FindStringSubmatch(": " + message); match != nil && strings.HasPrefix(message, "line ") {
+			finding.Place = c.placeInText(field, match)
+		}
+		findings = append(findings, finding)
 	}
 	return findings
 }
@@ -186,9 +196,14 @@ func (c *checker) addAdmission(err error) {
 	for _, cause := range status.Status().Details.Causes {
 		c.add(cause.Field, cause.Message)
 		if match := placeInTemplate.FindStringSubmatch(cause.Message); match != nil {
-			line, _ := strconv.Atoi(match[1])
-			column, _ := strconv.Atoi(match[2])
-			c.findings[len(c.findings)-1].Place = c.object.PlaceInText(cause.Field, line, column)
+			c.findings[len(c.findings)-1].Place = c.placeInText(cause.Field, match)
 		}
 	}
+}
+
+// placeInText is the place in a template that placeInTemplate has found.
+func (c *checker) placeInText(field string, match []string) manifest.Place {
+	line, _ := strconv.Atoi(match[1])
+	column, _ := strconv.Atoi(match[2])
+	return c.object.PlaceInText(field, line, column)
 }
