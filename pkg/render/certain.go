@@ -39,12 +39,13 @@ func CheckTemplate(template string, schema *Schema) []TemplateProblem {
 	if schema == nil {
 		schema = ShippedSchema()
 	}
-	text, offsets := literalText(engine.Possible(template))
+	outline := engine.Possible(template)
+	text, offsets := literalText(outline)
 	var document yaml.Node
 	if yaml.Unmarshal([]byte(text), &document) != nil || document.Kind == 0 {
 		return nil
 	}
-	c := templateChecker{schema: schema, opaque: printsFields(template)}
+	c := templateChecker{schema: schema, prints: printsFields(template, outline)}
 	c.document(document.Content[0])
 	place := func(node *yaml.Node) (line, column int) {
 		at := cursor{text: text, line: 1, column: 1}
@@ -83,19 +84,39 @@ var (
 	keyAndMark = regexp.MustCompile(`^[ \t-]*["']?[^"':\s` + engine.Printed + engine.Branch + `]+["']?:([` + engine.Printed + engine.Branch + `])`)
 )
 
-// printsFields reports whether actions may print fields of spec: on lines of their own, or
-// behind others, which takes nindent.
-func printsFields(template string) bool {
-	nindent, inMetadata := strings.Contains(template, "nindent"), false
-	for line := range strings.Lines(engine.Possible(template).Text) {
+// prints says where actions may print whole fields.
+type prints struct {
+	// lines: on lines of their own, anywhere.
+	lines bool
+	// spec: among the fields of spec, on lines of their own or behind others, which takes nindent.
+	spec bool
+}
+
+// printsFields finds where actions may print whole fields.
+func printsFields(template string, outline engine.Outline) (found prints) {
+	inMetadata, from := false, 0
+	for line := range strings.Lines(outline.Text) {
 		if topLevel.MatchString(line) {
 			inMetadata = strings.HasPrefix(strings.TrimLeft(line, engine.Branch), "metadata:")
 		}
-		if !inMetadata && strings.Contains(line, engine.Printed) && (nindent || marksOnly.MatchString(strings.TrimSuffix(line, "\n"))) {
-			return true
+		alone := strings.Contains(line, engine.Printed) && marksOnly.MatchString(strings.TrimSuffix(line, "\n"))
+		found.lines = found.lines || alone
+		for i, r := range line {
+			if !inMetadata && string(r) == engine.Printed && (alone || mayPrintLines(template, outline.Offsets[from+i])) {
+				found.spec = true
+			}
 		}
+		from += len(line)
 	}
-	return false
+	return found
+}
+
+// mayPrintLines reports whether the action may begin with a line break. Only nindent writes
+// one in front of fields; its result may be in a variable or in the dot.
+func mayPrintLines(template string, offset int) bool {
+	action, _, _ := strings.Cut(template[offset:], "}}")
+	return strings.Contains(action, "nindent") ||
+		strings.Contains(template, "nindent") && (strings.Contains(action, "$") || strings.Trim(action, "{- \t\r\n") == ".")
 }
 
 // literalText is the outline of a template as YAML, with the offsets in the template. Lines
@@ -150,9 +171,8 @@ func copyLine(line string, copied func(begin, end int), blank func()) {
 
 // templateChecker collects the problems of a literal document.
 type templateChecker struct {
-	schema *Schema
-	// opaque says that actions may print fields of spec.
-	opaque   bool
+	schema   *Schema
+	prints   prints
 	problems []placedProblem
 }
 
@@ -243,7 +263,7 @@ func (c *templateChecker) entry(field string, key, value *yaml.Node) {
 
 // value checks a value against its schema.
 func (c *templateChecker) value(node *yaml.Node, s *structuralschema.Structural, path string) {
-	if s == nil || s.XPreserveUnknownFields || s.XIntOrString {
+	if s == nil || s.XPreserveUnknownFields || s.XIntOrString || len(c.problems) >= maxProblems {
 		return
 	}
 	switch node.Kind {
@@ -309,7 +329,7 @@ func (c *templateChecker) scalar(node *yaml.Node, s *structuralschema.Structural
 		value = strings.Join(strings.Fields(text), "")
 	}
 	for _, err := range validate.NewSchemaValidator(s.ToKubeOpenAPI(), nil, path, strfmt.Default).Validate(value).Errors {
-		c.add(node, c.schema.invalidField(err))
+		c.add(node, c.schema.invalidField(err, func(string) (string, bool) { return typeAt(value, "") }))
 	}
 }
 
@@ -323,7 +343,7 @@ func (c *templateChecker) mismatch(node *yaml.Node, s *structuralschema.Structur
 // writes. That is not known when something else than literal text may write it.
 func (c *templateChecker) required(document *yaml.Node, specs []*yaml.Node) {
 	spec := c.schema.structural.Properties["spec"]
-	if c.opaque || spec.ValueValidation == nil || !onlyLiteralKeys(document) {
+	if c.prints.spec || c.prints.lines && len(specs) == 0 || spec.ValueValidation == nil || !onlyLiteralKeys(document) {
 		return
 	}
 	var written []string

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -75,10 +76,15 @@ func (s *Schema) validateContent(object map[string]any) (problems Problems) {
 	content := maps.Clone(object)
 	content["spec"] = runtime.DeepCopyJSONValue(object["spec"]) // pruning changes it
 	for _, path := range pruning.PruneWithOptions(content, s.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
-		problems = append(problems, s.unknownField(path))
+		if around := s.at(parentOf(path)); around == nil || around.Type == "object" { // else it has the wrong type
+			problems = append(problems, s.unknownField(path))
+		}
 	}
 	for _, err := range s.validator.Validate(content).Errors {
-		problems = append(problems, s.invalidField(err))
+		problems = append(problems, s.invalidField(err, func(path string) (string, bool) { return typeAt(content, path) }))
+	}
+	if known := slices.DeleteFunc(slices.Clone(problems), Problem.isVague); len(known) > 0 {
+		return known
 	}
 	return problems
 }
@@ -124,26 +130,31 @@ func entry(field, key string) string {
 }
 
 // withoutExample shortens a message of apimachinery.
-func withoutExample(message string) string {
-	message, _, _ = strings.Cut(message, " (e.g. ")
-	return message
-}
+func withoutExample(message string) string { return inParentheses.ReplaceAllString(message, "") }
+
+var inParentheses = regexp.MustCompile(` \(e\.g\. .*?'\)`)
 
 // unknownField is the problem of a field that PediaClusters do not have. The path is that
 // of pruning.
 func (s *Schema) unknownField(path string) Problem {
 	problem := Problem{Field: showPath(path), Message: "unknown field"}
-	parent := path[:max(strings.LastIndexByte(path, '.'), 0)]
-	if around := s.at(parent); around != nil && len(around.Properties) > 0 {
+	if around := s.at(parentOf(path)); around != nil && len(around.Properties) > 0 {
 		problem.Message += ": known are " + strings.Join(slices.Sorted(maps.Keys(around.Properties)), ", ")
 	}
 	return problem
 }
 
+func parentOf(path string) string { return path[:max(strings.LastIndexByte(path, '.'), 0)] }
+
+// stepsOf are the names and indexes of a path.
+func stepsOf(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
+}
+
 // at is the schema of a path, nil when there is none.
 func (s *Schema) at(path string) *structuralschema.Structural {
 	at := s.structural
-	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+	for _, name := range stepsOf(path) {
 		switch property, ok := at.Properties[name]; {
 		case at.Items != nil:
 			at = at.Items
@@ -171,26 +182,42 @@ var safeCodes = []int32{openapierrors.TooLongFailCode, openapierrors.TooShortFai
 	openapierrors.MultipleOfFailCode, openapierrors.MaxFailCode, openapierrors.MinFailCode, openapierrors.UniqueFailCode,
 	openapierrors.MaxItemsFailCode, openapierrors.MinItemsFailCode, openapierrors.TooFewPropertiesCode, openapierrors.TooManyPropertiesCode}
 
-// invalidField is the problem that an error of the validator speaks of.
-func (s *Schema) invalidField(err error) Problem {
+// vague is the message of what the validator does not explain.
+const vague = "does not fit the schema in the definition of PediaClusters"
+
+func (p Problem) isVague() bool { return p.Message == vague }
+
+// invalidField is the problem that an error of the validator speaks of. TypeOf is the JSON
+// type of what was validated.
+func (s *Schema) invalidField(err error, typeOf func(path string) (string, bool)) Problem {
 	invalid := (*openapierrors.Validation)(nil)
 	if !errors.As(err, &invalid) {
-		return Problem{Field: "spec", Message: "a value does not fit the schema: see the rules of its kind in the definition of PediaClusters"}
+		return unexplained(err)
 	}
 	path := strings.TrimPrefix(invalid.Name, ".")
-	problem := Problem{Field: showPath(path)}
-	message := strings.TrimPrefix(invalid.Error(), invalid.Name+" in body ")
+	problem := Problem{Field: showPath(path), Message: vague}
 	switch code := invalid.Code(); {
 	case code == openapierrors.RequiredFailCode:
 		problem.Message = "is missing" + s.shouldBe(path)
 	case code == openapierrors.InvalidTypeCode:
-		problem.Message = wrongType(message)
+		problem.Message = s.wrongType(path, typeOf)
 	case slices.Contains(safeCodes, code):
+		message := strings.TrimPrefix(invalid.Error(), invalid.Name+" in body ")
 		problem.Message = strings.Replace(message, "should ", "must ", 1)
-	default:
-		problem.Message = "does not fit the schema"
 	}
 	return problem
+}
+
+// unexplained is the problem of an error that begins with a path in quotes, or has none.
+func unexplained(err error) Problem {
+	quoted, _ := strconv.QuotedPrefix(err.Error())
+	path, _ := strconv.Unquote(quoted)
+	for _, rule := range []string{"oneOf", "anyOf", "allOf", "not"} {
+		if strings.Contains(err.Error(), "("+rule+")") {
+			return Problem{Field: showPath(cmp.Or(strings.TrimPrefix(path, "."), "spec")), Message: "does not satisfy the rule " + rule + " of its schema"}
+		}
+	}
+	return Problem{Field: "spec", Message: vague}
 }
 
 // shouldBe says what a missing field should be.
@@ -206,24 +233,57 @@ func (s *Schema) shouldBe(path string) string {
 	return should
 }
 
-// wrongType words the message of a value with another type, or another format, than the
-// schema wants. Of a type the message names what there is instead; of a format it shows the value.
-func wrongType(message string) string {
-	wanted, got, _ := strings.Cut(strings.TrimPrefix(message, "must be of type "), ": ")
-	name, ok := typeNames[wanted]
-	switch got = strings.Trim(got, `"`); {
-	case !ok && wanted == "byte":
+// wrongType says what is wrong with a value that has another type, or another format, than
+// the schema wants.
+func (s *Schema) wrongType(path string, typeOf func(path string) (string, bool)) string {
+	schema := s.at(path)
+	got, ok := typeOf(path)
+	switch {
+	case schema == nil || !ok || typeNames[schema.Type] == "":
+		return vague
+	case got == schema.Type && schema.ValueValidation != nil && schema.ValueValidation.Format == "byte":
 		return "is not base64: use the data of a Secret as it is, or b64enc"
-	case !ok && isFieldName(wanted):
-		return "does not have the format " + wanted
-	case !ok:
-		return "does not fit the schema"
-	case typeNames[got] == "":
-		return "must be " + name
-	case got == "string" && wanted != "object" && wanted != "array":
-		return fmt.Sprintf("must be %s, not a string: write it without quotes", name)
+	case got == schema.Type && schema.ValueValidation != nil:
+		return "does not have the format " + schema.ValueValidation.Format
+	case got == "string" && schema.Type != "object" && schema.Type != "array":
+		return fmt.Sprintf("must be %s, not a string: write it without quotes", typeNames[schema.Type])
 	}
-	return fmt.Sprintf("must be %s, not %s", name, typeNames[got])
+	return fmt.Sprintf("must be %s, not %s", typeNames[schema.Type], typeNames[got])
+}
+
+// typeAt is the JSON type of the value at a path.
+func typeAt(content any, path string) (name string, ok bool) {
+	for _, step := range stepsOf(path) {
+		switch v := content.(type) {
+		case map[string]any:
+			content, ok = v[step]
+		case []any:
+			index, err := strconv.Atoi(step)
+			if ok = err == nil && index < len(v); ok {
+				content = v[index]
+			}
+		default:
+			ok = false
+		}
+		if !ok {
+			return "", false
+		}
+	}
+	switch content.(type) {
+	case map[string]any:
+		return "object", true
+	case []any:
+		return "array", true
+	case string:
+		return "string", true
+	case bool:
+		return "boolean", true
+	case int64:
+		return "integer", true
+	case float64:
+		return "number", true
+	}
+	return "null", true
 }
 
 // showPath is a path as far as it can be shown: a template may have made a key of a value.
