@@ -86,7 +86,7 @@ func stateOfOne(t testing.TB, generation int64, endpoint string) *policyState {
 	policy := &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp", UID: "p", Generation: generation}}
 	policy.Spec.Source.Group, policy.Spec.Source.Resource = "cluster.mcp.io", "clusters"
 	policy.Spec.NameTemplate = "mcp-{{ .source.metadata.name }}"
-	policy.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n"
+	policy.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n  syncResources: []\n"
 	policy.Spec.CreationCondition = "true"
 	policy.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyDelete
 	state := &policyState{policy: policy, pediaClusters: true,

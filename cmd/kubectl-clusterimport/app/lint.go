@@ -33,8 +33,8 @@ func newLintCommand(f *factory) *cobra.Command {
 			What a template renders is checked as far as its text alone tells: fields that PediaClusters do not
 			have, values that they cannot have, and a template that never writes syncResources.
 
-			Exit codes: 0 when nothing would be refused, 1 when something would, 2 when files cannot be read. With
-			--strict, what the server would warn of counts as refused.`),
+			Exit codes: 0 when nothing would be refused, 1 when something would, or with --strict when a template
+			cannot render what it should, 2 when files cannot be read.`),
 		Example: examples(`
 			# Check a policy
 			kubectl clusterimport lint -f policy.yaml
@@ -42,7 +42,7 @@ func newLintCommand(f *factory) *cobra.Command {
 			# Check all policies in a folder and those below it
 			kubectl clusterimport lint -R -f policies/
 
-			# Check policies before they are merged: what the server would warn of is an error, too
+			# Check policies before they are merged: what a template cannot render is an error, too
 			kubectl clusterimport lint --strict -R -f policies/
 
 			# Check what a generator writes
@@ -55,7 +55,7 @@ func newLintCommand(f *factory) *cobra.Command {
 		},
 	}
 	files.AddFlags(command.Flags())
-	command.Flags().BoolVar(&strict, "strict", strict, "Take warnings for errors.")
+	command.Flags().BoolVar(&strict, "strict", strict, "If true, a template that renders what PediaClusters cannot have is an error instead of a warning.")
 	return command
 }
 
@@ -84,12 +84,17 @@ func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags
 			continue
 		}
 		policies++
-		_, errs, warns := offline.Check(ctx, object)
+		policy, errs, warns := offline.Check(ctx, object)
 		refused = append(refused, errs...)
 		warnings = append(warnings, warns...)
-	}
-	if strict {
-		refused, warnings = append(refused, warnings...), nil
+		if policy == nil {
+			continue
+		}
+		if unfit := offline.CheckTemplate(object, policy); strict {
+			refused = append(refused, unfit...)
+		} else {
+			warnings = append(warnings, unfit...)
+		}
 	}
 	for i := range warnings {
 		warnings[i].Message = "warning: " + warnings[i].Message

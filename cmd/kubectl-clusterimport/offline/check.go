@@ -107,12 +107,21 @@ func Check(ctx context.Context, object *manifest.Object) (policy *policyv1alpha1
 		c.add("", err.Error())
 		return nil, c.findings, nil
 	}
-	policy = versioned.(*policyv1alpha1.ClusterImportPolicy)
-	// The server validates with the definition of its host, and there is none here.
+	return versioned.(*policyv1alpha1.ClusterImportPolicy), nil, c.warnings(warned)
+}
+
+// CheckTemplate returns what is wrong with the PediaClusters of a policy, as far as its template
+// alone tells. The server uses the definition of its host for it, of which it warns.
+func CheckTemplate(object *manifest.Object, policy *policyv1alpha1.ClusterImportPolicy) (findings Findings) {
+	const field = "spec.template"
 	for _, problem := range render.CheckTemplate(policy.Spec.Template, nil) {
-		warned.AddWarning("", "spec.template: "+problem.String())
+		finding := Finding{Place: object.Place(field), Field: field, Message: problem.String()}
+		if problem.Line > 0 {
+			finding.Place = object.PlaceInText(field, problem.Line, problem.Column)
+		}
+		findings = append(findings, finding)
 	}
-	return policy, nil, c.warnings(warned)
+	return findings
 }
 
 // recorder keeps the warnings of a creation.
@@ -137,11 +146,7 @@ func (c *checker) warnings(texts []string) (findings Findings) {
 		if !ok || strings.Contains(field, " ") {
 			field, message = "", text
 		}
-		finding := Finding{Place: c.object.Place(field), Field: field, Message: message}
-		if match := placeInTemplate.FindStringSubmatch(": " + message); match != nil && strings.HasPrefix(message, "line ") {
-			finding.Place = c.placeInText(field, match)
-		}
-		findings = append(findings, finding)
+		findings = append(findings, Finding{Place: c.object.Place(field), Field: field, Message: message})
 	}
 	return findings
 }
@@ -196,14 +201,9 @@ func (c *checker) addAdmission(err error) {
 	for _, cause := range status.Status().Details.Causes {
 		c.add(cause.Field, cause.Message)
 		if match := placeInTemplate.FindStringSubmatch(cause.Message); match != nil {
-			c.findings[len(c.findings)-1].Place = c.placeInText(cause.Field, match)
+			line, _ := strconv.Atoi(match[1])
+			column, _ := strconv.Atoi(match[2])
+			c.findings[len(c.findings)-1].Place = c.object.PlaceInText(cause.Field, line, column)
 		}
 	}
-}
-
-// placeInText is the place in a template that placeInTemplate has found.
-func (c *checker) placeInText(field string, match []string) manifest.Place {
-	line, _ := strconv.Atoi(match[1])
-	column, _ := strconv.Atoi(match[2])
-	return c.object.PlaceInText(field, line, column)
 }

@@ -198,7 +198,7 @@ func mcpSpec() *policy.ClusterImportPolicySpec {
 		NameTemplate: "mcp-{{ .source.metadata.name }}",
 		MaxPrune:     ptr.To(intstr.FromString("10%")),
 		Conversion: policy.Conversion{
-			Template:          "spec: {apiserver: https://new, tokenData: {{ .references.secret.data.token }}}",
+			Template:          "spec: {apiserver: https://new, tokenData: {{ .references.secret.data.token }}, syncResources: []}",
 			CreationCondition: "true",
 			DeletionPolicy:    policy.DeletionPolicyDelete,
 		},
