@@ -166,7 +166,7 @@ func newOneImport(t *testing.T) *oneImport {
 	lifecycle.UID, lifecycle.Generation, lifecycle.ResourceVersion = "lc", 1, "1"
 	lifecycle.CreationTimestamp = metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
 	lifecycle.Finalizers = []string{policyv1alpha1.Finalizer}
-	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old"}}}
+	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old", "syncResources": []any{}}}}
 	pediaCluster.SetGroupVersionKind(render.PediaClusterGVK)
 	pediaCluster.SetName(lifecycle.Name)
 	pediaCluster.SetUID("pc")

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	openapierrors "k8s.io/kube-openapi/pkg/validation/errors"
 )
@@ -74,7 +73,7 @@ func (s *Schema) validateFollowed(spec map[string]any) (problems Problems) {
 // validateContent validates by the schema, as an API server with strict validation does.
 func (s *Schema) validateContent(object map[string]any) (problems Problems) {
 	content := maps.Clone(object)
-	content["spec"] = runtime.DeepCopyJSONValue(object["spec"]) // pruning changes it
+	content["spec"] = copyWithoutNulls(object["spec"]) // pruning changes it
 	for _, path := range pruning.PruneWithOptions(content, s.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
 		if around := s.at(parentOf(path)); around == nil || around.Type == "object" { // else it has the wrong type
 			problems = append(problems, s.unknownField(path))
@@ -87,6 +86,28 @@ func (s *Schema) validateContent(object map[string]any) (problems Problems) {
 		return known
 	}
 	return problems
+}
+
+// copyWithoutNulls copies a value without the fields that are null: an API server drops them
+// before it validates.
+func copyWithoutNulls(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		copied := make(map[string]any, len(v))
+		for key, field := range v {
+			if field != nil {
+				copied[key] = copyWithoutNulls(field)
+			}
+		}
+		return copied
+	case []any:
+		copied := make([]any, len(v))
+		for i, item := range v {
+			copied[i] = copyWithoutNulls(item)
+		}
+		return copied
+	}
+	return value
 }
 
 // validateLabels applies the rules of apimachinery to labels, key by key.
