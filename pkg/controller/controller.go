@@ -124,6 +124,7 @@ func assemble(own versioned.Interface, host hostClients, config Config) (*contro
 	c.objects = hostobjects.NewPool(host.dynamic, host.metadata, c)
 	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), c.store, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
+	c.policies.schemas.host = host.dynamic
 	c.imports = newImportController(c.policies, c.store, host.dynamic, c.types, c.objects, c.policies.brake)
 	c.store.OnRecorded(c.imports.recorded)
 	c.policies.enqueueImport, c.policies.enqueueInBulk = c.imports.enqueue, c.imports.enqueueInBulk

@@ -207,7 +207,7 @@ func run(t *testing.T) *running {
 	policy.Spec.MaxPrune = ptr.To(intstr.FromInt32(1))
 	policy.Spec.References = []policyv1alpha1.ReferenceTemplate{{
 		ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NamespaceTemplate: "default", NameTemplate: "shared"}}}
-	policy.Spec.Template = `spec: {apiserver: "https://{{ .source.metadata.name }}/{{ .references.auth.data.path | b64dec }}"}`
+	policy.Spec.Template = `spec: {apiserver: "https://{{ .source.metadata.name }}/{{ .references.auth.data.path | b64dec }}", syncResources: []}`
 	scheme := metadatafake.NewTestScheme()
 	if err := metav1.AddMetaToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -316,7 +316,9 @@ func TestTheControllersWorkTogether(t *testing.T) {
 	r.rotate("2", "dHdv")
 	r.has("mcp-a https://a/two", "mcp-b https://b/two", "mcp-c https://c/two")
 
-	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Template = "spec: {apiserver: https://edited}" })
+	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.Template = "spec: {apiserver: https://edited, syncResources: []}"
+	})
 	r.has("mcp-a https://edited", "mcp-b https://edited", "mcp-c https://edited")
 
 	if err := r.host.Tracker().Delete(mcpClusters, "", "a"); err != nil {

@@ -209,7 +209,8 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 			defer rendering.pause()()
 			return c.lookup(ctx, target)
 		},
-		Env: engine.Env{Now: c.lifecycle.CreationTimestamp.Time, Seed: string(c.lifecycle.UID)},
+		Env:    engine.Env{Now: c.lifecycle.CreationTimestamp.Time, Seed: string(c.lifecycle.UID)},
+		Schema: c.state.schema,
 	})
 	rendering.done(c.Policy)
 	c.memory.SetReads(c.Import, reads(c.conversion.References))

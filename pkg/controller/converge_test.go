@@ -353,7 +353,7 @@ func TestARenameToANameThatIsTakenStays(t *testing.T) {
 	one.stores(t, func(l *lifecycles.Lifecycle) { l.Name, l.Spec.Source.Name = "mcp-b", "b" })
 	one.changeState(t, func(s *policyState) {
 		s.policy.Spec.NameTemplate = "mcp-b"
-		s.policy.Spec.Template = "spec:\n  apiserver: https://new\n"
+		s.policy.Spec.Template = "spec:\n  apiserver: https://new\n  syncResources: []\n"
 	})
 	one.pass(t)
 	one.wantEndpoint(t, "https://new")

@@ -86,7 +86,7 @@ func stateOfOne(t testing.TB, generation int64, endpoint string) *policyState {
 	policy := &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp", UID: "p", Generation: generation}}
 	policy.Spec.Source.Group, policy.Spec.Source.Resource = "cluster.mcp.io", "clusters"
 	policy.Spec.NameTemplate = "mcp-{{ .source.metadata.name }}"
-	policy.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n"
+	policy.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n  syncResources: []\n"
 	policy.Spec.CreationCondition = "true"
 	policy.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyDelete
 	state := &policyState{policy: policy, pediaClusters: true,
@@ -166,7 +166,7 @@ func newOneImport(t *testing.T) *oneImport {
 	lifecycle.UID, lifecycle.Generation, lifecycle.ResourceVersion = "lc", 1, "1"
 	lifecycle.CreationTimestamp = metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
 	lifecycle.Finalizers = []string{policyv1alpha1.Finalizer}
-	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old"}}}
+	pediaCluster := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old", "syncResources": []any{}}}}
 	pediaCluster.SetGroupVersionKind(render.PediaClusterGVK)
 	pediaCluster.SetName(lifecycle.Name)
 	pediaCluster.SetUID("pc")

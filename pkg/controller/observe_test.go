@@ -178,7 +178,7 @@ func TestAPediaClusterIsReadFromTheHost(t *testing.T) {
 func withSecret(t *testing.T) *oneImport {
 	t.Helper()
 	state := stateOfOne(t, 1, "")
-	state.policy.Spec.Template = `spec: {apiserver: "{{ .references.auth.data.endpoint | b64dec }}"}`
+	state.policy.Spec.Template = `spec: {apiserver: "{{ .references.auth.data.endpoint | b64dec }}", syncResources: []}`
 	state.policy.Spec.References = []policyv1alpha1.ReferenceTemplate{{
 		ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NamespaceTemplate: "default", NameTemplate: "{{ .source.metadata.name }}"}}}
 	state.references = []referenceType{{

@@ -41,6 +41,10 @@ import (
 // imports: in bulk work one write sums up many.
 const statusDelay = time.Second
 
+// schemaDelay is after how long the definition of PediaClusters is read again that could
+// not be read.
+const schemaDelay = 5 * time.Second
+
 // policyController compiles policies, watches the types they name, and sums up
 // what became of their Sources.
 type policyController struct {
@@ -63,6 +67,9 @@ type policyController struct {
 	// context is the one in which informers run; set before work begins.
 	context context.Context
 
+	// schemas knows what the host's PediaClusters are like.
+	schemas hostSchema
+
 	// written is when the status of a policy was last written.
 	written map[string]time.Time
 
@@ -82,6 +89,8 @@ type policyState struct {
 	references []referenceType
 	// pediaClusters says whether the host serves PediaClusters.
 	pediaClusters bool
+	// schema is what they are like, nil when the host does not say so.
+	schema *render.Schema
 	// next is a version of the Source that the host serves instead of the one that
 	// is worked by, and whose objects are not known yet; nil when there is none.
 	next *hostobjects.Kind
@@ -222,6 +231,10 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 		c.brake.Revoke(name)
 	}
 	state := c.resolve(policy, before)
+	if state.schema, err = c.schemas.at(ctx, c.types.DefinitionVersion(render.PediaClusterGVR.GroupResource())); err != nil {
+		klog.FromContext(ctx).V(2).Info("Trying again later", "policy", name, "err", err)
+		c.queue.AddAfter(name, schemaDelay)
+	}
 	c.subscribe(state, before)
 	state.examine(c.objects.Status)
 	if rest := state.settle(before, time.Now()); rest > 0 {
@@ -489,6 +502,7 @@ func concernsImports(before, now *policyState) bool {
 		before.policy.Generation != now.policy.Generation ||
 		(before.policy.DeletionTimestamp == nil) != (now.policy.DeletionTimestamp == nil) ||
 		!before.problem.equal(now.problem) ||
+		before.schema != now.schema ||
 		!slices.Equal(before.kinds(), now.kinds())
 }
 

@@ -64,7 +64,7 @@ func TestWhatBlocksAnImportIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			one := newOneImport(t)
 			one.changeState(t, func(s *policyState) {
-				s.policy.Spec.Template = "spec:\n  apiserver: https://another\n"
+				s.policy.Spec.Template = "spec:\n  apiserver: https://another\n  syncResources: []\n"
 				if test.state != nil {
 					test.state(s)
 				}

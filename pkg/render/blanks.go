@@ -155,7 +155,7 @@ func (c *cursor) advance(line, column int) {
 // NeverOptional are the credentials that a template prints whatever its data is:
 // an import waits while one of them is missing.
 func NeverOptional(template string) (fields []string) {
-	outline := comments.ReplaceAllString(engine.Outline(template), "")
+	outline := comments.ReplaceAllString(engine.Certain(template).Text, "")
 	for _, match := range printedCredential.FindAllStringSubmatch(outline, -1) {
 		fields = append(fields, match[1])
 	}

@@ -40,6 +40,10 @@ type Conversion struct {
 	// MissingCredentials are those that the template writes and for which it
 	// printed nothing. PediaCluster is without them.
 	MissingCredentials []*MissingCredential
+	// schema is what PediaClusters must be like, and problems are what it does not
+	// see: see decoded.
+	schema   *Schema
+	problems Problems
 	// Err is what went wrong.
 	Err error
 }
@@ -73,6 +77,8 @@ type Inputs struct {
 	Given map[string]*unstructured.Unstructured
 	// Env is the clock and chance of the templates.
 	Env engine.Env
+	// Schema is that of the host's PediaClusters; nil is the shipped one.
+	Schema *Schema
 }
 
 // reference returns the object of a resolved reference.
@@ -86,7 +92,7 @@ func (in *Inputs) reference(key string, target policyv1alpha1.DependentResource)
 // Convert resolves the references in order, evaluates the conditions and
 // renders the PediaCluster. Its inputs are not changed.
 func (p *Policy) Convert(in Inputs) Conversion {
-	var out Conversion
+	out := Conversion{schema: in.Schema}
 	data := engine.Data{Source: in.Source.Object, References: make(map[string]map[string]any, len(p.references))}
 	p.resolveReferences(&in, &data, &out)
 	p.askDeletionCondition(&in, data, &out)
@@ -99,10 +105,16 @@ func (p *Policy) Convert(in Inputs) Conversion {
 		out.Missing = err
 		return out
 	}
-	if err == nil {
-		out.PediaCluster, out.MissingCredentials, err = decodePediaCluster(in.Name, rendered)
+	if err != nil {
+		out.Err = err
+		return out
 	}
-	out.Err = err
+	decoded, err := decodePediaCluster(in.Name, rendered, out.definition())
+	if err != nil {
+		out.Err = err
+		return out
+	}
+	out.PediaCluster, out.MissingCredentials, out.problems = decoded.object, decoded.missing, decoded.problems
 	return out
 }
 

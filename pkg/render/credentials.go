@@ -59,8 +59,15 @@ func specData(pediaCluster *unstructured.Unstructured, field string) ([]byte, er
 	if err != nil {
 		return nil, errors.New("it is not a string")
 	}
-	return decodeBase64(text)
+	data, err := decodeBase64(text)
+	if errors.Is(err, errNotBase64) {
+		err = fmt.Errorf("%w: use the data of a Secret as it is, or b64enc", err)
+	}
+	return data, err
 }
+
+// errNotBase64 stands for the error of base64, which shows a part of the text.
+var errNotBase64 = errors.New("it is not base64")
 
 func decodeBase64(text string) ([]byte, error) {
 	if base64.StdEncoding.DecodedLen(len(text)) > maxCredential+2 {
@@ -68,7 +75,7 @@ func decodeBase64(text string) ([]byte, error) {
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, errors.New("it is not base64") // the error of base64 shows a part
+		return nil, errNotBase64
 	}
 	return data, nil
 }

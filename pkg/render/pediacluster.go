@@ -1,11 +1,9 @@
 package render
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -33,13 +31,12 @@ var (
 	followedFields   = append([]string{endpointField}, credentialFields...)
 )
 
-// shape is what is known of the type of a YAML value. A nil shape takes the
-// type that YAML gives it.
+// shape is what decoding knows of the type of a YAML value. A value of another
+// form, or with a nil shape, takes the type that YAML gives it.
 type shape struct {
 	text   bool              // a string, however it is written: 12345 is "12345"
 	empty  emptiness         // what a string means for which an action printed nothing
 	fields map[string]*shape // the known fields of a map
-	closed bool              // a map without further fields
 	values *shape            // every value of a map
 	items  *shape            // every item of a list
 }
@@ -57,75 +54,75 @@ const (
 )
 
 var (
-	textShape    = &shape{text: true}
-	textMap      = &shape{values: &shape{text: true, empty: kept}}
-	textList     = &shape{items: textShape}
-	credential   = &shape{text: true, empty: missing}
-	secretKey    = &shape{fields: map[string]*shape{"name": textShape, "key": textShape}}
-	pediaCluster = &shape{closed: true, fields: map[string]*shape{
-		"apiVersion": textShape,
-		"kind":       textShape,
-		"metadata":   {closed: true, fields: map[string]*shape{"name": textShape, "labels": textMap, "annotations": textMap}},
-		"spec": {fields: map[string]*shape{
-			"apiserver": textShape, "kubeconfig": credential,
-			"caData": credential, "tokenData": credential, "certData": credential, "keyData": credential,
-			"syncResourcesRefName": textShape, "shardingName": textShape,
-			"authenticationFrom": {values: secretKey},
-			"syncResources": {items: &shape{fields: map[string]*shape{
-				"group": textShape, "versions": textList, "resources": textList, "eventsInvolvedResources": textList,
-			}}},
-		}},
-	}}
+	textShape  = &shape{text: true}
+	textMap    = &shape{values: &shape{text: true, empty: kept}}
+	credential = &shape{text: true, empty: missing}
 )
 
-// decodePediaCluster turns the rendered text into a PediaCluster of that name,
-// and the credentials that are missing in it.
+// decoded is what was read out of a rendered text.
+type decoded struct {
+	object *unstructured.Unstructured
+	// missing are the credentials that are missing in it.
+	missing []*MissingCredential
+	// problems are those of what is not part of the object: fields of the document and of
+	// its metadata that a template cannot set. They stand in the way of its creation.
+	problems Problems
+}
+
+// decodePediaCluster turns the rendered text into a PediaCluster of that name. It does not
+// validate it: what a field may hold is for the schema to say.
 // Errors name the line of the rendered text and the field, never a value.
-func decodePediaCluster(name string, rendered *engine.Rendered) (*unstructured.Unstructured, []*MissingCredential, error) {
+func decodePediaCluster(name string, rendered *engine.Rendered, schema *Schema) (*decoded, error) {
 	var document yaml.Node
 	decoder := yaml.NewDecoder(strings.NewReader(rendered.Text))
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, nil, errors.New("spec.template renders nothing: it must render metadata and spec of a PediaCluster")
+		return nil, errors.New("spec.template renders nothing: it must render metadata and spec of a PediaCluster")
 	case err != nil:
-		return nil, nil, fmt.Errorf("spec.template renders no YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, fmt.Errorf("spec.template renders no YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if err := decoder.Decode(new(yaml.Node)); err == nil {
-		return nil, nil, errors.New("spec.template renders more than one YAML document")
+		return nil, errors.New("spec.template renders more than one YAML document")
 	}
 	d := yamlDecoder{nodes: maxNodes, open: map[*yaml.Node]bool{}, blanks: blankFinder{rendered: rendered, document: &document}}
-	value, err := d.value(document.Content[0], pediaCluster, &spot{})
+	value, err := d.value(document.Content[0], schema.shape, &spot{})
 	if err != nil {
-		return nil, nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
+		return nil, unusable(err)
 	}
-	fields, _ := value.(map[string]any)
-	object, err := assemble(name, fields)
-	if err != nil {
-		return nil, nil, fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return nil, unusable(errors.New("the document must be an object"))
 	}
-	return object, d.missing, nil
+	spec, ok := fields["spec"].(map[string]any)
+	switch {
+	case fields["spec"] == nil:
+		return nil, unusable(errors.New("spec is missing"))
+	case !ok:
+		return nil, unusable(errors.New("spec must be an object"))
+	}
+	object, problems := assemble(name, fields, spec)
+	return &decoded{object: object, missing: d.missing, problems: problems}, nil
+}
+
+// unusable is the error of a template that renders what cannot be used.
+func unusable(err error) error {
+	return fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
 }
 
 // assemble builds the PediaCluster from what was rendered.
-func assemble(name string, rendered map[string]any) (*unstructured.Unstructured, error) {
-	if err := checkType(rendered); err != nil {
-		return nil, err
-	}
+func assemble(name string, rendered, spec map[string]any) (*unstructured.Unstructured, Problems) {
 	object := &unstructured.Unstructured{Object: map[string]any{}}
 	object.SetGroupVersionKind(PediaClusterGVK)
 	object.SetName(name)
-	if metadata, ok := rendered["metadata"].(map[string]any); ok {
-		if err := setMetadata(object, metadata); err != nil {
-			return nil, err
-		}
+	problems := unknownKeys("", rendered, "apiVersion", "kind", "metadata", "spec")
+	problems = append(problems, checkType(rendered)...)
+	switch metadata, ok := rendered["metadata"].(map[string]any); {
+	case ok:
+		problems = append(problems, setMetadata(object, metadata)...)
+	case rendered["metadata"] != nil:
+		problems = append(problems, Problem{Field: "metadata", Message: "must be an object"})
 	}
-	spec, _ := rendered["spec"].(map[string]any)
-	if spec == nil {
-		return nil, errors.New("spec is missing")
-	}
-	if err := normalizeCredentials(spec); err != nil {
-		return nil, err
-	}
+	normalizeCredentials(spec)
 	for _, field := range followedFields {
 		// An empty endpoint or credential is none.
 		if spec[field] == "" {
@@ -133,55 +130,80 @@ func assemble(name string, rendered map[string]any) (*unstructured.Unstructured,
 		}
 	}
 	object.Object["spec"] = spec
-	return object, nil
+	return object, problems
+}
+
+// unknownKeys are the problems of keys that a template cannot set there.
+func unknownKeys(parent string, object map[string]any, known ...string) (problems Problems) {
+	for key := range object {
+		if !slices.Contains(known, key) {
+			problems = append(problems, Problem{Field: showPath(parent + key), Message: "unknown field: a template can set " + strings.Join(known, ", ")})
+		}
+	}
+	return problems
 }
 
 // checkType checks that apiVersion and kind are those of a PediaCluster, if they
 // were rendered.
-func checkType(rendered map[string]any) error {
+func checkType(rendered map[string]any) (problems Problems) {
 	for _, field := range []struct{ name, want string }{
 		{"apiVersion", PediaClusterGVK.GroupVersion().String()},
 		{"kind", PediaClusterGVK.Kind},
 	} {
 		if got, ok := rendered[field.name]; ok && got != field.want {
-			return fmt.Errorf("%s must be %s, or left out", field.name, field.want)
+			problems = append(problems, Problem{Field: field.name, Message: fmt.Sprintf("must be %s, or left out", field.want)})
 		}
 	}
-	return nil
+	return problems
 }
 
 // setMetadata sets the labels and annotations that were rendered.
-func setMetadata(object *unstructured.Unstructured, metadata map[string]any) error {
+func setMetadata(object *unstructured.Unstructured, metadata map[string]any) Problems {
+	problems := unknownKeys("metadata.", metadata, "name", "labels", "annotations")
 	if name, ok := metadata["name"]; ok && name != object.GetName() {
-		return fmt.Errorf("metadata.name differs from what spec.nameTemplate renders: leave it out")
+		problems = append(problems, Problem{Field: "metadata.name", Message: "differs from what spec.nameTemplate renders: leave it out"})
 	}
-	for _, field := range []string{"labels", "annotations"} {
-		values, ok := metadata[field]
+	for _, field := range []struct {
+		name string
+		set  func(map[string]string)
+	}{{"labels", object.SetLabels}, {"annotations", object.SetAnnotations}} {
+		rendered, ok := metadata[field.name]
 		if !ok {
 			continue
 		}
-		if err := unstructured.SetNestedField(object.Object, values, "metadata", field); err != nil {
-			return err
-		}
+		texts, wrong := textsOf("metadata."+field.name, rendered)
+		problems = append(problems, wrong...)
+		field.set(texts)
 	}
-	return nil
+	return problems
+}
+
+// textsOf are the strings of a map, and the problems of what is none.
+func textsOf(field string, rendered any) (texts map[string]string, problems Problems) {
+	values, ok := rendered.(map[string]any)
+	if !ok {
+		return nil, Problems{{Field: field, Message: "must be an object"}}
+	}
+	texts = make(map[string]string, len(values))
+	for key, value := range values {
+		text, ok := value.(string)
+		if !ok {
+			problems = append(problems, Problem{Field: entry(field, key), Message: "must be a string"})
+			continue
+		}
+		texts[key] = text
+	}
+	return texts, problems
 }
 
 // normalizeCredentials removes white space from the base64 of credentials, as
 // from lines of it in a block scalar.
-func normalizeCredentials(spec map[string]any) error {
+func normalizeCredentials(spec map[string]any) {
 	for _, field := range credentialFields {
-		data, ok := spec[field].(string)
-		if !ok {
-			continue
+		if data, ok := spec[field].(string); ok {
+			spec[field] = strings.Join(strings.Fields(data), "")
 		}
-		data = strings.Join(strings.Fields(data), "")
-		if _, err := base64.StdEncoding.DecodeString(data); err != nil {
-			return fmt.Errorf("spec.%s is not base64: use the data of a Secret as it is, or b64enc", field)
-		}
-		spec[field] = data
 	}
-	return nil
 }
 
 const (
@@ -272,14 +294,8 @@ func (d *yamlDecoder) value(node *yaml.Node, as *shape, at *spot) (any, error) {
 		}
 		return d.value(node.Alias, as, at)
 	case yaml.MappingNode:
-		if as.text || as.items != nil {
-			return nil, mismatch(node, at, as)
-		}
 		return d.mapping(node, as, at)
 	case yaml.SequenceNode:
-		if as.text || as.fields != nil || as.values != nil {
-			return nil, mismatch(node, at, as)
-		}
 		return d.sequence(node, as, at)
 	default:
 		value, err := scalar(node, as, at)
@@ -320,13 +336,6 @@ func (d *yamlDecoder) mapping(node *yaml.Node, as *shape, around *spot) (any, er
 			return nil, fmt.Errorf("line %d: %s is set twice", key.Line, at)
 		}
 		known, ok := as.fields[name]
-		if as.closed && !ok {
-			unknown := "unknown field " + at.String()
-			if !isFieldName(name) {
-				unknown = "unknown field in " + around.String()
-			}
-			return nil, fmt.Errorf("line %d: %s: known are %s", key.Line, unknown, strings.Join(slices.Sorted(maps.Keys(as.fields)), ", "))
-		}
 		if !ok {
 			known = as.values
 		}
@@ -347,9 +356,6 @@ func scalar(node *yaml.Node, as *shape, at *spot) (any, error) {
 	}
 	if as.text {
 		return node.Value, nil
-	}
-	if as.fields != nil || as.values != nil || as.items != nil {
-		return nil, mismatch(node, at, as)
 	}
 	var value any
 	switch node.Tag {
@@ -378,15 +384,4 @@ func scalar(node *yaml.Node, as *shape, at *spot) (any, error) {
 		}
 		return number, nil
 	}
-}
-
-func mismatch(node *yaml.Node, at *spot, as *shape) error {
-	want := "an object"
-	switch {
-	case as.text:
-		want = "a string"
-	case as.items != nil:
-		want = "a list"
-	}
-	return fmt.Errorf("line %d: %s must be %s", node.Line, at, want)
 }

@@ -14,11 +14,16 @@ import (
 
 // decodeText decodes a text that no action has printed.
 func decodeText(name, text string) (*unstructured.Unstructured, error) {
-	object, missing, err := decodePediaCluster(name, &engine.Rendered{Text: text})
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("credentials are missing: %v", missing)
+	decoded, err := decodePediaCluster(name, &engine.Rendered{Text: text}, ShippedSchema())
+	switch {
+	case err != nil:
+		return nil, err
+	case len(decoded.missing) > 0:
+		return nil, fmt.Errorf("credentials are missing: %v", decoded.missing)
+	case len(decoded.problems) > 0:
+		return nil, decoded.problems
 	}
-	return object, err
+	return decoded.object, nil
 }
 
 func TestDecodePediaCluster(t *testing.T) {
@@ -116,20 +121,19 @@ func TestWhatIsNoPediaClusterIsRefusedWithoutItsValues(t *testing.T) {
 		{"a list", "- s3cret", "the document must be an object"},
 		{"no spec", "metadata: {}", "spec is missing"},
 		{"two documents", "spec: {}\n---\nspec: {}", "more than one YAML document"},
-		{"an unknown field at the top", "spec: {}\nstatus: {}", "line 2: unknown field status: known are apiVersion, kind, metadata, spec"},
-		{"an unknown field of metadata", "metadata: {finalizers: [s3cret]}", "unknown field metadata.finalizers"},
-		{"another name", "metadata: {name: s3cret}\nspec: {}", "metadata.name differs"},
-		{"another kind", "kind: Secret\nspec: {}", "kind must be PediaCluster"},
-		{"another version and kind", "kind: Secret\napiVersion: v1\nspec: {}", "apiVersion must be cluster.clusterpedia.io/v1alpha2"},
+		{"an unknown field at the top", "spec: {}\nstatus: {}", "status: unknown field: a template can set apiVersion, kind, metadata, spec"},
+		{"an unknown field of metadata", "metadata: {finalizers: [s3cret]}\nspec: {}", "metadata.finalizers: unknown field: a template can set name, labels, annotations"},
+		{"another name", "metadata: {name: s3cret}\nspec: {}", "metadata.name: differs"},
+		{"another kind", "kind: Secret\nspec: {}", "kind: must be PediaCluster"},
+		{"another version and kind", "kind: Secret\napiVersion: v1\nspec: {}", "apiVersion: must be cluster.clusterpedia.io/v1alpha2"},
 		{"a doubled key", "spec:\n  apiserver: s3cret\n  apiserver: s3cret", "line 3: spec.apiserver is set twice"},
-		{"an object for a string", "spec: {apiserver: {s3cret: 1}}", "spec.apiserver must be a string"},
-		{"a string for a list", "spec: {syncResources: s3cret}", "spec.syncResources must be a list"},
 		{"a list for an object", "spec: [s3cret]", "spec must be an object"},
-		{"what is no base64", "spec: {tokenData: 's3cret!'}", "spec.tokenData is not base64"},
-		{"a key with a line break", "metadata: {labels: {\"s3cret\\nspec\": {}}}", "line 1: a field of metadata.labels must be a string"},
-		{"a key that is long", "metadata: {labels: {" + strings.Repeat("s3cret", 20) + ": {}}}", "line 1: a field of metadata.labels must be a string"},
+		{"labels that are a list", "metadata: {labels: [s3cret]}\nspec: {}", "metadata.labels: must be an object"},
+		{"metadata that is a string", "metadata: s3cret\nspec: {}", "metadata: must be an object"},
+		{"a key with a line break", "metadata: {labels: {\"s3cret\\nspec\": {}}}\nspec: {}", "a value of metadata.labels: must be a string"},
+		{"a key that is long", "metadata: {labels: {" + strings.Repeat("s3cret", 20) + ": {}}}\nspec: {}", "a value of metadata.labels: must be a string"},
 		{"an odd key that is set twice", "spec: {\"s3cret!\": 1, \"s3cret!\": 2}", "line 1: a field of spec is set twice"},
-		{"an odd key that is unknown", "\"s3cret!\": 1", "line 1: unknown field in the document: known are"},
+		{"an odd key that is unknown", "\"s3cret!\": 1\nspec: {}", "a field of the document: unknown field: a template can set"},
 		{"something below an odd key", "spec: {\"s3cret!\": [{a: 99999999999999999999999}, {<<: 1}]}", "line 1: a field of spec: a key must be a plain word"},
 		{"a value that is part of itself", "spec: {x: &s3cret [*s3cret]}", "line 1: spec.x[0]: an alias refers to a value that it is part of"},
 		{"a map that is part of itself", "spec: {x: &s3cret {\"s3cret!\": *s3cret}}", "line 1: a field of spec.x: an alias refers to a value that it is part of"},

@@ -157,6 +157,9 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 	case replaces != nil:
 		plan := c.create(owner)
 		plan.Object = takeOver(plan.Object, replaces)
+		if problems := c.definition().Validate(plan.Object); len(problems) > 0 {
+			return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it takes over: %w", plan.Object.GetName(), replaces.GetName(), problems))
+		}
 		return plan
 	case c.CreationCondition.Err != nil && !absent(c.CreationCondition.Err):
 		return failed(c.CreationCondition.Err)
@@ -168,10 +171,30 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		case c.CreationCondition.Says != "":
 			message += ": " + shorten(c.CreationCondition.Says)
 		}
-		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: message}
+		if problems := c.refused(c.PediaCluster); len(problems) > 0 {
+			message += "; what spec.template renders now could not be created: " + problems.Error()
+		}
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: Bounded(message, MaxMessage)}
 	default:
-		return c.create(owner)
+		plan := c.create(owner)
+		if problems := c.refused(plan.Object); len(problems) > 0 {
+			return failed(unusable(problems))
+		}
+		return plan
 	}
+}
+
+// refused is why the host would refuse to create the PediaCluster that was rendered.
+func (c *Conversion) refused(object *unstructured.Unstructured) Problems {
+	return append(slices.Clone(c.problems), c.definition().Validate(object)...)
+}
+
+// definition is what PediaClusters must be like.
+func (c *Conversion) definition() *Schema {
+	if c.schema == nil {
+		return ShippedSchema()
+	}
+	return c.schema
 }
 
 func (c *Conversion) create(owner Owner) Plan {
@@ -196,22 +219,25 @@ func (o Owner) reference(name string) metav1.OwnerReference {
 }
 
 // update brings endpoint and credentials in line, and the marks of ownership of
-// a PediaCluster that is this import's.
+// a PediaCluster that is this import's. Only what it writes is validated: the rest
+// of what was rendered is not used, and what is there belongs to its users.
 func (c *Conversion) update(owner Owner, current *unstructured.Unstructured, ownership Ownership) Plan {
-	spec := map[string]any{}
+	rendered, _ := c.PediaCluster.Object["spec"].(map[string]any)
+	spec, written := map[string]any{}, map[string]any{}
 	var changed []string
 	for _, field := range followedFields {
-		want, wanted, _ := unstructured.NestedString(c.PediaCluster.Object, "spec", field)
-		got, _, _ := unstructured.NestedString(current.Object, "spec", field)
-		if want == got {
+		want, wanted := rendered[field]
+		if got := followedText(current, field); want == got || !wanted && got == "" {
 			continue
 		}
 		changed = append(changed, "spec."+field)
+		spec[field] = want // null removes what the template no longer renders
 		if wanted {
-			spec[field] = want
-		} else {
-			spec[field] = nil // removes what the template no longer renders
+			written[field] = want
 		}
+	}
+	if problems := c.definition().validateFollowed(written); len(problems) > 0 {
+		return failed(unusable(problems))
 	}
 	metadata := map[string]any{}
 	if ownership == Owned && owner.LifecycleUID != "" {
@@ -350,7 +376,7 @@ func waiting(missing error) Plan {
 }
 
 func failed(err error) Plan {
-	plan := Plan{Action: ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster, Message: err.Error()}
+	plan := Plan{Action: ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster, Message: Bounded(err.Error(), MaxMessage)}
 	if template := (*Error)(nil); errors.As(err, &template) {
 		plan.Reason = policyv1alpha1.ReasonTemplateFailed
 	}

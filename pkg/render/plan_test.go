@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,7 +36,12 @@ func conversion(change ...func(*Conversion)) *Conversion {
 	return c
 }
 
+// pediaClusterObject has the syncResources that every PediaCluster needs.
 func pediaClusterObject(spec map[string]any) *unstructured.Unstructured {
+	spec = maps.Clone(spec)
+	if spec["syncResources"] == nil {
+		spec["syncResources"] = []any{}
+	}
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	object.SetGroupVersionKind(PediaClusterGVK)
 	object.SetName("mcp-one")
@@ -101,6 +107,11 @@ func lacks(missing ...*MissingCredential) func(*Conversion) {
 // renders is a conversion that renders this spec.
 func renders(spec map[string]any) func(*Conversion) {
 	return func(c *Conversion) { c.PediaCluster = pediaClusterObject(spec) }
+}
+
+// unsynced is a conversion that renders no syncResources.
+func unsynced(c *Conversion) {
+	unstructured.RemoveNestedField(c.PediaCluster.Object, "spec", "syncResources")
 }
 
 func TestPlan(t *testing.T) {
@@ -203,6 +214,57 @@ func TestPlan(t *testing.T) {
 			current:    live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
 			want: Plan{Action: ActionUpdate, Reason: "PediaClusterCreated", Changed: []string{"spec.tokenData"},
 				Patch: map[string]any{"metadata": guards, "spec": map[string]any{"tokenData": "bmV3"}}},
+		},
+		{
+			name:       "what the host would refuse is not created",
+			conversion: conversion(unsynced),
+			want: Plan{Action: ActionError, Reason: "InvalidPediaCluster", Message: "spec.template renders a PediaCluster that cannot be used: " +
+				"spec.syncResources: is missing: it must be a list, which may be empty"},
+		},
+		{
+			name: "nor is what a template cannot set",
+			conversion: conversion(func(c *Conversion) {
+				c.problems = Problems{{Field: "metadata.namespace", Message: "unknown field"}}
+			}),
+			want: Plan{Action: ActionError, Reason: "InvalidPediaCluster",
+				Message: "spec.template renders a PediaCluster that cannot be used: metadata.namespace: unknown field"},
+		},
+		{
+			name:       "what would be refused is said while the creation condition is waited for",
+			conversion: conversion(unsynced, func(c *Conversion) { c.CreationCondition.Holds = false }),
+			want: Plan{Action: ActionWait, Reason: "WaitingForCondition", Message: "creationCondition is not true yet; what spec.template renders " +
+				"now could not be created: spec.syncResources: is missing: it must be a list, which may be empty"},
+		},
+		{
+			name: "credentials follow, whatever is wrong with what an update does not write",
+			conversion: conversion(unsynced, func(c *Conversion) {
+				c.problems = Problems{{Field: "metadata.namespace", Message: "unknown field"}}
+				c.PediaCluster.SetLabels(map[string]string{"display": "Prod EU #1"})
+				c.PediaCluster.Object["spec"].(map[string]any)["syncAllCustomResources"] = "true"
+				c.PediaCluster.Object["spec"].(map[string]any)["noSuchField"] = int64(1)
+			}),
+			current: live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
+			want: Plan{Action: ActionUpdate, Reason: "PediaClusterCreated", Changed: []string{"spec.caData", "spec.tokenData"},
+				Patch: map[string]any{"metadata": guards, "spec": outdatedPatch}},
+		},
+		{
+			name: "an endpoint of another type does not take the place of one, nor removes it",
+			conversion: conversion(func(c *Conversion) {
+				spec := c.PediaCluster.Object["spec"].(map[string]any)
+				spec["apiserver"], spec["authenticationFrom"] = map[string]any{"host": "one"}, map[string]any{"kubeconfig": map[string]any{"name": "a", "key": "b"}}
+			}),
+			current: live(upToDate, createdFor(createdForOne), ownedBy(byLifecycle)),
+			want: Plan{Action: ActionError, Reason: "InvalidPediaCluster",
+				Message: "spec.template renders a PediaCluster that cannot be used: spec.apiserver: must be a string, not an object"},
+		},
+		{
+			name: "a field that the host does not have is not written into what exists",
+			conversion: conversion(func(c *Conversion) {
+				c.schema = richSchema(t, `{type: object, properties: {apiserver: {type: string}}}`)
+			}),
+			current: live(outdated, createdFor(createdForOne), ownedBy(byLifecycle)),
+			want: Plan{Action: ActionError, Reason: "InvalidPediaCluster",
+				Message: "spec.template renders a PediaCluster that cannot be used: spec.tokenData: unknown field: known are apiserver"},
 		},
 		{
 			name:       "without an endpoint nothing is created",
@@ -408,6 +470,42 @@ func TestARenamedImportTakesOverWhatBelongsToTheUsers(t *testing.T) {
 	got := c.Plan(owner, nil, old)
 	if diff := cmp.Diff(Plan{Action: ActionCreate, Reason: "PediaClusterCreated", Object: want}, got); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+func TestARenamedImportIsNotCreatedWithWhatTheHostWouldRefuse(t *testing.T) {
+	old := live(map[string]any{"apiserver": "https://old", "syncAllCustomResources": "true"}, createdFor(createdForOne))
+	old.SetName("old-name")
+	want := Plan{Action: ActionError, Reason: "InvalidPediaCluster", Message: `PediaCluster "mcp-one" cannot replace "old-name", whose fields it takes over: ` +
+		`spec.syncAllCustomResources: must be a boolean, not a string: write it without quotes`}
+	if diff := cmp.Diff(want, conversion().Plan(owner, nil, old)); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+// An update removes a field only when the template does not write it: what it writes and
+// cannot be used stays as it is.
+func TestWhatCannotBeUsedNeverRemovesWhatIsThere(t *testing.T) {
+	values := []any{"https://two", "bmV3", "%", int64(1), 1.5, true, []any{}, []any{"x"}, map[string]any{}, map[string]any{"x": "y"}}
+	current := live(map[string]any{"apiserver": "https://one", "tokenData": "b2xk", "caData": "Y2E=", "certData": "YQ==", "keyData": "YQ==", "kubeconfig": "YQ=="},
+		createdFor(createdForOne), ownedBy(byLifecycle))
+	for _, field := range followedFields {
+		for _, value := range values {
+			c := conversion(func(c *Conversion) {
+				c.PediaCluster = current.DeepCopy()
+				c.PediaCluster.Object["spec"].(map[string]any)[field] = value
+			})
+			plan := c.Plan(owner, current, nil)
+			spec, _ := plan.Patch["spec"].(map[string]any)
+			for name, written := range spec {
+				if _, text := written.(string); !text {
+					t.Errorf("with %v in %s, %s becomes %v", value, field, name, written)
+				}
+			}
+			if _, text := value.(string); !text && (plan.Action == ActionUpdate || plan.Action == ActionNone) {
+				t.Errorf("with %v in %s, the plan is %s", value, field, plan.Action)
+			}
+		}
 	}
 }
 

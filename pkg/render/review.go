@@ -50,6 +50,9 @@ type ReviewInputs struct {
 	// Current returns the live PediaCluster of the name.
 	Current func(name string) (*unstructured.Unstructured, error)
 
+	// Schema is that of the host's PediaClusters; nil is the shipped one.
+	Schema *Schema
+
 	// Digest turns a credential into something that can be compared and shown.
 	// Nil shows credentials and the texts of conditions in the clear.
 	Digest func(credential string) string
@@ -141,7 +144,8 @@ func (r *review) importAs(name string) Plan {
 		env = engine.Env{Now: lifecycle.CreationTimestamp.Time, Seed: string(lifecycle.UID)}
 	}
 
-	conversion := r.policy.Convert(Inputs{Name: name, Source: r.Source, Versions: r.Versions, Lookup: r.Lookup, Given: r.Given, Env: env})
+	conversion := r.policy.Convert(Inputs{Name: name, Source: r.Source, Versions: r.Versions, Lookup: r.Lookup, Given: r.Given, Env: env,
+		Schema: r.Schema})
 	r.show(&conversion)
 
 	current, err := r.current(name)

@@ -24,7 +24,7 @@ func reviewedSpec(change ...func(*policyv1alpha1.ClusterImportPolicySpec)) *poli
 		}}},
 		NameTemplate: "mcp-{{ .source.metadata.name }}",
 		Conversion: policyv1alpha1.Conversion{
-			Template:          "spec:\n  apiserver: {{ .source.spec.endpoint }}\n  tokenData: {{ .references.secret.data.token }}\n",
+			Template:          "spec:\n  apiserver: {{ .source.spec.endpoint }}\n  tokenData: {{ .references.secret.data.token }}\n  syncResources: []\n",
 			CreationCondition: "{{ .source.spec.ready }}",
 		},
 	}
@@ -94,10 +94,10 @@ func noSecret(in *ReviewInputs) {
 
 const createdObject = `{"apiVersion":"cluster.clusterpedia.io/v1alpha2","kind":"PediaCluster","metadata":` +
 	`{"annotations":{"policy.clusterpedia.io/created-for":"mcp/clusters.cluster.mcp.io//one"},"name":"mcp-one"},` +
-	`"spec":{"apiserver":"https://one","tokenData":"digest of 4"}}`
+	`"spec":{"apiserver":"https://one","syncResources":[],"tokenData":"digest of 4"}}`
 
 const renderedObject = `{"apiVersion":"cluster.clusterpedia.io/v1alpha2","kind":"PediaCluster","metadata":{"name":"mcp-one"},` +
-	`"spec":{"apiserver":"https://one","tokenData":"digest of 4"}}`
+	`"spec":{"apiserver":"https://one","syncResources":[],"tokenData":"digest of 4"}}`
 
 func TestReview(t *testing.T) {
 	selecting := func(template string) func(*policyv1alpha1.ClusterImportPolicySpec) {

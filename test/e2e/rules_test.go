@@ -575,7 +575,7 @@ func TestAFieldThatThePediaClusterDoesNotHaveIsAnError(t *testing.T) {
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	lifecycle := p.waitForReady(t, "strict-one", policyv1alpha1.ReasonInvalidPediaCluster)
 	must(t, same("phase", string(lifecycle.Status.Phase), string(policyv1alpha1.LifecycleFailed)))
-	must(t, mentions(meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message, `unknown field "spec.noSuchField"`))
+	must(t, mentions(meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message, "spec.noSuchField: unknown field: known are apiserver, "))
 	if _, err := p.pediaCluster(t.Context(), "one"); gone(err) != nil {
 		t.Errorf("it was made all the same: %v", gone(err))
 	}

@@ -20,6 +20,7 @@ func newFileFlags(usage string) genericclioptions.FileNameFlags {
 
 func newLintCommand(f *factory) *cobra.Command {
 	files := newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")
+	strict := false
 	command := &cobra.Command{
 		Use:                   "lint -f FILENAME",
 		DisableFlagsInUseLine: true,
@@ -29,7 +30,11 @@ func newLintCommand(f *factory) *cobra.Command {
 			the file. Fields are checked strictly, and every template is compiled. Objects of other kinds are
 			left out.
 
-			Exit codes: 0 when nothing would be refused, 1 when something would, 2 when files cannot be read.`),
+			What a template renders is checked as far as its text alone tells: fields that PediaClusters do not
+			have, values that they cannot have, and a template that never writes syncResources.
+
+			Exit codes: 0 when nothing would be refused, 1 when something would, or with --strict when a template
+			cannot render what it should, 2 when files cannot be read.`),
 		Example: examples(`
 			# Check a policy
 			kubectl clusterimport lint -f policy.yaml
@@ -37,20 +42,24 @@ func newLintCommand(f *factory) *cobra.Command {
 			# Check all policies in a folder and those below it
 			kubectl clusterimport lint -R -f policies/
 
+			# Check policies before they are merged: what a template cannot render is an error, too
+			kubectl clusterimport lint --strict -R -f policies/
+
 			# Check what a generator writes
 			kustomize build . | kubectl clusterimport lint -f -`),
 		Args:              arguments(cobra.NoArgs, "give files with -f"),
 		Annotations:       errorsExitWith(2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return lint(command.Context(), f, files)
+			return lint(command.Context(), f, files, strict)
 		},
 	}
 	files.AddFlags(command.Flags())
+	command.Flags().BoolVar(&strict, "strict", strict, "If true, a template that renders what PediaClusters cannot have is an error instead of a warning.")
 	return command
 }
 
-func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags) error {
+func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags, strict bool) error {
 	if len(*files.Filenames) == 0 {
 		return usagef("give files with -f")
 	}
@@ -75,9 +84,17 @@ func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags
 			continue
 		}
 		policies++
-		_, errs, warns := offline.Check(ctx, object)
+		policy, errs, warns := offline.Check(ctx, object)
 		refused = append(refused, errs...)
 		warnings = append(warnings, warns...)
+		if policy == nil {
+			continue
+		}
+		if unfit := offline.CheckTemplate(object, policy); strict {
+			refused = append(refused, unfit...)
+		} else {
+			warnings = append(warnings, unfit...)
+		}
 	}
 	for i := range warnings {
 		warnings[i].Message = "warning: " + warnings[i].Message

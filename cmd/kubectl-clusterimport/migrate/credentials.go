@@ -79,6 +79,7 @@ func (m *Migration) waitingSources(ctx context.Context, policy *policyv1alpha1.C
 		return nil, err
 	}
 	var refused error
+	pediaClusterSchema := m.Host.Schema(ctx)
 	for i := range sources {
 		result := compiled.Review(render.ReviewInputs{
 			PolicyName: policy.Name,
@@ -95,6 +96,7 @@ func (m *Migration) waitingSources(ctx context.Context, policy *policyv1alpha1.C
 			},
 			Env:     engine.Env{Now: time.Now(), Seed: string(sources[i].GetUID())},
 			Current: func(name string) (*unstructured.Unstructured, error) { return pediaClusters[name], nil },
+			Schema:  pediaClusterSchema,
 		})
 		if result.Reason == policyv1alpha1.ReasonCredentialsMissing {
 			waiting = append(waiting, fmt.Sprintf("%s: %s", strings.TrimPrefix(result.Source.Namespace+"/"+result.Source.Name, "/"), result.Message))

@@ -56,6 +56,8 @@ func (h *fakeHost) List(_ context.Context, _ schema.GroupVersionResource, option
 	return list, nil
 }
 
+func (h *fakeHost) Schema(context.Context) *render.Schema { return nil }
+
 func TestSourcesThatWouldWaitForACredentialAreListed(t *testing.T) {
 	source := func(name string) unstructured.Unstructured {
 		return unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"namespace": "blue", "name": name}}}
@@ -81,7 +83,7 @@ func TestSourcesThatWouldWaitForACredentialAreListed(t *testing.T) {
 				NamespaceTemplate: "blue", NameTemplate: "{{ .source.metadata.name }}"}}},
 			NameTemplate: "mcp-{{ .source.metadata.name }}",
 			Conversion: policyv1alpha1.Conversion{CreationCondition: "true",
-				Template: "spec:\n  apiserver: https://x\n  tokenData: {{ .references.auth.data.token }}\n  kubeconfig: {{ .references.auth.data.key }}\n"},
+				Template: "spec:\n  apiserver: https://x\n  tokenData: {{ .references.auth.data.token }}\n  kubeconfig: {{ .references.auth.data.key }}\n  syncResources: []\n"},
 		}}
 	}
 	notes := func(policy *policyv1alpha1.ClusterImportPolicy) string {

@@ -26,6 +26,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/install"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 var (
@@ -107,6 +108,20 @@ func Check(ctx context.Context, object *manifest.Object) (policy *policyv1alpha1
 		return nil, c.findings, nil
 	}
 	return versioned.(*policyv1alpha1.ClusterImportPolicy), nil, c.warnings(warned)
+}
+
+// CheckTemplate returns what is wrong with the PediaClusters of a policy, as far as its template
+// alone tells. The server uses the definition of its host for it, of which it warns.
+func CheckTemplate(object *manifest.Object, policy *policyv1alpha1.ClusterImportPolicy) (findings Findings) {
+	const field = "spec.template"
+	for _, problem := range render.CheckTemplate(policy.Spec.Template, nil) {
+		finding := Finding{Place: object.Place(field), Field: field, Message: problem.String()}
+		if problem.Line > 0 {
+			finding.Place = object.PlaceInText(field, problem.Line, problem.Column)
+		}
+		findings = append(findings, finding)
+	}
+	return findings
 }
 
 // recorder keeps the warnings of a creation.

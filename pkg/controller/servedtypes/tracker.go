@@ -97,10 +97,13 @@ type resource struct {
 	versions   []string
 	namespaced bool
 	definition types.UID
+	// generation is that of the definition, which grows when its schema changes.
+	generation int64
 }
 
 func (r resource) equal(other resource) bool {
-	return slices.Equal(r.versions, other.versions) && r.namespaced == other.namespaced && r.definition == other.definition
+	return slices.Equal(r.versions, other.versions) && r.namespaced == other.namespaced && r.definition == other.definition &&
+		r.generation == other.generation
 }
 
 // New returns a tracker that calls onChange, from a goroutine of its own,
@@ -231,7 +234,8 @@ func (t *Tracker) flatten(groups []*metav1.APIGroup, lists []*metav1.APIResource
 			}
 			name := schema.GroupResource{Group: gv.Group, Resource: listed.Name}
 			r := served[name]
-			r.namespaced, r.definition = listed.Namespaced, t.definitionOf(name)
+			r.namespaced = listed.Namespaced
+			r.definition, r.generation = t.definitionOf(name)
 			if gv.Version == preferred[gv.Group] {
 				r.versions = slices.Insert(r.versions, 0, gv.Version)
 			} else {
@@ -243,17 +247,30 @@ func (t *Tracker) flatten(groups []*metav1.APIGroup, lists []*metav1.APIResource
 	return served
 }
 
-// definitionOf is the UID of the CustomResourceDefinition of a type, empty for none.
-func (t *Tracker) definitionOf(name schema.GroupResource) types.UID {
+// definitionOf is the UID and the generation of the CustomResourceDefinition of a type, empty
+// for none.
+func (t *Tracker) definitionOf(name schema.GroupResource) (types.UID, int64) {
 	object, err := t.crds.Get(name.String())
 	if err != nil { // it fails on none but a missing one
-		return ""
+		return "", 0
 	}
 	definition, ok := object.(metav1.Object)
 	if !ok {
+		return "", 0
+	}
+	return definition.GetUID(), definition.GetGeneration()
+}
+
+// DefinitionVersion identifies what the definition of a served type says. It is empty for a
+// type without a CustomResourceDefinition, and changes with the schema of one.
+func (t *Tracker) DefinitionVersion(name schema.GroupResource) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	served := t.served[name]
+	if served.definition == "" {
 		return ""
 	}
-	return definition.GetUID()
+	return fmt.Sprintf("%s/%d", served.definition, served.generation)
 }
 
 // ErrUnknown says that it is not known yet which types the host serves.

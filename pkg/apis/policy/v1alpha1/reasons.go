@@ -27,7 +27,7 @@ const (
 	// ReasonTemplateFailed: a template ended with an error.
 	ReasonTemplateFailed = "TemplateFailed"
 	// ReasonInvalidPediaCluster: what the template renders is no PediaCluster,
-	// or the host refuses it.
+	// or the host refuses it, or would.
 	ReasonInvalidPediaCluster = "InvalidPediaCluster"
 	// ReasonReferenceUnavailable: a reference cannot be read now.
 	ReasonReferenceUnavailable = "ReferenceUnavailable"

@@ -27,6 +27,7 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // fakeHost is a host of these objects, by "resource namespace/name".
@@ -57,6 +58,9 @@ func (h *fakeHost) Get(_ context.Context, resource schema.GroupVersionResource, 
 	h.record("get %s", key)
 	return h.objects[key], nil
 }
+
+// Schema is not known, so that the shipped one is used.
+func (h *fakeHost) Schema(context.Context) *render.Schema { return nil }
 
 // List takes the number of objects to skip for a token.
 func (h *fakeHost) List(_ context.Context, resource schema.GroupVersionResource, options metav1.ListOptions) (*unstructured.UnstructuredList, error) {
@@ -194,7 +198,7 @@ func mcpSpec() *policy.ClusterImportPolicySpec {
 		NameTemplate: "mcp-{{ .source.metadata.name }}",
 		MaxPrune:     ptr.To(intstr.FromString("10%")),
 		Conversion: policy.Conversion{
-			Template:          "spec: {apiserver: https://new, tokenData: {{ .references.secret.data.token }}}",
+			Template:          "spec: {apiserver: https://new, tokenData: {{ .references.secret.data.token }}, syncResources: []}",
 			CreationCondition: "true",
 			DeletionPolicy:    policy.DeletionPolicyDelete,
 		},

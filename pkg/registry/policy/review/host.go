@@ -12,6 +12,9 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // Host is what is read of the host cluster. It reads with the server's own
@@ -24,6 +27,8 @@ type Host interface {
 	Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error)
 	// List returns a page of the objects of all namespaces.
 	List(ctx context.Context, resource schema.GroupVersionResource, options metav1.ListOptions) (*unstructured.UnstructuredList, error)
+	// Schema returns that of the host's PediaClusters, nil when it is not known.
+	Schema(ctx context.Context) *render.Schema
 }
 
 // NewHost returns the host that the client configuration leads to.
@@ -42,6 +47,19 @@ func NewHost(config *rest.Config) (Host, error) {
 type host struct {
 	*typeCache
 	objects dynamic.Interface
+	schemas render.SchemaCache
+}
+
+func (h *host) Schema(ctx context.Context) *render.Schema {
+	definition, err := h.Get(ctx, render.DefinitionGVR, "", render.PediaClusterDefinition)
+	if definition == nil || err != nil {
+		return nil // on a host that answers nothing, or has another kind of PediaClusters
+	}
+	compiled, err := h.schemas.Of(definition)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "The definition of PediaClusters is not used to validate them")
+	}
+	return compiled
 }
 
 func (h *host) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {

@@ -87,6 +87,8 @@ type session struct {
 	// references are the types of the references, empty where none is served.
 	references []Type
 	versions   []string
+	// schema is that of the host's PediaClusters, nil when it is not known.
+	schema *render.Schema
 	// blocked is why the imports of the policy rest, nil when they do not.
 	blocked error
 	// sourceServed is false when Sources can be neither read nor listed.
@@ -191,6 +193,7 @@ func (s *session) resolve(ctx context.Context) (err error) {
 		s.references = append(s.references, resolved)
 		s.versions = append(s.versions, resolved.Version)
 	}
+	s.schema = s.host.Schema(ctx)
 	_, _, err = s.resolveType(ctx, "", render.PediaClusterGVR.Group, render.PediaClusterGVR.Resource, []string{render.PediaClusterGVR.Version})
 	return err
 }
@@ -332,6 +335,7 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 		Current: func(name string) (*unstructured.Unstructured, error) {
 			return s.read(ctx, render.PediaClusterGVR, "", name)
 		},
+		Schema: s.schema,
 		Digest: s.digest,
 	})
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {

@@ -34,7 +34,16 @@ func (r *Reviewer) Warnings(ctx context.Context, spec *policy.ClusterImportPolic
 	if err != nil {
 		return nil
 	}
-	return slices.Concat(r.sourceWarnings(ctx, versioned), r.referenceWarnings(ctx, versioned))
+	return slices.Concat(r.sourceWarnings(ctx, versioned), r.referenceWarnings(ctx, versioned), r.templateWarnings(ctx, versioned))
+}
+
+// templateWarnings are about PediaClusters that the host would refuse, as far as the
+// template alone tells.
+func (r *Reviewer) templateWarnings(ctx context.Context, spec *policyv1alpha1.ClusterImportPolicySpec) (warnings []string) {
+	for _, problem := range render.CheckTemplate(spec.Template, r.host.Schema(ctx)) {
+		warnings = append(warnings, "spec.template: "+problem.String())
+	}
+	return warnings
 }
 
 func (r *Reviewer) sourceWarnings(ctx context.Context, spec *policyv1alpha1.ClusterImportPolicySpec) (warnings []string) {
