@@ -161,14 +161,7 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 	case c.CreationCondition.Err != nil && !absent(c.CreationCondition.Err):
 		return failed(c.CreationCondition.Err)
 	case !c.CreationCondition.Holds:
-		message := "creationCondition is not true yet"
-		switch {
-		case c.CreationCondition.Err != nil:
-			message += ": " + c.CreationCondition.Err.Error()
-		case c.CreationCondition.Says != "":
-			message += ": " + shorten(c.CreationCondition.Says)
-		}
-		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: message}
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: c.CreationCondition.notYet()}
 	default:
 		return c.create(owner)
 	}

@@ -333,6 +333,7 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 			return s.read(ctx, render.PediaClusterGVR, "", name)
 		},
 		Digest: s.digest,
+		Trace:  s.Spec.Trace,
 	})
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {
 		result.Message += ", or you may not read it"
