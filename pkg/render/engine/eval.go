@@ -56,9 +56,6 @@ type run struct {
 	// They are made when first asked for: most templates only follow paths.
 	references map[string]any
 	object     map[string]map[string]any
-
-	// trace is nil unless the template has been compiled for one.
-	trace *recorder
 }
 
 func newRun(t *Template, data Data, env Env) *run {

@@ -72,17 +72,19 @@ type Value struct {
 	Reference  string
 }
 
-// decision is a decision in a template that is compiled for a trace.
+// decision is a decision in a template that is compiled for a trace, and what it
+// does in the only execution of that.
 type decision struct {
-	kind  StepKind
-	index int
-	at    *site
+	tally
+	kind StepKind
+	at   *site
 	// under is the decision that it depends on, and via how that must go.
 	under *decision
 	via   edge
 	// need is how it must go so that "true" can be printed.
-	need   outcome
-	values []Value // without their values
+	need outcome
+	// paths are those in the expression, without their values.
+	paths []Value
 }
 
 // edge is how one decision leads to another.
@@ -142,7 +144,7 @@ func (c *compiler) decide(kind StepKind, node parse.Node, need outcome) *decisio
 		undeclared.Decl = nil
 		node = &undeclared
 	}
-	d := &decision{kind: kind, index: len(c.trace.decisions), at: c.site(node), under: c.inside.decision, via: c.inside.via, need: need}
+	d := &decision{kind: kind, at: c.site(node), under: c.inside.decision, via: c.inside.via, need: need}
 	c.trace.decisions = append(c.trace.decisions, d)
 	return d
 }
@@ -245,26 +247,24 @@ func (c *compiler) observe(e expression, node parse.Node) expression {
 		return e
 	}
 	d := c.inside.decision
-	if len(d.values) == maxStepValues {
+	if len(d.paths) == maxStepValues {
 		return e
 	}
 	value := Value{Expression: shorten(node.String())}
 	if path, ok := e.(*objectPath); ok {
 		value.FromSource, value.Reference = path.reference == "", path.reference
 	}
-	d.values = append(d.values, value)
-	return &tracedValue{e, d.index, len(d.values) - 1}
+	d.paths, d.pending = append(d.paths, value), append(d.pending, nil)
+	return &tracedValue{e, d, len(d.paths) - 1}
 }
-
-// recorder is what an execution has done.
-type recorder struct{ counts []tally }
 
 // tally is what one decision has done.
 type tally struct {
 	evaluated, held, items int
 	// how says in which way it was not true, empty if in several.
-	how     string
-	decided bool
+	how string
+	// missed says that values are of an evaluation that decided.
+	missed bool
 	// pending are the values of the evaluation under way.
 	pending, values []any
 }
@@ -275,22 +275,21 @@ type tracedDecision struct {
 }
 
 func (e *tracedDecision) eval(r *run, dot any) (any, *Error) {
-	n := &r.trace.counts[e.decision.index]
-	clear(n.pending)
+	clear(e.decision.pending)
 	value, err := e.expression.eval(r, dot)
 	if err == nil {
-		n.add(e.decision, value)
+		e.decision.add(value)
 	}
 	return value, err
 }
 
 // add counts an evaluation.
-func (n *tally) add(d *decision, value any) {
+func (d *decision) add(value any) {
 	held := truth(value)
 	switch d.kind {
 	case StepRange:
 		items := itemsOf(value)
-		n.items += items
+		d.items += items
 		held = items > 0
 	case StepPrint:
 		text, ok := scalarText(value)
@@ -298,16 +297,16 @@ func (n *tally) add(d *decision, value any) {
 	}
 	switch how := wasNot(d.kind, value); {
 	case held:
-		n.held++
-	case n.evaluated == n.held:
-		n.how = how // the first time
-	case how != n.how:
-		n.how = ""
+		d.held++
+	case d.evaluated == d.held:
+		d.how = how // the first time
+	case how != d.how:
+		d.how = ""
 	}
-	n.evaluated++
-	if missed := held != (d.need == mustBeTrue); missed || !n.decided {
-		n.decided = n.decided || missed
-		n.values = append(n.values[:0], n.pending...)
+	d.evaluated++
+	if missed := held != (d.need == mustBeTrue); missed || !d.missed {
+		d.missed = d.missed || missed
+		d.values = append(d.values[:0], d.pending...)
 	}
 }
 
@@ -352,12 +351,13 @@ func wasNot(kind StepKind, value any) string {
 
 type tracedValue struct {
 	expression
-	decision, value int
+	decision *decision
+	path     int
 }
 
 func (e *tracedValue) eval(r *run, dot any) (any, *Error) {
 	value, err := e.expression.eval(r, dot)
-	r.trace.counts[e.decision].pending[e.value] = value
+	e.decision.pending[e.path] = value
 	return value, err
 }
 
@@ -373,35 +373,28 @@ func (t *Template) Trace(data Data, env Env) *Trace {
 	c.compile()
 
 	r := newRun(traced, data, env)
-	r.trace = &recorder{counts: make([]tally, len(c.trace.decisions))}
-	for i, d := range c.trace.decisions {
-		r.trace.counts[i].pending = make([]any, len(d.values))
-	}
 	out := &Trace{Err: r.main()}
 	if out.Err == nil {
 		out.Text = string(r.out.buf)
 	}
-	out.Steps = r.trace.steps(c.trace.decisions)
+	out.Steps = c.trace.steps()
 	return out
 }
 
 // steps are the decisions that were made, in the order of the template.
-func (r *recorder) steps(decisions []*decision) (steps []Step) {
-	for i, d := range decisions {
-		n := &r.counts[i]
-		if n.evaluated == 0 {
+func (t *tracer) steps() (steps []Step) {
+	for _, d := range t.decisions {
+		if d.evaluated == 0 {
 			continue
 		}
 		place := d.at.fill(&Error{})
 		step := Step{
 			Kind: d.kind, Line: place.Line, Column: place.Column, Template: place.Template, Expression: place.Expression,
-			Evaluated: n.evaluated, True: n.held, Items: n.items, Decided: d.decides(n), node: d, how: cmp.Or(n.how, "was false"),
+			Evaluated: d.evaluated, True: d.held, Items: d.items, Decided: d.decides(), node: d, how: cmp.Or(d.how, "was false"),
 		}
-		for i, value := range d.values {
-			if i < len(n.values) {
-				value.Value = n.values[i]
-				step.Values = append(step.Values, value)
-			}
+		for i, path := range d.paths {
+			path.Value = d.values[i]
+			step.Values = append(step.Values, path)
 		}
 		steps = append(steps, step)
 	}
@@ -412,12 +405,12 @@ func (r *recorder) steps(decisions []*decision) (steps []Step) {
 }
 
 // decides reports whether a decision has kept "true" from being printed.
-func (d *decision) decides(n *tally) bool {
+func (d *decision) decides() bool {
 	switch d.need {
 	case mustBeTrue:
-		return n.held < n.evaluated
+		return d.held < d.evaluated
 	case mustBeFalse:
-		return n.held > 0
+		return d.held > 0
 	case either:
 		return true
 	}
