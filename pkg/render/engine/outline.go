@@ -16,7 +16,7 @@ func Outline(text string) string {
 	if err != nil {
 		return ""
 	}
-	o := outliner{trees: trees, open: map[string]bool{}}
+	o := outliner{trees: trees, open: map[string]bool{}, left: maxActions}
 	o.template(mainName)
 	return o.text.String()
 }
@@ -26,14 +26,18 @@ type outliner struct {
 	// open are the templates being written: one that calls itself does so under
 	// a condition, or never ends.
 	open map[string]bool
+	// left is how many templates may still be written: each of a few that call one
+	// another twice would double the work.
+	left int
 	text strings.Builder
 }
 
 func (o *outliner) template(name string) {
 	tree := o.trees[name]
-	if tree == nil || tree.Root == nil || o.open[name] || o.text.Len() > maxText {
+	if tree == nil || tree.Root == nil || o.open[name] || o.text.Len() > maxText || o.left == 0 {
 		return
 	}
+	o.left--
 	o.open[name] = true
 	defer delete(o.open, name)
 	for _, node := range tree.Root.Nodes {

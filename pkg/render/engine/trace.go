@@ -151,10 +151,10 @@ func (c *compiler) decide(kind StepKind, node parse.Node, need outcome) *decisio
 
 // branches is how the condition of a block must go.
 func (c *compiler) branches(list, other *parse.ListNode) outcome {
-	if c.trace == nil {
+	if c.trace == nil || len(c.trace.decisions) == maxDecisions {
 		return either
 	}
-	yes, no := c.printsTrue(list, 0), c.printsTrue(other, 0)
+	yes, no := c.printsTrue(list, map[string]bool{}), c.printsTrue(other, map[string]bool{})
 	switch {
 	case yes && no:
 		return either
@@ -166,33 +166,34 @@ func (c *compiler) branches(list, other *parse.ListNode) outcome {
 	return neither
 }
 
-// printsTrue reports whether a list may print "true".
-func (c *compiler) printsTrue(list *parse.ListNode, depth int) bool {
-	if list == nil || depth > maxNesting {
+// printsTrue reports whether a list may print "true". Seen are the defined templates
+// that have been looked into.
+func (c *compiler) printsTrue(list *parse.ListNode, seen map[string]bool) bool {
+	if list == nil {
 		return false
 	}
-	for _, node := range list.Nodes {
-		prints := false
+	return slices.ContainsFunc(list.Nodes, func(node parse.Node) bool {
 		switch n := node.(type) {
 		case *parse.TextNode:
-			prints = strings.Contains(strings.ToLower(string(n.Text)), "true")
+			return strings.Contains(strings.ToLower(string(n.Text)), "true")
 		case *parse.ActionNode:
-			prints = len(n.Pipe.Decl) == 0 && mayBeTrue(n.Pipe)
+			return len(n.Pipe.Decl) == 0 && mayBeTrue(n.Pipe)
 		case *parse.IfNode:
-			prints = c.printsTrue(n.List, depth+1) || c.printsTrue(n.ElseList, depth+1)
+			return c.printsTrue(n.List, seen) || c.printsTrue(n.ElseList, seen)
 		case *parse.WithNode:
-			prints = c.printsTrue(n.List, depth+1) || c.printsTrue(n.ElseList, depth+1)
+			return c.printsTrue(n.List, seen) || c.printsTrue(n.ElseList, seen)
 		case *parse.RangeNode:
-			prints = c.printsTrue(n.List, depth+1) || c.printsTrue(n.ElseList, depth+1)
+			return c.printsTrue(n.List, seen) || c.printsTrue(n.ElseList, seen)
 		case *parse.TemplateNode:
 			tree := c.trees[n.Name]
-			prints = tree != nil && c.printsTrue(tree.Root, depth+1)
+			if tree == nil || seen[n.Name] {
+				return false
+			}
+			seen[n.Name] = true
+			return c.printsTrue(tree.Root, seen)
 		}
-		if prints {
-			return true
-		}
-	}
-	return false
+		return false
+	})
 }
 
 // mayBeTrue reports whether an action may print "true".

@@ -171,6 +171,18 @@ func TestALargeTraceIsBounded(t *testing.T) {
 	sameTrace(t, compiled, Data{Source: object()})
 }
 
+// TestTemplatesThatCallThemselvesAreTraced looks into each of them once.
+func TestTemplatesThatCallThemselvesAreTraced(t *testing.T) {
+	text := `{{ define "a" }}{{ if .x }}{{ template "b" . }}{{ template "a" . }}{{ template "a" . }}{{ end }}{{ end }}` +
+		`{{ define "b" }}{{ if .x }}{{ template "a" . }}{{ template "b" . }}{{ template "b" . }}{{ end }}{{ end }}` +
+		`{{ if .source.spec.none }}{{ template "a" .source }}{{ end }}{{ if .source.spec.empty }}true{{ end }}`
+	trace, compiled := traceOf(t, text, Data{Source: object()})
+	if diff := cmp.Diff("line 1: .source.spec.empty was empty", trace.Why()); diff != "" {
+		t.Error(diff)
+	}
+	sameTrace(t, compiled, Data{Source: object()})
+}
+
 // BenchmarkTrace is what it costs to say why an import waits.
 func BenchmarkTrace(b *testing.B) {
 	b.ReportAllocs()
