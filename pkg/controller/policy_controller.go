@@ -318,10 +318,14 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 	return state
 }
 
+// maxCompileMessage bounds what a condition says about templates that do not
+// compile: a policy has many of them, and each may have several errors.
+const maxCompileMessage = 8 << 10
+
 func (s *policyState) compile() *problem {
 	compiled, errs := render.Compile(&s.policy.Spec)
 	if len(errs) > 0 {
-		return &problem{reason: policyv1alpha1.ReasonTemplateFailed, message: errs.ToAggregate().Error(), lasting: true}
+		return &problem{reason: policyv1alpha1.ReasonTemplateFailed, message: render.Bounded(errs.ToAggregate().Error(), maxCompileMessage), lasting: true}
 	}
 	s.compiled, s.selector = compiled, labels.Everything()
 	if labelSelector := s.policy.Spec.Source.LabelSelector; labelSelector != nil {

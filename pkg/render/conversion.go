@@ -59,6 +59,11 @@ type Condition struct {
 	Says string
 	// Err says why it could not be evaluated.
 	Err error
+
+	// The rest is what it takes to say how it came to its result.
+	compiled *compiled
+	data     engine.Data
+	env      engine.Env
 }
 
 // Inputs are what one conversion reads.

@@ -164,13 +164,7 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 	case c.CreationCondition.Err != nil && !absent(c.CreationCondition.Err):
 		return failed(c.CreationCondition.Err)
 	case !c.CreationCondition.Holds:
-		message := "creationCondition is not true yet"
-		switch {
-		case c.CreationCondition.Err != nil:
-			message += ": " + c.CreationCondition.Err.Error()
-		case c.CreationCondition.Says != "":
-			message += ": " + shorten(c.CreationCondition.Says)
-		}
+		message := c.CreationCondition.notYet()
 		if problems := c.refused(c.PediaCluster); len(problems) > 0 {
 			message += "; what spec.template renders now could not be created: " + problems.Error()
 		}

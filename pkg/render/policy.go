@@ -76,8 +76,7 @@ func (c *compiled) execute(data engine.Data, env engine.Env) (string, error) {
 }
 
 func (c *compiled) render(data engine.Data, env engine.Env) (*engine.Rendered, error) {
-	env.Seed += "/" + c.path.String() // no two templates draw the same
-	rendered, err := c.template.Render(data, env)
+	rendered, err := c.template.Render(data, c.own(env))
 	if err == nil {
 		return rendered, nil
 	}
@@ -88,16 +87,30 @@ func (c *compiled) render(data engine.Data, env engine.Env) (*engine.Rendered, e
 	return nil, &Error{Field: c.path.String(), Cause: cause}
 }
 
+// own is the clock and chance of this template: no two templates draw the same.
+func (c *compiled) own(env engine.Env) engine.Env {
+	env.Seed += "/" + c.path.String()
+	return env
+}
+
 // evaluate executes a condition: it holds when the text is "true" in any case,
 // blanks around it trimmed.
 func (c *compiled) evaluate(data engine.Data, env engine.Env) Condition {
 	text, err := c.execute(data, env)
 	text = strings.TrimSpace(text)
-	condition := Condition{Holds: strings.EqualFold(text, "true"), Text: text, Err: err}
+	condition := Condition{Holds: strings.EqualFold(text, "true"), Text: text, Err: err, compiled: c, data: data, env: env}
 	if !strings.EqualFold(text, "false") && slices.Contains(c.literals, text) {
 		condition.Says = text
 	}
 	return condition
+}
+
+// NeverTrue reports whether a condition can never be true, since it prints text in
+// any case that is no part of "true". One that says false is meant so.
+func NeverTrue(template string) bool {
+	outline := engine.Certain(template).Text
+	literal := strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(outline, engine.Printed, " ")), ""))
+	return literal != "false" && !strings.Contains("true", literal)
 }
 
 // action is what is not literal in a template.
@@ -156,10 +169,25 @@ func (c *compiler) compile(path *field.Path, text string, opts engine.Options) *
 	}
 	template, err := engine.Compile(text, opts)
 	if err != nil {
-		c.errs = append(c.errs, field.Invalid(path, culprit(text, err), err.Error()))
+		c.refuse(path, text, err)
 		return nil
 	}
 	return &compiled{path: path, template: template, literals: literals(text)}
+}
+
+// refuse adds all errors of a template, each with its line: a whole template
+// would bury the message.
+func (c *compiler) refuse(path *field.Path, text string, err error) {
+	var found engine.Errors
+	if !errors.As(err, &found) {
+		c.errs = append(c.errs, field.InternalError(path, err))
+		return
+	}
+	lines := strings.Split(text, "\n")
+	for _, err := range found {
+		line := Bounded(strings.TrimSpace(lines[min(max(err.Line, 1), len(lines))-1]), 256)
+		c.errs = append(c.errs, field.Invalid(path, line, err.Error()))
+	}
 }
 
 // labels is the selector of a policy; without one, all labels will do.
@@ -172,15 +200,4 @@ func (c *compiler) labels(path *field.Path, selector *metav1.LabelSelector) labe
 		c.errs = append(c.errs, field.Invalid(path, metav1.FormatLabelSelector(selector), err.Error()))
 	}
 	return parsed
-}
-
-// culprit is the line of the template that the error speaks of: a whole
-// template would bury the message.
-func culprit(text string, err error) string {
-	var cause *engine.Error
-	lines := strings.Split(text, "\n")
-	if errors.As(err, &cause) && cause.Line > 0 && cause.Line <= len(lines) {
-		return strings.TrimSpace(lines[cause.Line-1])
-	}
-	return strings.TrimSpace(lines[0])
 }

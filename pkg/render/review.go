@@ -56,6 +56,8 @@ type ReviewInputs struct {
 	// Digest turns a credential into something that can be compared and shown.
 	// Nil shows credentials and the texts of conditions in the clear.
 	Digest func(credential string) string
+	// Trace says how the conditions came to their results.
+	Trace bool
 }
 
 // Review says what becomes of one Source, by the very functions with which the
@@ -64,6 +66,9 @@ func (p *Policy) Review(in ReviewInputs) policyv1alpha1.RenderResult {
 	r := review{ReviewInputs: in, policy: p}
 	r.result.Source = policyv1alpha1.SourceName{Namespace: in.Source.GetNamespace(), Name: in.Source.GetName()}
 	r.conclude(r.run())
+	if in.Trace {
+		r.result.Traces = r.traces()
+	}
 	return r.result
 }
 
@@ -105,6 +110,8 @@ type review struct {
 	ReviewInputs
 	policy *Policy
 	result policyv1alpha1.RenderResult
+	// conversion is nil until the Source has been converted.
+	conversion *Conversion
 }
 
 // run goes the way of an import, and fills in the result what it meets.
@@ -334,6 +341,7 @@ func (r *review) conclude(plan Plan) {
 
 // show fills in what the conversion says.
 func (r *review) show(conversion *Conversion) {
+	r.conversion = conversion
 	found := 0
 	for _, ref := range conversion.References {
 		r.result.References = append(r.result.References, policyv1alpha1.RenderedReference{

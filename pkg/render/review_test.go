@@ -147,7 +147,7 @@ Wait WaitingForReference "reference \"secret\": secrets \"default/one-auth\" doe
 selected as mcp-one
 secret: secrets.v1. default/one-auth found=true
 creationCondition: false "(7 characters)"
-Wait WaitingForCondition "creationCondition is not true yet"
+Wait WaitingForCondition "creationCondition is not true yet: line 1: .source.spec.ready did not print \"true\""
 ` + renderedObject},
 		{"a type that is not served", reviewedSpec(), reviewed(func(in *ReviewInputs) { in.Blocked = errBroken }), `
 selected as mcp-one

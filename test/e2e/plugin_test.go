@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -160,7 +161,16 @@ func TestPluginExplains(t *testing.T) {
 		"✓ Creation condition", "✓ PediaCluster", "- Cluster", "Imported.")
 
 	out, _ = plugin(t, 0, "explain", "plugin-explain-two")
-	contains(t, out, "… Creation condition", "✗ PediaCluster", "Not imported. WaitingForCondition")
+	const why = `line 4: eq .status "True" was false for the one item of .source.status.conditions with eq .type "Ready"`
+	contains(t, out, "… Creation condition", "✗ PediaCluster", "Not imported. WaitingForCondition: creationCondition is not true yet: "+why,
+		`✓ ne .source.spec.apiEndpoint ""`, `✗ eq .status "True"`, `false: .status is "False"`)
+	lifecycle, err := p.lifecycle(t.Context(), "two")
+	must(t, err)
+	contains(t, meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message, why)
+	review := p.render(t, policyv1alpha1.RenderReviewSpec{Source: source("two"), Trace: true})
+	if traces := review.Status.Results[0].Traces; len(traces) != 1 || traces[0].Why != why || len(traces[0].Steps) != 4 {
+		t.Errorf("the trace of the review: %+v", traces)
+	}
 
 	out, _ = plugin(t, 1, "explain", "one")
 	contains(t, out, `There is no PediaClusterLifecycle "one"`, "kubectl clusterimport explain plugin-explain-one")

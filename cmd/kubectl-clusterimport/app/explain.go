@@ -72,7 +72,8 @@ func (e *explainer) run(ctx context.Context, name string) error {
 		facts.policyName = owner.Name
 		facts.policy, facts.policyErr = e.client.ClusterImportPolicies().Get(ctx, owner.Name, metav1.GetOptions{})
 	}
-	review, err := e.client.PediaClusterLifecycles().Render(ctx, name, &policyv1alpha1.RenderReview{}, metav1.CreateOptions{})
+	review, err := e.client.PediaClusterLifecycles().Render(ctx, name,
+		&policyv1alpha1.RenderReview{Spec: policyv1alpha1.RenderReviewSpec{Trace: true}}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
 		facts.resultErr = err

@@ -56,6 +56,7 @@ func (f *facts) explain(w io.Writer) error {
 	}
 	f.pediaClusterStep(step)
 	f.clusterStep(step)
+	f.traceConditions(d)
 
 	if len(f.lifecycle.Status.Conditions) > 0 {
 		d.printf("\nConditions:\n")

@@ -71,6 +71,30 @@ func TestExplain(t *testing.T) {
 			f.result.CreationCondition = &policyv1alpha1.RenderedCondition{Text: "false"}
 			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForCondition, "creationCondition is not true yet"
 		}},
+		{name: "waits for a part of the condition", change: func(f *facts) {
+			withoutPediaCluster(f)
+			f.lifecycle.Spec.CreationCondition = "{{ range .source.status.conditions }}\n  {{ if and (eq .type \"Ready\") (eq .status \"True\") }}true{{ end }}\n{{ end }}\n"
+			f.result.CreationCondition = &policyv1alpha1.RenderedCondition{}
+			f.result.Traces = []policyv1alpha1.ConditionTrace{
+				{Field: "spec.source.selectorTemplate", Steps: []policyv1alpha1.TraceStep{{Kind: policyv1alpha1.TracePrint, Line: 1, Column: 4, Expression: "true", Evaluated: 1, Held: 1}}},
+				{Field: "spec.creationCondition", Why: "line 2: eq .status \"True\" was false", Steps: []policyv1alpha1.TraceStep{
+					{Kind: policyv1alpha1.TraceRange, Line: 1, Column: 10, Expression: ".source.status.conditions", Evaluated: 1, Held: 1, Items: 3},
+					{Kind: policyv1alpha1.TraceIf, Line: 2, Column: 9, Expression: "and (eq .type \"Ready\") (eq .status \"True\")", Evaluated: 3, Decided: true},
+					{Kind: policyv1alpha1.TraceIf, Line: 2, Column: 14, Expression: "eq .type \"Ready\"", Evaluated: 3, Held: 1, Decided: true,
+						Values: []policyv1alpha1.TraceValue{{Expression: ".type", Value: "\"Synced\""}}},
+					{Kind: policyv1alpha1.TraceIf, Line: 2, Column: 32, Expression: "eq .status \"True\"", Evaluated: 1, Decided: true,
+						Values: []policyv1alpha1.TraceValue{{Expression: ".status", Value: "\"False\""}}},
+				}},
+			}
+			f.result.Action, f.result.Reason, f.result.Message = policyv1alpha1.RenderWait, policyv1alpha1.ReasonWaitingForCondition, "creationCondition is not true yet: line 2: eq .status \"True\" was false"
+		}},
+		{name: "deselected by its template", change: func(f *facts) {
+			f.policy.Spec.Source.SelectorTemplate = "{{ eq .source.metadata.labels.stage \"prod\" }}"
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not let the Source through",
+				Traces: []policyv1alpha1.ConditionTrace{{Field: "spec.source.selectorTemplate", Steps: []policyv1alpha1.TraceStep{
+					{Kind: policyv1alpha1.TracePrint, Line: 1, Column: 4, Expression: "eq .source.metadata.labels.stage \"prod\"", Evaluated: 1, Decided: true,
+						Values: []policyv1alpha1.TraceValue{{Expression: ".source.metadata.labels.stage", Value: "\"test\""}}}}}}}
+		}},
 		{name: "waits for a reference", change: func(f *facts) {
 			withoutPediaCluster(f)
 			f.result.References[0].Found = false

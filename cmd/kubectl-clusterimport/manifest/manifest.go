@@ -265,5 +265,30 @@ func (d *document) syntaxError(err error) error {
 		place.Line = d.before + line
 		message = strings.Replace(message, match[0], "", 1)
 	}
+	if number, advice := d.unquoted(); advice != "" {
+		place.Line = d.before + number
+		message = advice
+	}
 	return &Error{Place: place, Message: "no YAML: " + message}
+}
+
+const templateKeys = `^\s*(?:- )?((?:name|namespace|selector)Template|template|(?:creation|deletion)Condition):\s+`
+
+var (
+	bareTemplate   = regexp.MustCompile(templateKeys + `\{\{`)
+	quotesInQuotes = regexp.MustCompile(templateKeys + `"(?:[^"\\]|\\.)*"[^\s#]`)
+)
+
+// unquoted finds a template that YAML takes for something else because of its
+// quotes. The parser says nothing of the kind, and may name another line.
+func (d *document) unquoted() (number int, advice string) {
+	for i, line := range d.lines {
+		if match := bareTemplate.FindStringSubmatch(line); match != nil {
+			return i + 1, fmt.Sprintf("braces have a meaning of their own: put the template in single quotes, as in %s: '{{ … }}', or below %s: |-", match[1], match[1])
+		}
+		if match := quotesInQuotes.FindStringSubmatch(line); match != nil {
+			return i + 1, fmt.Sprintf("the double quotes of the template end those around it: put it in single quotes, as in %s: '{{ … }}', or below %s: |-", match[1], match[1])
+		}
+	}
+	return 0, ""
 }

@@ -208,3 +208,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestBracesAndQuotesOfTemplatesAreExplained(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: 1\nnameTemplate: {{ .source.metadata.name }}\n":                           "f.yaml:3: no YAML: braces have a meaning of their own: put the template in single quotes, as in nameTemplate: '{{ … }}', or below nameTemplate: |-",
+		"a:\n- nameTemplate: {{ .source.metadata.name }}-x\n":                         "f.yaml:3: no YAML: braces have a meaning of their own: put the template in single quotes, as in nameTemplate: '{{ … }}', or below nameTemplate: |-",
+		"creationCondition: \"{{ eq .source.kind \"Cluster\" }}\"\nnameTemplate: x\n": "f.yaml:2: no YAML: the double quotes of the template end those around it: put it in single quotes, as in creationCondition: '{{ … }}', or below creationCondition: |-",
+		"a: [\nnameTemplate: '{{ x }}'\n":                                             "f.yaml:3: no YAML: did not find expected ',' or ']'",
+	} {
+		_, err := Parse("f.yaml", []byte("---\n"+text))
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s-want +got:\n%s", text, diff)
+		}
+	}
+}

@@ -107,7 +107,25 @@ func Check(ctx context.Context, object *manifest.Object) (policy *policyv1alpha1
 		c.add("", err.Error())
 		return nil, c.findings, nil
 	}
-	return versioned.(*policyv1alpha1.ClusterImportPolicy), nil, c.warnings(warned)
+	policy = versioned.(*policyv1alpha1.ClusterImportPolicy)
+	return policy, nil, c.warnings(append(warned, singulars(&policy.Spec)...))
+}
+
+// singulars warns of types whose names do not look like a plural. Only a cluster
+// knows whether there is such a type.
+func singulars(spec *policyv1alpha1.ClusterImportPolicySpec) (warnings []string) {
+	warn := func(path, resource string) {
+		if strings.HasSuffix(resource, "s") {
+			return
+		}
+		plural, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Kind: resource})
+		warnings = append(warnings, fmt.Sprintf("%s.resource: types have names in the plural: did you mean %q?", path, plural.Resource))
+	}
+	warn("spec.source", spec.Source.Resource)
+	for i, ref := range spec.References {
+		warn(fmt.Sprintf("spec.references[%d]", i), ref.Resource)
+	}
+	return warnings
 }
 
 // CheckTemplate returns what is wrong with the PediaClusters of a policy, as far as its template

@@ -25,6 +25,7 @@ type RenderReviewSpec struct {
 	References         []ReferenceObject
 	Policy             *ClusterImportPolicySpec
 	IncludeCredentials bool
+	Trace              bool
 	Limit              int64
 	Continue           string
 }
@@ -83,6 +84,44 @@ type RenderResult struct {
 	Message           string
 	Changed           []string
 	Errors            []TemplateError
+	Traces            []ConditionTrace
+}
+
+// ConditionTrace says how a condition came to its result.
+type ConditionTrace struct {
+	Field string
+	Why   string
+	Steps []TraceStep
+}
+
+// TraceStepKind is what a step decides about.
+type TraceStepKind string
+
+// The kinds of steps.
+const (
+	TraceIf    TraceStepKind = "If"
+	TraceRange TraceStepKind = "Range"
+	TracePrint TraceStepKind = "Print"
+)
+
+// TraceStep is one decision of a condition.
+type TraceStep struct {
+	Kind       TraceStepKind
+	Line       int32
+	Column     int32
+	Template   string
+	Expression string
+	Evaluated  int32
+	Held       int32
+	Items      int32
+	Decided    bool
+	Values     []TraceValue
+}
+
+// TraceValue is what a path in an expression led to.
+type TraceValue struct {
+	Expression string
+	Value      string
 }
 
 // RenderedReference is a reference as it resolves for one Source.

@@ -26,6 +26,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.ClusterImportPolicySpec{}.OpenAPIModelName():     schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref),
 		v1alpha1.ClusterImportPolicyStatus{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref),
 		v1alpha1.ClusterState{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_ClusterState(ref),
+		v1alpha1.ConditionTrace{}.OpenAPIModelName():              schema_pkg_apis_policy_v1alpha1_ConditionTrace(ref),
 		v1alpha1.Conversion{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_Conversion(ref),
 		v1alpha1.CredentialsState{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_CredentialsState(ref),
 		v1alpha1.DependentResource{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_DependentResource(ref),
@@ -56,6 +57,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.StorageIdentity{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_StorageIdentity(ref),
 		v1alpha1.StorageIdentityList{}.OpenAPIModelName():         schema_pkg_apis_policy_v1alpha1_StorageIdentityList(ref),
 		v1alpha1.TemplateError{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_TemplateError(ref),
+		v1alpha1.TraceStep{}.OpenAPIModelName():                   schema_pkg_apis_policy_v1alpha1_TraceStep(ref),
+		v1alpha1.TraceValue{}.OpenAPIModelName():                  schema_pkg_apis_policy_v1alpha1_TraceValue(ref),
 		v1alpha1.VersionedReferenceTemplate{}.OpenAPIModelName():  schema_pkg_apis_policy_v1alpha1_VersionedReferenceTemplate(ref),
 		resource.Quantity{}.OpenAPIModelName():                    schema_apimachinery_pkg_api_resource_Quantity(ref),
 		v1.APIGroup{}.OpenAPIModelName():                          schema_pkg_apis_meta_v1_APIGroup(ref),
@@ -453,6 +456,55 @@ func schema_pkg_apis_policy_v1alpha1_ClusterState(ref common.ReferenceCallback) 
 				},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_ConditionTrace(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ConditionTrace says how a condition came to its result.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"field": {
+						SchemaProps: spec.SchemaProps{
+							Description: "field is the path of the condition in the policy, such as spec.creationCondition.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"why": {
+						SchemaProps: spec.SchemaProps{
+							Description: "why says in words and without values what kept the condition from being true, innermost first. It is empty for a condition that is true, and where the template alone does not tell.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"steps": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "steps are the decisions that were made, in the order of the template: at most 50.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceStep{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"field"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TraceStep{}.OpenAPIModelName()},
 	}
 }
 
@@ -1341,12 +1393,30 @@ func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) 
 							},
 						},
 					},
+					"traces": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "traces say how the conditions that were evaluated came to their results, when spec.trace asks for it.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ConditionTrace{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
 				},
 				Required: []string{"source", "selected", "action"},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.RenderedCondition{}.OpenAPIModelName(), v1alpha1.RenderedReference{}.OpenAPIModelName(), v1alpha1.SourceName{}.OpenAPIModelName(), v1alpha1.TemplateError{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
+			v1alpha1.ConditionTrace{}.OpenAPIModelName(), v1alpha1.RenderedCondition{}.OpenAPIModelName(), v1alpha1.RenderedReference{}.OpenAPIModelName(), v1alpha1.SourceName{}.OpenAPIModelName(), v1alpha1.TemplateError{}.OpenAPIModelName(), runtime.RawExtension{}.OpenAPIModelName()},
 	}
 }
 
@@ -1449,6 +1519,13 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref common.ReferenceCallba
 					"includeCredentials": {
 						SchemaProps: spec.SchemaProps{
 							Description: "includeCredentials shows the credentials of PediaClusters and the text of conditions in the clear instead of digests.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"trace": {
+						SchemaProps: spec.SchemaProps{
+							Description: "trace asks how the conditions came to their results. The values in the answer are those that whoever asks may read.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
@@ -2090,6 +2167,140 @@ func schema_pkg_apis_policy_v1alpha1_TemplateError(ref common.ReferenceCallback)
 					},
 				},
 				Required: []string{"field", "message"},
+			},
+		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TraceStep is one decision of a condition, over all its evaluations: inside of a range it is made for each item that gets there.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "kind is what the step decides about.\n\nPossible enum values:\n - `\"If\"` is the condition of an if or a with, or an argument of and and or in it.\n - `\"Print\"` is what an action prints.\n - `\"Range\"` is what a range goes over.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"If", "Print", "Range"},
+						},
+					},
+					"line": {
+						SchemaProps: spec.SchemaProps{
+							Description: "line of the template, counted from 1.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"column": {
+						SchemaProps: spec.SchemaProps{
+							Description: "column of the line, counted from 1.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"template": {
+						SchemaProps: spec.SchemaProps{
+							Description: "template is the name of the defined template that the step is part of.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"expression": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expression is the decision as it is written in the policy.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"evaluated": {
+						SchemaProps: spec.SchemaProps{
+							Description: "evaluated is how often the decision was made.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"held": {
+						SchemaProps: spec.SchemaProps{
+							Description: "held is how often it was true; of a range, how often it had items, and of what is printed, how often that was \"true\".",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items is the number of items of a range, over all evaluations.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"decided": {
+						SchemaProps: spec.SchemaProps{
+							Description: "decided says that the condition could have been true if this step had gone the other way.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"values": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "values are what the paths in the expression led to, in the last evaluation that decided, or else the last one.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.TraceValue{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"kind", "line", "column", "expression", "evaluated", "held"},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.TraceValue{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_TraceValue(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TraceValue is what a path in an expression led to.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"expression": {
+						SchemaProps: spec.SchemaProps{
+							Description: "expression is the path as it is written in the policy.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"value": {
+						SchemaProps: spec.SchemaProps{
+							Description: "value is the value as JSON, or a description in parentheses: of what is absent, of lists and maps, and of what may be a credential unless credentials were asked for.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"expression", "value"},
 			},
 		},
 	}

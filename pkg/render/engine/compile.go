@@ -9,7 +9,7 @@ import (
 )
 
 // Compile parses a template and checks all that can be checked without data.
-// The error, if there is one, is an *Error.
+// The error, if there is one, is an Errors.
 func Compile(text string, opts Options) (*Template, error) {
 	if opts.Output == YAML {
 		// Editors put it there, and YAML allows it nowhere else.
@@ -22,36 +22,64 @@ func Compile(text string, opts Options) (*Template, error) {
 			t.declared = []string{}
 		}
 	}
-	if err := compile(t); err != nil {
-		return nil, err
+	if errs := compile(t); len(errs) > 0 {
+		return nil, errs
 	}
 	return t, nil
 }
 
-func compile(t *Template) (err *Error) {
+func compile(t *Template) Errors {
 	trees, err := parseText(t.text)
 	if err != nil {
-		return err
+		return salvage(t, err).inOrder()
 	}
-	c := &compiler{template: t, trees: trees, bodies: map[bodyKey]*body{}, allowance: &allowance{
+	c := newCompiler(t, trees)
+	c.compile()
+	return c.errs.inOrder()
+}
+
+// salvage returns what else is wrong with a template that the parser stopped at.
+func salvage(t *Template, stopped *Error) Errors {
+	if stopped.LimitExceeded {
+		return Errors{stopped}
+	}
+	repaired := repair(t.text)
+	if repaired.trees != nil {
+		c := newCompiler(t, repaired.trees)
+		c.foreign = repaired.foreign
+		c.compile()
+		repaired.errs = append(repaired.errs, *c.errs...)
+	}
+	if len(repaired.errs) == 0 {
+		return Errors{stopped}
+	}
+	return repaired.errs
+}
+
+func newCompiler(t *Template, trees map[string]*parse.Tree) *compiler {
+	return &compiler{template: t, trees: trees, bodies: map[bodyKey]*body{}, errs: &Errors{}, allowance: &allowance{
 		prepare: budget{steps: maxSteps, values: maxValues},
 		trials:  budget{steps: maxSteps, values: maxValues},
 	}}
-	// The functions below recurse through the parse tree; an error ends the
-	// compilation from wherever it is found, as in package parse itself.
+}
+
+// compile compiles all definitions, and collects what is wrong with them.
+func (c *compiler) compile() {
+	// The functions below recurse through the parse tree. A limit ends the
+	// compilation from wherever it is found, as an error does in package parse.
 	defer func() {
 		if p := recover(); p != nil {
-			found, ok := p.(*Error)
+			limit, ok := p.(*Error)
 			if !ok {
 				panic(p)
 			}
-			err = found
+			c.errs.add(limit)
 		}
 	}()
-	t.main = c.body(mainName, true)
+	c.template.main = c.body(mainName, true)
 	// Definitions that nothing calls are checked like all others.
-	names := make([]string, 0, len(trees))
-	for name := range trees {
+	names := make([]string, 0, len(c.trees))
+	for name := range c.trees {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -60,7 +88,6 @@ func compile(t *Template) (err *Error) {
 			c.body(name, false)
 		}
 	}
-	return nil
 }
 
 // compiler holds the state of one compilation.
@@ -69,6 +96,10 @@ type compiler struct {
 	trees     map[string]*parse.Tree
 	bodies    map[bodyKey]*body
 	allowance *allowance
+	errs      *Errors
+	// foreign are the actions in which something was repaired. Their operands
+	// are checked, but not what they are arguments of.
+	foreign []span
 
 	// The rest belongs to the body that is being compiled.
 	name string
@@ -80,6 +111,11 @@ type compiler struct {
 	nesting               int
 	// conditional says that the expression being compiled may not be evaluated.
 	conditional bool
+
+	// trace is set while a template is compiled for a trace, and inside is the
+	// decision that what is being compiled depends on.
+	trace  *tracer
+	inside context
 }
 
 // allowance is what a template may still cost at compile time.
@@ -157,9 +193,17 @@ func parenthesis(text string, offset int) int {
 	return offset
 }
 
-func (c *compiler) fail(node parse.Node, format string, args ...any) {
-	panic(c.site(node).errorf(format, args...))
+// fail records what is wrong with an expression, which is broken from there on:
+// nothing that follows from it is an error of its own.
+func (c *compiler) fail(node parse.Node, format string, args ...any) expression {
+	c.errs.add(c.site(node).errorf(format, args...))
+	return broken{}
 }
+
+// broken stands for an expression with an error. It is never evaluated.
+type broken struct{}
+
+func (broken) eval(*run, any) (any, *Error) { return nil, nil }
 
 // nest guards the recursion of the compiler, and so that of the evaluator.
 func (c *compiler) nest(node parse.Node) func() {
@@ -180,7 +224,7 @@ func (c *compiler) body(name string, root bool) *body {
 	c.bodies[key] = b
 	outer := *c
 	*c = compiler{
-		template: c.template, trees: c.trees, bodies: c.bodies, allowance: c.allowance,
+		template: c.template, trees: c.trees, bodies: c.bodies, allowance: c.allowance, errs: c.errs, foreign: c.foreign, trace: c.trace,
 		name: name, scope: []scoped{{"$", 0}}, slots: 1, rootVariable: root, rootDot: root, nesting: outer.nesting,
 	}
 	if tree := c.trees[name]; tree != nil && tree.Root != nil {
@@ -211,11 +255,7 @@ func (c *compiler) statement(node parse.Node) statement {
 		c.checkText(n)
 		return &textStatement{chunk: newChunk(string(n.Text)), at: c.site(n)}
 	case *parse.ActionNode:
-		value := c.pipe(n.Pipe)
-		if len(n.Pipe.Decl) > 0 {
-			return &evalStatement{value, c.site(n.Pipe)}
-		}
-		return &printStatement{value, c.site(n.Pipe)}
+		return c.action(n)
 	case *parse.IfNode:
 		return c.branch(&n.BranchNode, false)
 	case *parse.WithNode:
@@ -235,6 +275,18 @@ func (c *compiler) statement(node parse.Node) statement {
 	return nil
 }
 
+func (c *compiler) action(n *parse.ActionNode) statement {
+	if len(n.Pipe.Decl) > 0 {
+		return &evalStatement{c.pipe(n.Pipe), c.site(n.Pipe)}
+	}
+	inside := c.inside
+	d := c.decide(StepPrint, n.Pipe, mustBeTrue)
+	c.within(d, viaCondition)
+	s := &printStatement{d.wrap(c.pipe(n.Pipe)), c.site(n.Pipe)}
+	c.inside = inside
+	return s
+}
+
 // checkText refuses characters in the text of a YAML template that some readers
 // of YAML take for line breaks or skip, and others do not: no one could tell
 // where in the YAML a value behind them stands.
@@ -247,26 +299,32 @@ func (c *compiler) checkText(n *parse.TextNode) {
 		at := c.site(nil)
 		at.offset = int(n.Pos) + i
 		r, _ := utf8.DecodeRuneInString(text[i:])
-		panic(at.errorf("the character %U cannot be used in YAML; remove it, or write it in double quotes as \"\\u%04X\"", r, r))
+		c.errs.add(at.errorf("the character %U cannot be used in YAML; remove it, or write it in double quotes as \"\\u%04X\"", r, r))
 	}
 }
 
 // scoped compiles something and forgets the variables it declared.
 func (c *compiler) scoped(compile func()) {
-	scope, dot := len(c.scope), c.rootDot
+	scope, dot, inside := len(c.scope), c.rootDot, c.inside
 	compile()
-	c.scope, c.rootDot = c.scope[:scope], dot
+	c.scope, c.rootDot, c.inside = c.scope[:scope], dot, inside
 }
 
 func (c *compiler) branch(n *parse.BranchNode, setsDot bool) statement {
 	s := &ifStatement{setsDot: setsDot, at: c.site(n.Pipe)}
 	c.scoped(func() {
-		s.condition = c.pipe(n.Pipe)
+		d := c.decide(StepIf, n.Pipe, c.branches(n.List, n.ElseList))
+		c.within(d, viaCondition)
+		s.condition = d.wrap(c.pipe(n.Pipe))
 		c.scoped(func() {
+			c.within(d, viaTrue)
 			c.rootDot = c.rootDot && !setsDot || setsDot && c.isRoot(n.Pipe)
 			s.list = c.list(n.List)
 		})
-		c.scoped(func() { s.other = c.list(n.ElseList) })
+		c.scoped(func() {
+			c.within(d, viaFalse)
+			s.other = c.list(n.ElseList)
+		})
 	})
 	return s
 }
@@ -288,12 +346,15 @@ func (c *compiler) isRoot(pipe *parse.PipeNode) bool {
 func (c *compiler) loop(n *parse.RangeNode) statement {
 	s := &rangeStatement{key: -1, item: -1, at: c.site(n.Pipe)}
 	c.scoped(func() {
+		d := c.decide(StepRange, n.Pipe, c.branches(n.List, n.ElseList))
+		c.within(d, viaCondition)
 		s.over = c.commands(n.Pipe)
 		if v, ok := s.over.(constant); ok {
 			if count, ok := wholeNumber(v.value); ok && count > maxSteps {
 				panic(s.at.limit("%s", errSteps))
 			}
 		}
+		s.over = d.wrap(s.over)
 		for i, v := range n.Pipe.Decl {
 			slot := c.target(v, n.Pipe.IsAssign)
 			if i == 0 && len(n.Pipe.Decl) == 2 {
@@ -303,10 +364,14 @@ func (c *compiler) loop(n *parse.RangeNode) statement {
 			}
 		}
 		c.scoped(func() {
+			c.within(d, viaTrue)
 			c.rootDot = false
 			s.list = c.list(n.List)
 		})
-		c.scoped(func() { s.other = c.list(n.ElseList) })
+		c.scoped(func() {
+			c.within(d, viaFalse)
+			s.other = c.list(n.ElseList)
+		})
 	})
 	return s
 }
@@ -321,6 +386,10 @@ func (c *compiler) invocation(n *parse.TemplateNode) statement {
 		}
 		slices.Sort(defined)
 		c.fail(n, "there is no template %q; defined are: %s", shorten(n.Name), list(defined))
+		if n.Pipe != nil {
+			c.pipe(n.Pipe)
+		}
+		return nil
 	}
 	s := &templateStatement{at: c.site(n)}
 	if n.Pipe == nil {
@@ -345,7 +414,8 @@ func (c *compiler) target(v *parse.VariableNode, assign bool) int {
 	case len(v.Ident) > 1:
 		c.fail(v, "only whole variables can be declared or assigned; use set to change a dict")
 	case assign:
-		return c.lookup(v)
+		slot, _ := c.lookup(v)
+		return slot
 	}
 	slot := c.slots
 	c.slots++
@@ -353,14 +423,14 @@ func (c *compiler) target(v *parse.VariableNode, assign bool) int {
 	return slot
 }
 
-func (c *compiler) lookup(v *parse.VariableNode) int {
+func (c *compiler) lookup(v *parse.VariableNode) (slot int, declared bool) {
 	for i := len(c.scope) - 1; i >= 0; i-- {
 		if c.scope[i].name == v.Ident[0] {
-			return c.scope[i].slot
+			return c.scope[i].slot, true
 		}
 	}
 	c.fail(v, "the variable %s is not declared here; its declaration is in another branch", shorten(v.Ident[0]))
-	return 0
+	return 0, false
 }
 
 // pipe compiles a pipeline with its declarations.
@@ -378,6 +448,10 @@ func (c *compiler) pipe(pipe *parse.PipeNode) expression {
 // commands compiles a pipeline without its declarations.
 func (c *compiler) commands(pipe *parse.PipeNode) expression {
 	defer c.nest(pipe)()
+	if inside := c.inside; inside.decision != nil && len(pipe.Cmds) > 1 {
+		c.inside.via = viaArgument
+		defer func() { c.inside = inside }()
+	}
 	var value expression
 	for i, command := range pipe.Cmds {
 		if i > maxNesting {
@@ -391,6 +465,9 @@ func (c *compiler) commands(pipe *parse.PipeNode) expression {
 // command compiles one stage of a pipeline. Piped is the stage before it.
 func (c *compiler) command(command *parse.CommandNode, piped expression) expression {
 	first, args := command.Args[0], command.Args[1:]
+	if c.isForeign(command) {
+		return c.operandsOnly(command)
+	}
 	switch n := first.(type) {
 	case *parse.IdentifierNode:
 		return c.call(command, n, args, piped)
@@ -400,19 +477,41 @@ func (c *compiler) command(command *parse.CommandNode, piped expression) express
 		}
 		return c.method(command, first, args, piped)
 	case *parse.NilNode:
-		c.fail(n, "nil stands for nothing that could be printed or tested")
+		return c.fail(n, "nil stands for nothing that could be printed or tested; an absent value is false and equals \"\"")
 	}
 	if len(args) > 0 || piped != nil {
-		c.fail(first, "%s is not a function and cannot be given arguments", shorten(first.String()))
+		return c.noFunction(first, args)
 	}
 	return c.operand(first)
 }
 
+// noFunction is the error of giving arguments to what takes none. All of them
+// are compiled, for what else may be wrong.
+func (c *compiler) noFunction(first parse.Node, args []parse.Node) expression {
+	c.operand(first)
+	for i, arg := range args {
+		if ident, ok := arg.(*parse.IdentifierNode); !ok {
+			c.operand(arg)
+		} else if i > 0 {
+			c.known(ident)
+		}
+	}
+	return c.fail(first, "%s is not a function and cannot be given arguments%s", shorten(first.String()), functionsFirst(first, args))
+}
+
 // method compiles a path that is given arguments: its last name is a method.
 func (c *compiler) method(command *parse.CommandNode, node parse.Node, args []parse.Node, piped expression) expression {
-	e, ok := c.operand(node).(*fieldPath)
-	if !ok {
-		c.fail(node, "%s is not a function and cannot be given arguments", shorten(node.String()))
+	compiled := c.operand(node)
+	if traced, ok := compiled.(*tracedValue); ok {
+		compiled = traced.expression
+	}
+	e, ok := compiled.(*fieldPath)
+	switch {
+	case compiled == broken{}:
+		c.arguments(args, nil)
+		return broken{}
+	case !ok:
+		return c.noFunction(node, args)
 	}
 	e.args, e.piped = c.arguments(args, piped), piped != nil
 	e.at = c.site(command)
@@ -420,6 +519,11 @@ func (c *compiler) method(command *parse.CommandNode, node parse.Node, args []pa
 }
 
 func (c *compiler) arguments(args []parse.Node, piped expression) []expression {
+	if c.inside.decision != nil {
+		inside := c.inside
+		c.inside.via = viaArgument
+		defer func() { c.inside = inside }()
+	}
 	out := make([]expression, 0, len(args)+1)
 	for _, arg := range args {
 		out = append(out, c.operand(arg))
@@ -437,7 +541,7 @@ func (c *compiler) operand(node parse.Node) expression {
 		if c.rootDot {
 			return c.root(n)
 		}
-		return dotExpression{}
+		return c.observe(dotExpression{}, n)
 	case *parse.NilNode:
 		return constant{nil}
 	case *parse.BoolNode:
@@ -454,9 +558,12 @@ func (c *compiler) operand(node parse.Node) expression {
 		if c.rootDot {
 			return c.rootPath(n, "", n.Ident)
 		}
-		return &fieldPath{base: dotExpression{}, path: n.Ident, prefix: ".", at: c.site(n)}
+		return c.observe(&fieldPath{base: dotExpression{}, path: n.Ident, prefix: ".", at: c.site(n)}, n)
 	case *parse.VariableNode:
-		slot := c.lookup(n)
+		slot, declared := c.lookup(n)
+		if !declared {
+			return broken{}
+		}
 		if slot == 0 && c.rootVariable {
 			if len(n.Ident) == 1 {
 				return c.root(n)
@@ -464,17 +571,16 @@ func (c *compiler) operand(node parse.Node) expression {
 			return c.rootPath(n, "$", n.Ident[1:])
 		}
 		if len(n.Ident) == 1 {
-			return variable(slot)
+			return c.observe(variable(slot), n)
 		}
-		return &fieldPath{base: variable(slot), path: n.Ident[1:], prefix: n.Ident[0], at: c.site(n)}
+		return c.observe(&fieldPath{base: variable(slot), path: n.Ident[1:], prefix: n.Ident[0], at: c.site(n)}, n)
 	case *parse.ChainNode:
 		if n.Node.Type() == parse.NodeNil {
-			c.fail(n, "nil has no fields")
+			return c.fail(n, "nil has no fields")
 		}
-		return &fieldPath{base: c.operand(n.Node), path: n.Field, prefix: shorten(parenthesised(n.Node)), at: c.site(n)}
+		return c.observe(&fieldPath{base: c.operand(n.Node), path: n.Field, prefix: shorten(parenthesised(n.Node)), at: c.site(n)}, n)
 	}
-	c.fail(node, "this cannot stand here")
-	return nil
+	return c.fail(node, "this cannot stand here")
 }
 
 func parenthesised(node parse.Node) string {
@@ -489,24 +595,26 @@ func (c *compiler) rootPath(node parse.Node, prefix string, names []string) expr
 	at := c.site(node)
 	switch names[0] {
 	case "source":
-		return &objectPath{path: names[1:], prefix: prefix + ".source", at: at}
+		return c.observe(&objectPath{path: names[1:], prefix: prefix + ".source", at: at}, node)
 	case "references":
 		if c.template.declared == nil {
-			panic(at.errorf(".references cannot be used here; there is only .source"))
+			return c.fail(node, ".references cannot be used here; there is only .source")
 		}
 		if len(names) == 1 {
 			c.readsAll()
 			return referencesExpression{at}
 		}
-		c.checkReference(node, names[1])
+		if !c.checkReference(node, names[1]) {
+			return broken{}
+		}
 		c.template.reads[names[1]] = true
-		return &objectPath{reference: names[1], path: names[2:], prefix: prefix + ".references." + names[1], at: at}
+		return c.observe(&objectPath{reference: names[1], path: names[2:], prefix: prefix + ".references." + names[1], at: at}, node)
 	}
 	has := ".source"
 	if c.template.declared != nil {
 		has += " and .references"
 	}
-	panic(at.errorf("there is no %s.%s; a template has %s", prefix, shorten(names[0]), has))
+	return c.fail(node, "there is no %s.%s; a template has %s%s", prefix, shorten(names[0]), has, c.insteadOf(names))
 }
 
 // root compiles the root as a whole.
@@ -522,11 +630,12 @@ func (c *compiler) readsAll() {
 	}
 }
 
-func (c *compiler) checkReference(node parse.Node, key string) {
+func (c *compiler) checkReference(node parse.Node, key string) bool {
 	if slices.Contains(c.template.declared, key) {
-		return
+		return true
 	}
 	c.fail(node, "no reference with key %q can be used here; there are: %s", shorten(key), list(c.template.declared))
+	return false
 }
 
 // number compiles a number literal. As in text/template, its syntax says
@@ -536,14 +645,13 @@ func (c *compiler) number(n *parse.NumberNode) expression {
 	isHex := len(n.Text) > 2 && n.Text[0] == '0' && (n.Text[1] == 'x' || n.Text[1] == 'X') && !strings.ContainsAny(n.Text, "pP")
 	switch {
 	case strings.HasSuffix(n.Text, "i") && !isRune:
-		c.fail(n, "complex numbers cannot be used here")
+		return c.fail(n, "complex numbers cannot be used here")
 	case n.IsFloat && !isRune && !isHex && strings.ContainsAny(n.Text, ".eEpP"):
 		return constant{n.Float64}
 	case n.IsInt && int64(int(n.Int64)) == n.Int64:
 		return constant{int(n.Int64)}
 	}
-	c.fail(n, "%s is too large for a whole number", shorten(n.Text))
-	return nil
+	return c.fail(n, "%s is too large for a whole number", shorten(n.Text))
 }
 
 // call compiles a function call. It checks the name, the number of arguments,
@@ -553,37 +661,45 @@ func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []par
 	at := c.site(node)
 	if name == "and" || name == "or" {
 		if len(args) == 0 && piped == nil {
-			c.fail(node, "%s needs at least one argument", name)
+			return c.fail(node, "%s needs at least one argument", name)
 		}
 		// A declaration in an argument that is skipped would be neither made
 		// nor missing, and no reader could tell which.
 		conditional := c.conditional
 		c.conditional = true
-		e := &logic{args: c.arguments(args, piped), until: name == "or", piped: piped != nil, at: at}
+		e := &logic{until: name == "or", piped: piped != nil, at: at}
+		if c.inside.decision != nil && c.inside.via == viaCondition {
+			e.args = c.logicArguments(args, e.until)
+		} else {
+			e.args = c.arguments(args, piped)
+		}
 		c.conditional = conditional
 		return e
 	}
-	f := functions[name]
-	if f == nil {
-		if advice, ok := removed[name]; ok {
-			c.fail(ident, "the function %s cannot be used in a template: %s", name, advice)
+	if !c.known(ident) {
+		if !strings.HasPrefix(foreignNames[name], "write {{") { // else it is an action of its own
+			c.arguments(args, nil)
 		}
-		c.fail(ident, "there is no function %q%s", shorten(name), suggestion(name))
+		return broken{}
 	}
+	f := functions[name]
 	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: at}
 	if n := len(e.args); n < len(f.params) || n > len(f.params) && f.rest == noKind || n < f.atLeast {
-		c.fail(node, "%s takes %s, not %d: %s", name, f.arity(), n, f.usage)
+		return c.fail(node, "%s takes %s, not %d: %s", name, f.arity(), n, f.usage)
 	}
 	if f.mutates {
 		c.checkTarget(node, e)
 		c.template.mutates = true
 	}
-	literals := c.checkLiterals(node, e)
+	literals, ok := c.checkLiterals(node, e)
+	if !ok {
+		return broken{}
+	}
 	if f.prepare != nil {
 		if pattern, ok := e.args[0].(constant); ok {
 			prepared, err := f.prepare(&c.allowance.prepare, pattern.value)
 			if err != nil {
-				panic(c.site(argumentNode(node, args, 0)).fill(err))
+				return c.stop(c.site(argumentNode(node, args, 0)).fill(err))
 			}
 			e.prepared = prepared
 		}
@@ -595,6 +711,16 @@ func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []par
 	return e
 }
 
+// stop records an error. A limit that all of the template share ends the
+// compilation.
+func (c *compiler) stop(err *Error) expression {
+	if err.LimitExceeded {
+		panic(err)
+	}
+	c.errs.add(err)
+	return broken{}
+}
+
 func argumentNode(node parse.Node, args []parse.Node, i int) parse.Node {
 	if i < len(args) {
 		return args[i]
@@ -604,7 +730,7 @@ func argumentNode(node parse.Node, args []parse.Node, i int) parse.Node {
 
 // checkLiterals finds literals of a wrong type. If all arguments are literals,
 // it returns them.
-func (c *compiler) checkLiterals(node parse.Node, e *call) []any {
+func (c *compiler) checkLiterals(node parse.Node, e *call) (literals []any, ok bool) {
 	args := make([]any, len(e.args))
 	for i, arg := range e.args {
 		literal, ok := arg.(constant)
@@ -618,12 +744,13 @@ func (c *compiler) checkLiterals(node parse.Node, e *call) []any {
 		}
 		if _, ok := convert(literal.value, kind); !ok {
 			c.fail(node, "argument %d of %s must be %s, and is %s: %s", i+1, e.function.name, kind, describe(literal.value), e.function.usage)
+			return nil, false
 		}
 		if args != nil {
 			args[i] = literal.value
 		}
 	}
-	return args
+	return args, true
 }
 
 // try makes a call with literals once, to find results over the limits. What

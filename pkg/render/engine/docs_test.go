@@ -92,7 +92,7 @@ func TestThePageTellsTheTruth(t *testing.T) {
 			}
 			got, err := renderPage(template, output, data)
 			if info == "text error" {
-				got = message(asError(t, err))
+				_, got = asError(t, err), err.Error()
 			} else if err != nil {
 				t.Errorf("%s\n%v", template, err)
 				continue

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -45,6 +47,47 @@ func (e *Error) Error() string {
 	}
 	b.WriteString(e.Message)
 	return b.String()
+}
+
+// maxErrors is how many errors of one template are reported at once.
+const maxErrors = 10
+
+// Errors are what is wrong with a template, in the order of its text: at most
+// maxErrors, each once.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, err := range e {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap makes errors.As find the first error.
+func (e Errors) Unwrap() []error {
+	out := make([]error, len(e))
+	for i, err := range e {
+		out[i] = err
+	}
+	return out
+}
+
+// add adds an error, unless it is there: a definition may be compiled twice. Far
+// more than are reported are not kept either.
+func (e *Errors) add(err *Error) {
+	const most = 10 * maxErrors
+	if len(*e) < most && !slices.ContainsFunc(*e, func(other *Error) bool { return *other == *err }) {
+		*e = append(*e, err)
+	}
+}
+
+// inOrder returns the first errors of the text.
+func (e Errors) inOrder() Errors {
+	slices.SortStableFunc(e, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return e[:min(len(e), maxErrors)]
 }
 
 // problem returns an error that has no place yet. The evaluator adds the place

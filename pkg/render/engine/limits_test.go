@@ -361,3 +361,14 @@ func TestNumbersOfJSONStayWhatTheyAre(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestAnOutlineOfTemplatesThatCallOneAnotherIsBounded(t *testing.T) {
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, `{{ define "t%d" }}{{ template "t%d" . }}{{ template "t%d" . }}{{ end }}`, i, i+1, i+1)
+	}
+	text.WriteString(`{{ define "t100" }}{{ end }}{{ template "t0" . }}`)
+	if got := Certain(text.String()).Text; got != "" { // else it never returns
+		t.Errorf("%q", got)
+	}
+}

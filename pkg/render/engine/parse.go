@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"text/template/parse"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,7 +24,8 @@ func parseText(text string) (map[string]*parse.Tree, *Error) {
 	}
 	trees, err := parseTrees(text)
 	if err != nil {
-		return nil, parseError(text, err)
+		found, _ := parseError(text, text, err)
+		return nil, found
 	}
 	return trees, nil
 }
@@ -44,42 +46,67 @@ var (
 	quotedToken  = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 )
 
-// parseError makes an error of the parser a message with a place. The parser
-// tells the line only. The column comes from an observation: the parser stops
-// at its culprit, so the shortest beginning of the text that still gives the
-// same message ends with the culprit. Errors that speak of an unexpected end
-// have their culprit where the unfinished thing begins.
-func parseError(text string, err error) *Error {
+// parseError makes an error of the parser a message with a place, and returns the
+// offset of that too. Parsed is the text with mistakes blanked that are known.
+//
+// The parser tells the line only. The column comes from an observation: the parser
+// stops at its culprit, so the shortest beginning of the text that still gives the
+// same message ends with the culprit. Errors that speak of an unexpected end have
+// their culprit where the unfinished thing begins.
+func parseError(text, parsed string, err error) (found *Error, offset int) {
 	message := parserMessage(err)
+	var end int
 	switch {
-	case strings.HasPrefix(message, "unexpected EOF"):
-		return unfinished(text)
+	case endsEarly(message):
+		return unfinished(text, parsed)
 	case strings.HasPrefix(message, "unclosed action"), strings.HasPrefix(message, "unterminated"), strings.HasPrefix(message, "unclosed comment"), strings.HasPrefix(message, "comment ends before"):
-		offset := lastOpening(text, err)
-		line, column := position(text, offset)
-		expression, _, _ := strings.Cut(text[offset:], "\n")
-		return &Error{Line: line, Column: column, Expression: shorten(expression), Message: message + ": the action that begins here does not end with }}"}
+		offset = lastOpening(parsed, err)
+		line, _, _ := strings.Cut(text[offset:], "\n")
+		end = offset + len(line)
+	default:
+		end = shortest(parsed, message, err)
+		offset = culprit(parsed[:end], message)
+	}
+	line, column := position(text, offset)
+	return &Error{Line: line, Column: column, Expression: shorten(text[offset:min(end, len(text))]), Message: plainly(message)}, offset
+}
+
+// endsEarly reports whether the parser has missed the end of a block.
+func endsEarly(message string) bool { return strings.HasPrefix(message, "unexpected EOF") }
+
+// shortest is the length of the shortest beginning of the text that gives the
+// message.
+func shortest(text, message string, err error) int {
+	fails := func(length int) bool {
+		_, err := parseTrees(text[:length])
+		return err != nil && parserMessage(err) == message
 	}
 	// The same mistake may be made by cutting off an action before it, so that
-	// the search begins in the line that the parser names.
-	short, long := lineOffset(text, parserLine(err)), len(text)
+	// the search begins in the line that the parser names. It ends there, too,
+	// unless the parser looked further.
+	short := lineOffset(text, parserLine(err))
+	long := lineOffset(text, parserLine(err)+1)
+	if !fails(long) {
+		long = len(text)
+	}
 	for short < long {
 		middle := (short + long) / 2
-		if _, err := parseTrees(text[:middle]); err != nil && parserMessage(err) == message {
+		if fails(middle) {
 			long = middle
 		} else {
 			short = middle + 1
 		}
 	}
-	offset := culprit(text[:long], message)
-	line, column := position(text, offset)
-	return &Error{Line: line, Column: column, Expression: shorten(text[offset:long]), Message: message}
+	return long
 }
 
 // culprit returns the offset of the token that text ends with.
 func culprit(text, message string) int {
-	if offset := strings.LastIndex(text, "{{"); offset >= 0 && strings.Contains(message, "{{") {
+	if offset := strings.LastIndex(text, "{{"); offset >= 0 && strings.ContainsAny(message, "{<") {
 		return offset
+	}
+	if begin := strings.LastIndexByte(strings.TrimSuffix(text, `"`), '"'); begin >= 0 && strings.HasPrefix(message, "invalid syntax") {
+		return begin
 	}
 	for _, quoted := range quotedToken.FindAllString(message, -1) {
 		token := strings.Trim(quoted, `"`)
@@ -87,7 +114,10 @@ func culprit(text, message string) int {
 			return len(text) - len(token)
 		}
 	}
-	_, width := utf8.DecodeLastRuneInString(text)
+	last, width := utf8.DecodeLastRuneInString(text)
+	if offset := strings.LastIndex(text, "{{"); offset >= 0 && (last == '}' || unicode.IsSpace(last)) {
+		return offset // Something is missing, in all of the action.
+	}
 	return len(text) - width
 }
 
@@ -100,26 +130,26 @@ func parserMessage(err error) string {
 }
 
 // unfinished finds the block that has no {{end}}.
-func unfinished(text string) *Error {
+func unfinished(text, parsed string) (e *Error, offset int) {
 	var open [][]int
-	for _, m := range blockAction.FindAllStringSubmatchIndex(text, -1) {
-		switch word := text[m[2]:m[3]]; {
+	for _, m := range blockAction.FindAllStringSubmatchIndex(parsed, -1) {
+		switch word := parsed[m[2]:m[3]]; {
 		case word == "end" && len(open) > 0:
 			open = open[:len(open)-1]
 		case word != "end" && word != "/*":
 			open = append(open, m)
 		}
 	}
-	e := &Error{Message: "the template ends before a block that it begins: an {{end}} is missing"}
-	offset := len(text)
+	e = &Error{Message: "the template ends before a block that it begins: an {{end}} is missing"}
+	offset = len(text)
 	if len(open) > 0 {
 		m := open[len(open)-1]
 		offset = m[0]
-		e.Message = fmt.Sprintf("this {{%s}} has no {{end}}", text[m[2]:m[3]])
+		e.Message = fmt.Sprintf("this {{%s}} has no {{end}}", parsed[m[2]:m[3]])
 		e.Expression = shorten(firstAction(text[offset:]))
 	}
 	e.Line, e.Column = position(text, offset)
-	return e
+	return e, offset
 }
 
 func firstAction(text string) string {

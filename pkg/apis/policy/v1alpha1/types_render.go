@@ -56,6 +56,11 @@ type RenderReviewSpec struct {
 	// +optional
 	IncludeCredentials bool `json:"includeCredentials,omitempty"`
 
+	// trace asks how the conditions came to their results. The values in the
+	// answer are those that whoever asks may read.
+	// +optional
+	Trace bool `json:"trace,omitempty"`
+
 	// limit is the most Sources to answer for at once. The default is 100, the
 	// maximum 500.
 	// +optional
@@ -186,6 +191,86 @@ type RenderResult struct {
 	// +optional
 	// +listType=atomic
 	Errors []TemplateError `json:"errors,omitempty"`
+
+	// traces say how the conditions that were evaluated came to their results,
+	// when spec.trace asks for it.
+	// +optional
+	// +listType=atomic
+	Traces []ConditionTrace `json:"traces,omitempty"`
+}
+
+// ConditionTrace says how a condition came to its result.
+type ConditionTrace struct {
+	// field is the path of the condition in the policy, such as
+	// spec.creationCondition.
+	Field string `json:"field"`
+	// why says in words and without values what kept the condition from being
+	// true, innermost first. It is empty for a condition that is true, and where
+	// the template alone does not tell.
+	// +optional
+	Why string `json:"why,omitempty"`
+	// steps are the decisions that were made, in the order of the template: at
+	// most 50.
+	// +optional
+	// +listType=atomic
+	Steps []TraceStep `json:"steps,omitempty"`
+}
+
+// TraceStepKind is what a step decides about.
+// +enum
+type TraceStepKind string
+
+const (
+	// TraceIf is the condition of an if or a with, or an argument of and and or
+	// in it.
+	TraceIf TraceStepKind = "If"
+	// TraceRange is what a range goes over.
+	TraceRange TraceStepKind = "Range"
+	// TracePrint is what an action prints.
+	TracePrint TraceStepKind = "Print"
+)
+
+// TraceStep is one decision of a condition, over all its evaluations: inside of a
+// range it is made for each item that gets there.
+type TraceStep struct {
+	// kind is what the step decides about.
+	Kind TraceStepKind `json:"kind"`
+	// line of the template, counted from 1.
+	Line int32 `json:"line"`
+	// column of the line, counted from 1.
+	Column int32 `json:"column"`
+	// template is the name of the defined template that the step is part of.
+	// +optional
+	Template string `json:"template,omitempty"`
+	// expression is the decision as it is written in the policy.
+	Expression string `json:"expression"`
+	// evaluated is how often the decision was made.
+	Evaluated int32 `json:"evaluated"`
+	// held is how often it was true; of a range, how often it had items, and of
+	// what is printed, how often that was "true".
+	Held int32 `json:"held"`
+	// items is the number of items of a range, over all evaluations.
+	// +optional
+	Items int32 `json:"items,omitempty"`
+	// decided says that the condition could have been true if this step had gone
+	// the other way.
+	// +optional
+	Decided bool `json:"decided,omitempty"`
+	// values are what the paths in the expression led to, in the last evaluation
+	// that decided, or else the last one.
+	// +optional
+	// +listType=atomic
+	Values []TraceValue `json:"values,omitempty"`
+}
+
+// TraceValue is what a path in an expression led to.
+type TraceValue struct {
+	// expression is the path as it is written in the policy.
+	Expression string `json:"expression"`
+	// value is the value as JSON, or a description in parentheses: of what is
+	// absent, of lists and maps, and of what may be a credential unless
+	// credentials were asked for.
+	Value string `json:"value"`
 }
 
 // RenderedReference is a reference as it resolves for one Source.

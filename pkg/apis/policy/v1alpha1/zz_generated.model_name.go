@@ -34,6 +34,11 @@ func (in ClusterState) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in ConditionTrace) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.ConditionTrace"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in Conversion) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.Conversion"
 }
@@ -181,6 +186,16 @@ func (in StorageIdentityList) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in TemplateError) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.TemplateError"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TraceStep) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.TraceStep"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in TraceValue) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.TraceValue"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

@@ -10,8 +10,10 @@ import (
 	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -220,8 +222,20 @@ func validateResource(resource string, path *field.Path) field.ErrorList {
 		name, group, _ := strings.Cut(resource, ".")
 		return field.ErrorList{field.Invalid(path, resource,
 			fmt.Sprintf("must be the resource alone: set resource to %q and group to %q", name, group))}
+	case resource != strings.ToLower(resource):
+		return field.ErrorList{field.Invalid(path, resource,
+			fmt.Sprintf("must be the plural, lower-case name of the type, not its kind: write %q", pluralOf(resource)))}
 	}
 	return invalid(path, resource, validation.IsDNS1035Label(resource))
+}
+
+// pluralOf guesses the resource of a kind.
+func pluralOf(kind string) string {
+	if strings.HasSuffix(kind, "s") {
+		return strings.ToLower(kind)
+	}
+	plural, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Kind: kind})
+	return plural.Resource
 }
 
 func validateVersions(versions []string, path *field.Path) field.ErrorList {

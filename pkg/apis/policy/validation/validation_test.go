@@ -122,7 +122,7 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 		},
 		"a kind instead of a resource": {
 			change: func(p *policy.ClusterImportPolicy) { p.Spec.Source.Resource = "Cluster" },
-			want:   []string{`spec.source.resource: Invalid value: "Cluster": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`},
+			want:   []string{`spec.source.resource: Invalid value: "Cluster": must be the plural, lower-case name of the type, not its kind: write "clusters"`},
 		},
 		"a group with its version": {
 			change: func(p *policy.ClusterImportPolicy) { p.Spec.Source.Group = "mcp.io/v1" },

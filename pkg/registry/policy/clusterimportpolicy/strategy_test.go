@@ -222,7 +222,7 @@ func TestAnUpdateKeepsTheStatusAndCountsGenerations(t *testing.T) {
 func TestAPolicyIsCompiledWhenItsSpecIsWritten(t *testing.T) {
 	strategy, ctx := testStrategy(), context.Background()
 	broken := validPolicy()
-	broken.Spec.CreationCondition = "{{ if }}"
+	broken.Spec.CreationCondition = "{{ if }}{{ end }}"
 	broken.Spec.NameTemplate = ""
 
 	want := []string{"spec.nameTemplate", "spec.creationCondition"}

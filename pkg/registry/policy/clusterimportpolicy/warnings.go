@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -29,6 +30,25 @@ func warnings(spec *policy.ClusterImportPolicySpec) (warnings []string) {
 		warnings = append(warnings, "spec.template: tokenData and certData are written for every Source: one that lacks either is not imported, and waits "+
 			"with the reason CredentialsMissing. Put a credential that not all of them have inside a condition, such as "+
 			"{{ with .source.data.token }}tokenData: {{ . }}{{ end }}")
+	}
+	return append(warnings, literalWarnings(spec)...)
+}
+
+// literalWarnings are about templates without an action where one is needed.
+func literalWarnings(spec *policy.ClusterImportPolicySpec) (warnings []string) {
+	for _, condition := range []struct{ field, text string }{
+		{"spec.source.selectorTemplate", spec.Source.SelectorTemplate},
+		{"spec.creationCondition", spec.CreationCondition},
+		{"spec.deletionCondition", spec.DeletionCondition},
+	} {
+		if text := strings.TrimSpace(condition.text); text != "" && render.NeverTrue(text) {
+			warnings = append(warnings, condition.field+": it is never true, since it always prints more than \"true\": "+
+				"write the whole condition in braces, such as {{ eq .source.status.phase \"Ready\" }}")
+		}
+	}
+	if name := strings.TrimSpace(spec.NameTemplate); name != "" && !strings.Contains(name, "{{") {
+		warnings = append(warnings, "spec.nameTemplate: all Sources have the same name, so that only one is imported: "+
+			"use a field of the Source, such as {{ .source.metadata.name }}")
 	}
 	return warnings
 }

@@ -337,6 +337,7 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 		},
 		Schema: s.schema,
 		Digest: s.digest,
+		Trace:  s.Spec.Trace,
 	})
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {
 		result.Message += ", or you may not read it"

@@ -1,10 +1,12 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,13 +31,23 @@ type NotServedError struct {
 	Resource schema.GroupResource
 	Versions []string // empty when any would do
 	Served   []string // the versions that are served
+	// Alike are types that are served and that the name may stand for.
+	Alike []schema.GroupResource
 }
 
 func (e *NotServedError) Error() string {
 	if len(e.Served) > 0 {
 		return fmt.Sprintf("the host serves %s in version %v, none of %v", e.Resource, e.Served, e.Versions)
 	}
-	return fmt.Sprintf("the host does not serve %s: install what defines it", e.Resource)
+	message := fmt.Sprintf("the host does not serve %s: install what defines it", e.Resource)
+	for i, alike := range e.Alike {
+		separator := ", or write "
+		if i > 0 {
+			separator = ", or "
+		}
+		message += fmt.Sprintf("%sresource %q of group %q", separator, alike.Resource, alike.Group)
+	}
+	return message
 }
 
 type discoverer interface {
@@ -52,6 +64,9 @@ type typeCache struct {
 	asked  time.Time
 	served map[schema.GroupResource]servedType
 	silent map[string]error // groups whose API server did not answer
+	// called are the types by what else they are called: singular, kind in lower
+	// case and short names.
+	called map[string][]schema.GroupResource
 }
 
 // servedType is a type in all its versions, the preferred one first.
@@ -92,7 +107,37 @@ func (t *typeCache) negotiate(name schema.GroupResource, versions []string) (Typ
 			return Type{GroupVersionResource: name.WithVersion(version), Namespaced: served.namespaced}, nil
 		}
 	}
-	return Type{}, &NotServedError{Resource: name, Versions: versions, Served: served.versions}
+	return Type{}, &NotServedError{Resource: name, Versions: versions, Served: served.versions, Alike: t.alike(name)}
+}
+
+// alike returns the types that a name may stand for which is that of none: those
+// of its group that are called so, or else those of other groups.
+func (t *typeCache) alike(name schema.GroupResource) (alike []schema.GroupResource) {
+	const most = 3
+	for _, other := range t.called[name.Resource] {
+		if other.Group == name.Group {
+			return []schema.GroupResource{other}
+		}
+		alike = append(alike, other)
+	}
+	for other := range t.served {
+		if other.Resource == name.Resource && !slices.Contains(alike, other) {
+			alike = append(alike, other)
+		}
+	}
+	slices.SortFunc(alike, func(a, b schema.GroupResource) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Resource, b.Resource))
+	})
+	return alike[:min(len(alike), most)]
+}
+
+// call notes what else a type is called.
+func (t *typeCache) call(name schema.GroupResource, listed metav1.APIResource) {
+	for _, called := range append([]string{listed.SingularName, strings.ToLower(listed.Kind)}, listed.ShortNames...) {
+		if called != "" && called != name.Resource && !slices.Contains(t.called[called], name) {
+			t.called[called] = append(t.called[called], name)
+		}
+	}
 }
 
 func (t *typeCache) ask(ctx context.Context) error {
@@ -102,6 +147,7 @@ func (t *typeCache) ask(ctx context.Context) error {
 		return fmt.Errorf("asking the host which types it serves: %w", err)
 	}
 	t.asked, t.served, t.silent = t.now(), map[schema.GroupResource]servedType{}, map[string]error{}
+	t.called = map[string][]schema.GroupResource{}
 	if partial != nil {
 		for gv, cause := range partial.Groups {
 			t.silent[gv.Group] = cause
@@ -130,6 +176,7 @@ func (t *typeCache) ask(ctx context.Context) error {
 			}
 			served.versions = slices.Insert(served.versions, at, gv.Version)
 			t.served[name] = served
+			t.call(name, listed)
 		}
 	}
 	return nil

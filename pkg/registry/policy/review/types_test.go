@@ -31,12 +31,20 @@ func listed(groupVersion, name string, verbs ...string) *metav1.APIResourceList 
 }
 
 func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
+	names := metav1.APIResource{Kind: "MCPCluster", SingularName: "cluster", ShortNames: []string{"mc"}}
 	fake := &fakeDiscovery{
 		lists: []*metav1.APIResourceList{
 			listed("mcp.io/v2", "clusters", "list", "watch"), listed("mcp.io/v1", "clusters", "list", "watch"),
-			listed("mcp.io/v1", "reviews", "create"),
+			listed("mcp.io/v1", "reviews", "create"), listed("v1", "secrets", "list", "watch"),
 		},
 		silent: map[schema.GroupVersion]error{{Group: "silent.io", Version: "v1"}: errors.New("no answer")},
+	}
+	for _, list := range fake.lists {
+		if served := &list.APIResources[0]; served.Name == "clusters" {
+			served.Kind, served.SingularName, served.ShortNames = names.Kind, names.SingularName, names.ShortNames
+		} else {
+			served.Kind, served.SingularName = "Secret", "secret"
+		}
 	}
 	cache := &typeCache{discovery: fake, now: time.Now}
 	for _, test := range []struct {
@@ -48,6 +56,12 @@ func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
 		{"clusters.mcp.io", []string{"v3", "v2", "v1"}, "v2"},
 		{"clusters.mcp.io", []string{"v3"}, "the host serves clusters.mcp.io in version [v1 v2], none of [v3]"},
 		{"reviews.mcp.io", nil, "the host does not serve reviews.mcp.io: install what defines it"},
+		{"cluster.mcp.io", nil, `the host does not serve cluster.mcp.io: install what defines it, or write resource "clusters" of group "mcp.io"`},
+		{"mcpcluster.mcp.io", nil, `the host does not serve mcpcluster.mcp.io: install what defines it, or write resource "clusters" of group "mcp.io"`},
+		{"mc.mcp.io", nil, `the host does not serve mc.mcp.io: install what defines it, or write resource "clusters" of group "mcp.io"`},
+		{"clusters", nil, `the host does not serve clusters: install what defines it, or write resource "clusters" of group "mcp.io"`},
+		{"secret.core", nil, `the host does not serve secret.core: install what defines it, or write resource "secrets" of group ""`},
+		{"secrets.v1", nil, `the host does not serve secrets.v1: install what defines it, or write resource "secrets" of group ""`},
 		{"things.silent.io", nil, `the API server of group "silent.io" does not answer: no answer`},
 	} {
 		resolved, err := cache.Resolve(t.Context(), schema.ParseGroupResource(test.resource), test.versions)
