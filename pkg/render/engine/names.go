@@ -39,7 +39,10 @@ func Nearest(name string, names []string) []string {
 	const most = 3
 	out := make([]string, 0, most)
 	for _, c := range near[:min(len(near), most)] {
-		out = append(out, c.name)
+		// The others are no better guesses than one that differs in a letter.
+		if len(out) == 0 || near[0].distance > 1 {
+			out = append(out, c.name)
+		}
 	}
 	return out
 }

@@ -210,6 +210,9 @@ type calling struct {
 type facts struct {
 	// exist are the keys of paths that lead to something.
 	exist map[string]bool
+	// lacking are the keys of objects that are asked for something and do not
+	// have it. What is read of them instead, other versions may have.
+	lacking []string
 	// form says that whether it is evaluated depends on the form of an object:
 	// its version, or of which kind a value in it is.
 	form bool
@@ -217,7 +220,7 @@ type facts struct {
 
 // with returns the facts with others added.
 func (f facts) with(exist []string, form bool) facts {
-	out := facts{exist: f.exist, form: f.form || form}
+	out := facts{exist: f.exist, lacking: f.lacking, form: f.form || form}
 	if len(exist) > 0 {
 		out.exist = maps.Clone(f.exist)
 		if out.exist == nil {
@@ -231,8 +234,32 @@ func (f facts) with(exist []string, form bool) facts {
 	return out
 }
 
+// without returns the facts where paths of these keys lead to nothing.
+func (f facts) without(paths []string) facts {
+	f.lacking = slices.Clone(f.lacking)
+	for _, key := range paths {
+		if object := objectOf(key); object != "" && !slices.Contains(f.lacking, object) {
+			f.lacking = append(f.lacking, object)
+		}
+	}
+	slices.Sort(f.lacking)
+	return f
+}
+
+// objectOf is the key of the object that a path leads into.
+func objectOf(key string) string {
+	names := strings.SplitN(key, ".", 4)
+	switch {
+	case len(names) > 2 && names[1] == "source":
+		return ".source"
+	case len(names) > 3 && names[1] == "references":
+		return ".references." + names[2]
+	}
+	return ""
+}
+
 func (f facts) String() string {
-	return fmt.Sprint(slices.Sorted(maps.Keys(f.exist)), f.form)
+	return fmt.Sprint(slices.Sorted(maps.Keys(f.exist)), f.lacking, f.form)
 }
 
 // scope is what an expression is evaluated in.
@@ -315,11 +342,15 @@ func (a *analysis) branch(n *ifStatement, s scope) {
 	a.use(condition, tested, s, n.at)
 	list := s
 	list.facts = s.with(condition.ifTrue(), condition.isOfForm())
+	s.facts = s.with(condition.no, condition.isOfForm())
+	if condition.asksForParts() {
+		list.facts = list.without(condition.no)
+		s.facts = s.without(condition.ifTrue())
+	}
 	if n.setsDot {
 		list.dot = condition
 	}
 	a.statements(n.list, list)
-	s.facts = s.with(condition.no, condition.isOfForm())
 	a.statements(n.other, s)
 }
 
@@ -373,11 +404,12 @@ func (a *analysis) use(v value, u usage, s scope, at *site) {
 
 func (a *analysis) record(p origin, u usage, sure bool, known facts, at *site) {
 	read := Read{Path: slices.Clone(p.steps), Depth: u.Depth, Use: u.Use, With: u.with, Sure: sure && !known.form, at: at}
-	prefix := origin{}
+	instead := slices.Contains(known.lacking, objectOf(p.key))
+	prefix := ""
 	for i := range read.Path {
 		step := &read.Path[i]
-		prefix.key += step.key()
-		step.Guarded = step.Guarded || known.exist[prefix.key] || u.guard && i == len(read.Path)-1
+		prefix += step.key()
+		step.Guarded = step.Guarded || instead || known.exist[prefix] || u.guard && i == len(read.Path)-1
 	}
 	key := fmt.Sprint(p.key, " ", u.Use, u.Depth, u.with, read.Sure, at.offset)
 	for i := range read.Path {

@@ -106,7 +106,7 @@ func (a *analysis) hasKey(n *call, args []value, s scope) value {
 	a.use(args[0], usage{Use: AsMap}, s, n.at)
 	found := a.follow(args[0], a.key(args[1], s, n.at))
 	a.use(found, usage{Use: Tested, guard: true}, s, n.at)
-	return value{other: true, yes: found.ifTrue()}
+	return value{other: true, asks: true, yes: found.ifTrue()}
 }
 
 // dig has a fallback for each key.
@@ -274,14 +274,14 @@ func (a *analysis) ternary(n *call, args []value, s scope) value {
 
 func (a *analysis) not(n *call, args []value, s scope) value {
 	a.use(args[0], tested, s, n.at)
-	return value{other: true, yes: args[0].no, no: args[0].ifTrue()}
+	return value{other: true, asks: args[0].asksForParts(), yes: args[0].no, no: args[0].ifTrue()}
 }
 
 func (a *analysis) all(n *call, args []value, s scope) value {
 	out := value{other: true}
 	for _, arg := range args {
 		a.use(arg, tested, s, n.at)
-		out.yes = append(out.yes, arg.ifTrue()...)
+		out.yes, out.asks = append(out.yes, arg.ifTrue()...), out.asks || arg.asksForParts()
 	}
 	return out
 }
@@ -290,7 +290,7 @@ func (a *analysis) any(n *call, args []value, s scope) value {
 	out := value{other: true}
 	for _, arg := range args {
 		a.use(arg, tested, s, n.at)
-		out.no = append(out.no, arg.no...)
+		out.no, out.asks = append(out.no, arg.no...), out.asks || arg.asksForParts()
 	}
 	return out
 }
@@ -315,7 +315,7 @@ func (a *analysis) compare(n *call, args []value, s scope) value {
 		out.yes = side
 	}
 	if empty && !exist {
-		out.no = side
+		out.no, out.asks = side, true
 	}
 	if n.function.name == "ne" {
 		out.yes, out.no = out.no, out.yes

@@ -22,6 +22,8 @@ type value struct {
 	// yes and no are the keys of paths that lead to something if the value is
 	// true, and if it is false.
 	yes, no []string
+	// asks says that it tells whether a part of the data exists.
+	asks bool
 	// form says that the value tells of which form an object is.
 	form bool
 }
@@ -87,6 +89,8 @@ func (v value) isOfForm() bool {
 	return v.form || slices.ContainsFunc(v.paths, origin.isVersion)
 }
 
+func (v value) asksForParts() bool { return v.asks || len(v.paths) > 0 }
+
 func (v value) String() string {
 	var b strings.Builder
 	for _, p := range v.paths {
@@ -102,7 +106,7 @@ func (v value) String() string {
 	if v.literal != nil {
 		fmt.Fprintf(&b, "%T(%v)", v.literal.value, v.literal.value)
 	}
-	fmt.Fprint(&b, v.other, v.form, v.yes, v.no)
+	fmt.Fprint(&b, v.other, v.asks, v.form, v.yes, v.no)
 	if v.made != nil {
 		b.WriteByte('{')
 		for _, name := range slices.Sorted(maps.Keys(v.made.fields)) {
@@ -122,7 +126,7 @@ func (a *analysis) join(v, w value) value {
 	if empty(w) {
 		return v
 	}
-	out := value{other: v.other || w.other, form: v.form || w.form, literal: v.literal}
+	out := value{other: v.other || w.other, asks: v.asks || w.asks, form: v.form || w.form, literal: v.literal}
 	if v.literal != w.literal && (v.literal == nil || w.literal == nil || *v.literal != *w.literal) {
 		out.literal, out.other = nil, true
 	}
@@ -285,13 +289,13 @@ func (a *analysis) logic(n *logic, s scope) value {
 	for i, arg := range n.args {
 		v := a.eval(arg, s)
 		last := i == len(n.args)-1
-		out.form = out.form || v.isOfForm()
+		out.form, out.asks = out.form || v.isOfForm(), out.asks || v.asksForParts()
 		if n.until {
 			a.use(v, tested, s, n.at)
 			no := append(out.no, v.no...)
-			form := out.form
+			form, asks := out.form, out.asks
 			out = a.join(out, v)
-			out.form, out.yes, out.no = form, nil, no
+			out.form, out.asks, out.yes, out.no = form, asks, nil, no
 			s.facts = s.with(v.no, v.isOfForm())
 			continue
 		}

@@ -61,12 +61,19 @@ type checker struct {
 	read map[string]bool
 }
 
-func (c *checker) add(path []engine.Step, what string, cause *engine.Error) {
-	key := c.field + " " + engine.PathString(path) + " " + what
+// add adds a finding, once for each field of the type, and once for each place
+// where a value is of the wrong kind.
+func (c *checker) add(key string, cause *engine.Error) {
+	key = c.field + " " + key
 	if !c.seen[key] {
 		c.seen[key] = true
 		c.findings = append(c.findings, &render.Error{Field: c.field, Cause: cause})
 	}
+}
+
+// ofKind adds a finding about the kind of what a path leads to.
+func (c *checker) ofKind(path string, cause *engine.Error) {
+	c.add(fmt.Sprint(path, " ", cause.Line, ":", cause.Column), cause)
 }
 
 // object is the type of the object that a path begins at, and how many steps
@@ -94,7 +101,7 @@ func (c *checker) check(read *engine.Read) {
 	}
 	if problem := misuse(read, w.at, c.field == "spec.template"); problem != "" {
 		path := engine.PathString(read.Path)
-		c.add(read.Path, problem, read.Errorf("%s is %s%s", path, describe(w.at), problem))
+		c.ofKind(path, read.Errorf("%s is %s%s", path, describe(w.at), problem))
 	}
 }
 
@@ -152,15 +159,15 @@ func (w *walk) wrongKind(i int, free bool) {
 	at := engine.PathString(path)
 	switch {
 	case step.Kind == engine.Item:
-		w.add(w.read.Path[:i+1], "", step.Errorf("%s is %s, and only lists have items", at, describe(w.at)))
+		w.ofKind(at, step.Errorf("%s is %s, and only lists have items", at, describe(w.at)))
 	case w.at.Kind == List:
-		w.add(w.read.Path[:i+1], "", step.Errorf("%s is a list, it has no field %q; go over it with range, or take an item with first or index", at, step.Name))
+		w.ofKind(at, step.Errorf("%s is a list, it has no field %q; go over it with range, or take an item with first or index", at, step.Name))
 	case free && i > 0:
 		key := path[i-1].Name + "." + step.Name
-		w.add(w.read.Path[:i+1], "", step.Errorf("%s is %s, it has no field %q; if the key is %q, write index %s %q",
+		w.ofKind(at, step.Errorf("%s is %s, it has no field %q; if the key is %q, write index %s %q",
 			at, describe(w.at), step.Name, key, engine.PathString(path[:i-1]), key))
 	default:
-		w.add(w.read.Path[:i+1], "", step.Errorf("%s is %s, it has no field %q", at, describe(w.at), step.Name))
+		w.ofKind(at, step.Errorf("%s is %s, it has no field %q", at, describe(w.at), step.Name))
 	}
 }
 
@@ -187,7 +194,7 @@ func (w *walk) noField(i int) {
 	case elsewhere != "":
 		hint = fmt.Sprintf("; did you mean %s%s?", engine.PathString(w.root()), elsewhere)
 	}
-	w.add(w.read.Path[:i+1], "", step.Errorf("%s has no %q in %s%s%s", w.object.Name, step.Name, in, hint, has(w.at)))
+	w.add(engine.PathString(w.read.Path[:i+1]), step.Errorf("%s has no %q in %s%s%s", w.object.Name, step.Name, in, hint, has(w.at)))
 }
 
 func (w *walk) root() []engine.Step {

@@ -66,9 +66,8 @@ func checked(t testing.TB, source *Object, field, template string) []string {
 			reference("auth", "secrets", "{{ .source.metadata.namespace }}", "{{ .source.metadata.name }}"),
 			reference("config", "configmaps", "default", "config"),
 		},
-		NameTemplate:      "{{ .source.metadata.name }}",
-		Template:          "spec: {}",
-		CreationCondition: "true",
+		NameTemplate: "{{ .source.metadata.name }}",
+		Conversion:   policyv1alpha1.Conversion{Template: "spec: {}", CreationCondition: "true"},
 	}
 	switch field {
 	case "template":
@@ -290,6 +289,9 @@ var right = []struct{ source, field, template string }{
 	{"v1beta1", "creationCondition", `{{ if .source.status.initialization }}{{ .source.status.initialization.controlPlaneInitialized }}{{ else }}{{ .source.status.controlPlaneReady }}{{ end }}`},
 	{"v1beta2", "creationCondition", `{{ if .source.status.initialization }}{{ .source.status.initialization.controlPlaneInitialized }}{{ else }}{{ .source.status.controlPlaneReady }}{{ end }}`},
 	{"v1beta1", "template", `apiserver: https://{{ .source.spec.controlPlaneEndpoint.host }}:{{ .source.spec.controlPlaneEndpoint.port }}`},
+	{"v1beta2", "creationCondition", `{{ with .source.status.initialization }}{{ .controlPlaneInitialized }}{{ else }}{{ .source.status.controlPlaneReady }}{{ end }}`},
+	{"v1beta2", "creationCondition", `{{ if not (hasKey .source.status "initialization") }}{{ .source.status.controlPlaneReady }}{{ end }}`},
+	{"v1beta2", "creationCondition", `{{ if eq (dig "initialization" "" .source.status) "" }}{{ else }}true{{ end }}`},
 	{"v1beta2", "template", `apiserver: https://{{ with .source.spec.controlPlaneEndpoint }}{{ .host }}:{{ .port }}{{ end }}`},
 	{"v1beta2", "template", `x: {{ .source.spec.topology.version }}{{ toJson .source.spec.topology.workers.machineDeployments }}`},
 	{"v1beta2", "template", `x: {{ range .source.spec.clusterNetwork.pods.cidrBlocks }}{{ . }}{{ end }}{{ first .source.spec.clusterNetwork.services.cidrBlocks }}`},
