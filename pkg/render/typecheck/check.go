@@ -185,16 +185,16 @@ func (w *walk) noField(i int) {
 			return
 		}
 	}
-	hint := ""
+	hint := has(w.at)
 	switch elsewhere := w.elsewhere(i); {
 	case w.object == secret && step.Name == "stringData":
 		hint = "; the API server returns what was written there in data, in base64"
 	case len(near) > 0:
-		hint = fmt.Sprintf("; did you mean %s?", quotedList(near))
+		hint = meant(quotedList(near), hint)
 	case elsewhere != "":
-		hint = fmt.Sprintf("; did you mean %s%s?", engine.PathString(w.root()), elsewhere)
+		hint = meant(engine.PathString(w.root())+elsewhere, hint)
 	}
-	w.add(engine.PathString(w.read.Path[:i+1]), step.Errorf("%s has no %q in %s%s%s", w.object.Name, step.Name, in, hint, has(w.at)))
+	w.add(engine.PathString(w.read.Path[:i+1]), step.Errorf("%s has no %q in %s%s", w.object.Name, step.Name, in, hint))
 }
 
 func (w *walk) root() []engine.Step {
@@ -222,6 +222,14 @@ func (w *walk) elsewhere(i int) string {
 		}
 	}
 	return found
+}
+
+// meant asks whether a name was meant, before what else there is.
+func meant(names, others string) string {
+	if rest, ok := strings.CutPrefix(others, "; i"); ok {
+		others = " I" + rest
+	}
+	return "; did you mean " + names + "?" + others
 }
 
 func fieldsOf(t *Type) []string { return slices.Sorted(maps.Keys(t.Fields)) }

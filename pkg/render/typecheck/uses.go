@@ -71,11 +71,12 @@ func unequal(literals []any, t *Type) string {
 	if never == 0 || never < len(literals) {
 		return ""
 	}
-	hint := ""
-	if near := engine.Nearest(literals[0].(string), t.Enum); len(near) > 0 {
-		hint = fmt.Sprintf("; did you mean %s?", quotedList(near))
+	name, _ := literals[0].(string)
+	hint := "; it is one of: " + enum(t)
+	if near := engine.Nearest(name, t.Enum); len(near) > 0 {
+		hint = meant(quotedList(near), hint)
 	}
-	return fmt.Sprintf(" that is never %s%s; it is one of: %s", describeLiteral(literals[0]), hint, enum(t))
+	return fmt.Sprintf(" and never %q%s", name, hint)
 }
 
 func enum(t *Type) string {

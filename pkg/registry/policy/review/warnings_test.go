@@ -57,9 +57,8 @@ func TestWarnings(t *testing.T) {
 				spec.Template = "spec: {apiserver: {{ .source.spec.endpoint }}, tokenData: {{ .references.secret.stringData.token }}}"
 			},
 			[]string{
-				`spec.template: line 1, column 22: .source.spec.endpoint: clusters.cluster.mcp.io/v1 has no "endpoint" in .source.spec; did you mean "apiEndpoint"?; it has: apiEndpoint`,
-				`spec.template: line 1, column 62: .references.secret.stringData.token: secrets/v1 has no "stringData" in .references.secret; the API server returns what was written there in data, in base64; ` +
-					`it has: apiVersion, data, immutable, kind, metadata, type`,
+				`spec.template: line 1, column 22: .source.spec.endpoint: clusters.cluster.mcp.io/v1 has no "endpoint" in .source.spec; did you mean "apiEndpoint"? It has: apiEndpoint`,
+				`spec.template: line 1, column 62: .references.secret.stringData.token: secrets/v1 has no "stringData" in .references.secret; the API server returns what was written there in data, in base64`,
 			}},
 		"a name that does not use the namespace": {
 			func(w *world) {
