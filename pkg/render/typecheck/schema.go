@@ -12,8 +12,12 @@ import (
 
 // Limits of what is read of a schema. What is beyond them is not known.
 const (
-	// maxDocument is the size in bytes of a document.
+	// maxDocument is the size in bytes of an OpenAPI document, most of which is
+	// skipped.
 	maxDocument = 16 << 20
+	// maxSchemas is the size in bytes of the schemas of one object. It is more than
+	// an API server stores of a CustomResourceDefinition.
+	maxSchemas = 4 << 20
 	// maxTypes is the number of types that an object consists of.
 	maxTypes = 20_000
 	// maxDepth is how deep a schema may be nested, references included.
@@ -63,7 +67,7 @@ func returnedBy(path json.RawMessage) *spec.Schema {
 			} `json:"responses"`
 		} `json:"get"`
 	}
-	if len(path) == 0 || json.Unmarshal(path, &operations) != nil {
+	if len(path) == 0 || len(path) > maxSchemas || json.Unmarshal(path, &operations) != nil {
 		return nil
 	}
 	return operations.Get.Responses["200"].Content["application/json"].Schema
@@ -80,8 +84,8 @@ type Definition struct {
 
 // FromDefinition reads a CustomResourceDefinition.
 func FromDefinition(raw []byte) (*Definition, error) {
-	if len(raw) > maxDocument {
-		return nil, fmt.Errorf("the CustomResourceDefinition has %d bytes; at most %d are read", len(raw), maxDocument)
+	if len(raw) > maxSchemas {
+		return nil, fmt.Errorf("the CustomResourceDefinition has %d bytes; at most %d are read", len(raw), maxSchemas)
 	}
 	type schemas struct {
 		OpenAPIV3Schema *spec.Schema `json:"openAPIV3Schema"`
@@ -130,7 +134,8 @@ type builder struct {
 	definitions map[string]json.RawMessage
 	// referenced are the types of definitions, also while they are being built.
 	referenced map[string]*Type
-	types      int
+	// types and bytes are how many have been read.
+	types, bytes int
 }
 
 // build returns the type of a schema, nil if it is not known.
@@ -180,7 +185,9 @@ func (b *builder) reference(name string, depth int) *Type {
 		return known
 	}
 	var s spec.Schema
-	if raw := b.definitions[name]; len(raw) == 0 || json.Unmarshal(raw, &s) != nil {
+	raw := b.definitions[name]
+	b.bytes += len(raw)
+	if len(raw) == 0 || b.bytes > maxSchemas || json.Unmarshal(raw, &s) != nil {
 		return nil
 	}
 	if b.referenced == nil {
