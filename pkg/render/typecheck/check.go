@@ -30,14 +30,16 @@ type Types struct {
 // other versions of the type, and only what is hardly anything but a typing
 // error is found.
 func Check(policy *render.Policy, types Types) []*render.Error {
-	c := checker{types: types, seen: map[string]bool{}, read: map[string]bool{}}
+	c := checker{types: types, seen: map[string]bool{}, read: map[string]bool{}, compared: map[string][]any{}}
 	templates := policy.Reads()
 	for _, template := range templates {
 		for i := range template.Reads {
-			path := template.Reads[i].Path
-			for n := range path {
-				c.read[engine.PathString(path[:n+1])] = true
+			read := &template.Reads[i]
+			for n := range read.Path {
+				c.read[engine.PathString(read.Path[:n+1])] = true
 			}
+			path := engine.PathString(read.Path)
+			c.compared[path] = append(c.compared[path], read.With...)
 		}
 	}
 	for _, template := range templates {
@@ -59,6 +61,8 @@ type checker struct {
 	seen map[string]bool
 	// read are all paths that the policy reads.
 	read map[string]bool
+	// compared are the literals that it compares what a path leads to with.
+	compared map[string][]any
 }
 
 // add adds a finding, once for each field of the type, and once for each place
@@ -99,8 +103,12 @@ func (c *checker) check(read *engine.Read) {
 			return
 		}
 	}
-	if problem := misuse(read, w.at, c.field == "spec.template"); problem != "" {
-		path := engine.PathString(read.Path)
+	path := engine.PathString(read.Path)
+	problem := misuse(read, w.at, c.field == "spec.template")
+	if problem == "" && read.Use == engine.Compared {
+		problem = neverEqual(read.With, c.compared[path], w.at)
+	}
+	if problem != "" {
 		c.ofKind(path, read.Errorf("%s is %s%s", path, describe(w.at), problem))
 	}
 }

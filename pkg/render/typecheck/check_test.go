@@ -295,6 +295,8 @@ var right = []struct{ source, field, template string }{
 	{"v1beta2", "template", `apiserver: https://{{ with .source.spec.controlPlaneEndpoint }}{{ .host }}:{{ .port }}{{ end }}`},
 	{"v1beta2", "template", `x: {{ .source.spec.topology.version }}{{ toJson .source.spec.topology.workers.machineDeployments }}`},
 	{"v1beta2", "template", `x: {{ range .source.spec.clusterNetwork.pods.cidrBlocks }}{{ . }}{{ end }}{{ first .source.spec.clusterNetwork.services.cidrBlocks }}`},
+	{"crd", "creationCondition", `{{ or (eq .source.spec.syncMode "Push") (eq .source.spec.syncMode "Direct") }}`},
+	{"crd", "creationCondition", `{{ eq .source.spec.syncMode "Push" "Direct" }}`},
 	{"v1beta2", "creationCondition", `{{ range .source.status.conditions }}{{ if eq .status "True" "" }}true{{ end }}{{ end }}`},
 	{"karmada", "creationCondition", `{{ eq .source.spec.syncMode "Push" }}`},
 	{"karmada", "template", `x: {{ range .source.spec.taints }}{{ .key }}={{ .value }}{{ end }}{{ .source.status.nodeSummary.readyNum }}`},

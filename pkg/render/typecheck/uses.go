@@ -56,24 +56,37 @@ func parts(t *Type) string {
 	return has(t)
 }
 
-// unequal says why a value of the type never equals one of the literals. Absent
-// equals the empty string.
+// unequal says why a value of the type cannot be compared with one of the
+// literals.
 func unequal(literals []any, t *Type) string {
-	never := 0
 	for _, literal := range literals {
 		if kind := literalKind(literal); kind != Anything && !comparable(kind, t.kind()) {
 			return fmt.Sprintf(", and is compared with %s: that is an error whenever there is a value%s", describeLiteral(literal), remedy(literal, t.kind()))
 		}
-		if name, ok := literal.(string); ok && name != "" && t.kind() == Text && len(t.Enum) > 0 && !slices.Contains(t.Enum, name) {
-			never++
-		}
 	}
-	if never == 0 || never < len(literals) {
+	return ""
+}
+
+// neverEqual says why a value of the type is none of the literals. Absent equals
+// the empty string. If the policy also compares it with a value that it can have,
+// the literals may be those of another version of the type, unless they are
+// misspelled.
+func neverEqual(literals, all []any, t *Type) string {
+	possible := func(literal any) bool {
+		name, isText := literal.(string)
+		return !isText || name == "" || slices.Contains(t.Enum, name)
+	}
+	if t.kind() != Text || len(t.Enum) == 0 || len(literals) == 0 || slices.ContainsFunc(literals, possible) {
 		return ""
 	}
 	name, _ := literals[0].(string)
+	near := engine.Nearest(name, t.Enum)
+	misspelled := len(near) > 0 && engine.Misspelled(name, near[0])
+	if !misspelled && slices.ContainsFunc(all, possible) {
+		return ""
+	}
 	hint := "; it is one of: " + enum(t)
-	if near := engine.Nearest(name, t.Enum); len(near) > 0 {
+	if len(near) > 0 {
 		hint = meant(quotedList(near), hint)
 	}
 	return fmt.Sprintf(" and never %q%s", name, hint)
