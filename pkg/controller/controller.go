@@ -40,6 +40,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 	policyscheme "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/scheme"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/informers/externalversions"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/hostschemas"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -92,6 +93,7 @@ type controllers struct {
 	objects   *hostobjects.Pool
 	informers externalversions.SharedInformerFactory
 	events    events.EventBroadcaster
+	discovery discovery.DiscoveryInterfaceWithContext
 	workers   int
 }
 
@@ -112,6 +114,7 @@ func assemble(own versioned.Interface, host hostClients, config Config) (*contro
 	c := &controllers{
 		informers: externalversions.NewSharedInformerFactory(own, 0),
 		events:    events.NewBroadcaster(&events.EventSinkImpl{Interface: host.kubernetes.EventsV1()}),
+		discovery: host.discovery,
 		workers:   config.Workers,
 	}
 	policies := c.informers.Policy().V1alpha1().ClusterImportPolicies()
@@ -198,6 +201,7 @@ func (c *controllers) run(ctx context.Context) error {
 	c.imports.checkAllOwners()
 
 	wg.Go(func() { c.types.Run(ctx) })
+	wg.Go(func() { c.policies.fits.run(ctx, hostschemas.NewForClient(c.discovery.OpenAPIV3WithContext(ctx))) })
 	if c.imports.prober != nil {
 		wg.Go(func() { c.imports.prober.Run(ctx) })
 	}
@@ -263,7 +267,10 @@ func recovering[K comparable](ctx context.Context, item K, reconcile func(contex
 }
 
 // typesChanged is called when the host serves other types than before.
-func (c *controllers) typesChanged() { c.policies.enqueueAll() }
+func (c *controllers) typesChanged() {
+	c.policies.enqueueAll()
+	c.policies.fits.check()
+}
 
 // ObjectChanged passes a change on the host to the imports that it concerns.
 func (c *controllers) ObjectChanged(kind hostobjects.Kind, policies []string, namespace, name string, change hostobjects.Change) {

@@ -18,6 +18,7 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	kubernetesfake "k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
+	"k8s.io/client-go/openapi"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
@@ -166,6 +167,8 @@ func (served) ServerGroupsAndResourcesWithContext(context.Context) ([]*metav1.AP
 		{GroupVersion: render.PediaClusterGVR.GroupVersion().String(), APIResources: []metav1.APIResource{resource("pediaclusters", false)}},
 	}, nil
 }
+
+func (served) OpenAPIV3WithContext(context.Context) openapi.ClientWithContext { return &publishing{} }
 
 // running are controllers that run on a host in memory.
 type running struct {

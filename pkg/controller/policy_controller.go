@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -64,6 +65,8 @@ type policyController struct {
 	enqueueImport, enqueueInBulk func(memory.Import)
 	// checkOwners has the lifecycles seen to that name a policy and are not its own.
 	checkOwners func(policy string)
+	// fits knows whether templates fit the types that they read.
+	fits *fits
 	// context is the one in which informers run; set before work begins.
 	context context.Context
 
@@ -99,6 +102,8 @@ type policyState struct {
 	// outage is why changes on the host may go unseen, nil when none does. The
 	// imports are worked on all the same, with what is known.
 	outage *problem
+	// fit is the condition TemplatesFit, nil while it is not known.
+	fit *metav1.Condition
 	// passing is since when there is a problem that was to pass, zero when there is
 	// none.
 	passing time.Time
@@ -139,6 +144,7 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 		written:   map[string]time.Time{},
 		states:    map[string]*policyState{},
 	}
+	c.fits = newFits(c.allStates, c.queue.Add)
 	c.announcer = newAnnouncer(recorder, clock.RealClock{}, c.queue.AddAfter)
 	return c
 }
@@ -184,6 +190,13 @@ func (c *policyController) state(name string) *policyState {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.states[name]
+}
+
+// allStates are those of all policies, by their names.
+func (c *policyController) allStates() map[string]*policyState {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return maps.Clone(c.states)
 }
 
 // worked records what became of an import, nil when there is nothing left of
@@ -240,9 +253,13 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	if rest := state.settle(before, time.Now()); rest > 0 {
 		c.queue.AddAfter(name, rest)
 	}
+	state.fit = c.fits.of(state)
 	c.mu.Lock()
 	c.states[name] = state
 	c.mu.Unlock()
+	if before == nil || before.compiled != state.compiled || !slices.Equal(before.kinds(), state.kinds()) {
+		c.fits.check()
+	}
 
 	settled := state.problem == nil || state.problem.lasting || policy.DeletionTimestamp != nil
 	if settled && concernsImports(before, state) {

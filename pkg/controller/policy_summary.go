@@ -241,7 +241,11 @@ func (t *policySummaries) status(state *policyState, prune pruning) (status poli
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
-	for _, condition := range append(p.conditions(state, prune), prune.conditions(policy)...) {
+	conditions := append(p.conditions(state, prune), prune.conditions(policy)...)
+	if state.fit != nil {
+		conditions = append(conditions, *state.fit)
+	}
+	for _, condition := range conditions {
 		condition.ObservedGeneration = policy.Generation
 		condition.Message = render.Bounded(condition.Message, render.MaxMessage)
 		meta.SetStatusCondition(&status.Conditions, condition)

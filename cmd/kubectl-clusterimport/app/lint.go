@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/manifest"
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
@@ -19,10 +21,9 @@ func newFileFlags(usage string) genericclioptions.FileNameFlags {
 }
 
 func newLintCommand(f *factory) *cobra.Command {
-	files := newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")
-	strict := false
+	o := &lintOptions{files: newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")}
 	command := &cobra.Command{
-		Use:                   "lint -f FILENAME",
+		Use:                   "lint -f FILENAME [--crd FILENAME] [--strict]",
 		DisableFlagsInUseLine: true,
 		Short:                 "Check policies without a cluster",
 		Long: long(`
@@ -33,11 +34,18 @@ func newLintCommand(f *factory) *cobra.Command {
 			What a template renders is checked as far as its text alone tells: fields that PediaClusters do not
 			have, values that they cannot have, and a template that never writes syncResources.
 
+			With the CustomResourceDefinitions of the platform, what templates read is checked too: fields that
+			do not exist, values that are used as what they are not, and comparisons that never hold. The types
+			of Secrets and ConfigMaps are known.
+
 			Exit codes: 0 when nothing would be refused, 1 when something would, or with --strict when a template
-			cannot render what it should, 2 when files cannot be read.`),
+			cannot render or read what it should, 2 when files cannot be read.`),
 		Example: examples(`
 			# Check a policy
 			kubectl clusterimport lint -f policy.yaml
+
+			# Check it with the types of the platform, for instance before a merge
+			kubectl clusterimport lint -f policy.yaml --crd crds/ --strict
 
 			# Check all policies in a folder and those below it
 			kubectl clusterimport lint -R -f policies/
@@ -51,20 +59,31 @@ func newLintCommand(f *factory) *cobra.Command {
 		Annotations:       errorsExitWith(2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return lint(command.Context(), f, files, strict)
+			return o.lint(command.Context(), f)
 		},
 	}
-	files.AddFlags(command.Flags())
-	command.Flags().BoolVar(&strict, "strict", strict, "If true, a template that renders what PediaClusters cannot have is an error instead of a warning.")
+	o.files.AddFlags(command.Flags())
+	command.Flags().StringSliceVar(&o.crds, "crd", nil, "Files, folders or URLs that have the CustomResourceDefinitions of Sources and references.")
+	command.Flags().BoolVar(&o.strict, "strict", false, "If true, a template that renders what PediaClusters cannot have, or reads what its types do not have, is an error instead of a warning.")
 	return command
 }
 
-func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags, strict bool) error {
-	if len(*files.Filenames) == 0 {
+type lintOptions struct {
+	files  genericclioptions.FileNameFlags
+	crds   []string
+	strict bool
+}
+
+func (o *lintOptions) lint(ctx context.Context, f *factory) error {
+	if len(*o.files.Filenames) == 0 {
 		return usagef("give files with -f")
 	}
-	objects, err := manifest.Read(files.ToOptions(), f.In)
+	objects, err := manifest.Read(o.files.ToOptions(), f.In)
 	broken, err := manifest.Errors(err)
+	if err != nil {
+		return err
+	}
+	definitions, err := o.definitions(f)
 	if err != nil {
 		return err
 	}
@@ -90,10 +109,15 @@ func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags
 		if policy == nil {
 			continue
 		}
-		if unfit := offline.CheckTemplate(object, policy); strict {
+		unfit, unknown := offline.CheckTypes(object, policy, definitions)
+		unfit = append(offline.CheckTemplate(object, policy), unfit...)
+		if o.strict {
 			refused = append(refused, unfit...)
 		} else {
 			warnings = append(warnings, unfit...)
+		}
+		if len(o.crds) > 0 && len(unknown) > 0 {
+			fmt.Fprintf(f.ErrOut, "%s: not checked with its types: no schema is given of %s\n", object.Place(""), strings.Join(unknown, ", "))
 		}
 	}
 	for i := range warnings {
@@ -108,6 +132,24 @@ func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags
 		return answerCode(1)
 	}
 	return nil
+}
+
+// definitions reads the CustomResourceDefinitions that were given.
+func (o *lintOptions) definitions(f *factory) (offline.Definitions, error) {
+	if len(o.crds) == 0 {
+		return nil, nil
+	}
+	definitions, broken, err := offline.ReadDefinitions(resource.FilenameOptions{Filenames: o.crds, Recursive: *o.files.Recursive}, f.In)
+	if err != nil {
+		return nil, err
+	}
+	for _, problem := range broken {
+		fmt.Fprintf(f.ErrOut, "%s: left out: %s\n", problem.Place, problem.Message)
+	}
+	if len(definitions) == 0 {
+		return nil, fmt.Errorf("no CustomResourceDefinition in %s", strings.Join(o.crds, ", "))
+	}
+	return definitions, nil
 }
 
 // inOrder sorts findings as one reads the files.

@@ -107,7 +107,7 @@ func (r resource) equal(other resource) bool {
 }
 
 // New returns a tracker that calls onChange, from a goroutine of its own,
-// whenever the served types have changed.
+// whenever the served types or their definitions have changed.
 func New(discoveryClient discovery.DiscoveryInterfaceWithContext, metadataClient metadata.Interface, onChange func()) *Tracker {
 	return &Tracker{
 		discovery: discoveryClient,

@@ -244,3 +244,15 @@ func TestAHostThatHangsHoldsNothingUp(t *testing.T) {
 		}
 	})
 }
+
+func TestAnotherGenerationOfADefinitionIsAChange(t *testing.T) {
+	tracker, _, changes := start(t, served(), crd("one"))
+	before := changes.Load()
+	edited := crd("one")
+	edited.Generation = 2
+	client := tracker.metadata.Resource(crds).(metadatafake.MetadataClient)
+	if _, err := client.UpdateFake(edited, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the change to be told of", func() bool { return changes.Load() > before })
+}

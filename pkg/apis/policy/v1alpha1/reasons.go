@@ -94,6 +94,13 @@ const (
 	ReasonNothingHeld = "NothingHeld"
 	// ReasonFailures: some Sources failed or are held.
 	ReasonFailures = "Failures"
+	// ReasonTypesFit: every field that the templates read exists.
+	ReasonTypesFit = "TypesFit"
+	// ReasonTypesDiffer: the templates read a field that its type does not have,
+	// or use it as something that it is not.
+	ReasonTypesDiffer = "TypesDiffer"
+	// ReasonTypesUnknown: the host does not say which fields a type has.
+	ReasonTypesUnknown = "TypesUnknown"
 	// ReasonSuspended: spec.suspend stops the policy.
 	ReasonSuspended = "Suspended"
 )

@@ -297,6 +297,9 @@ const (
 	// PolicyPruneHeld is true while removals are held because they are more
 	// than maxPrune allows.
 	PolicyPruneHeld = "PruneHeld"
+	// PolicyTemplatesFit is true when the templates fit the types of the objects
+	// that they read. It is a help for authors: nothing depends on it.
+	PolicyTemplatesFit = "TemplatesFit"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

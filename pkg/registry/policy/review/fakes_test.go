@@ -28,11 +28,13 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/typecheck"
 )
 
 // fakeHost is a host of these objects, by "resource namespace/name".
 type fakeHost struct {
 	types   map[string]Type
+	schemas map[string]*typecheck.Object
 	objects map[string]*unstructured.Unstructured
 
 	mu    sync.Mutex
@@ -51,6 +53,14 @@ func (h *fakeHost) Resolve(_ context.Context, name schema.GroupResource, version
 		return Type{}, &NotServedError{Resource: name, Versions: versions}
 	}
 	return found, nil
+}
+
+func (h *fakeHost) ObjectType(_ context.Context, resource schema.GroupVersionResource) (*typecheck.Object, error) {
+	object, ok := h.schemas[resource.Resource]
+	if !ok {
+		return nil, fmt.Errorf("no schema of %s", resource)
+	}
+	return object, nil
 }
 
 func (h *fakeHost) Get(_ context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {

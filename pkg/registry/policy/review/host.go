@@ -14,7 +14,9 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterpedia-io/policy-apiserver/pkg/hostschemas"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/typecheck"
 )
 
 // Host is what is read of the host cluster. It reads with the server's own
@@ -23,6 +25,9 @@ type Host interface {
 	// Resolve negotiates the version of a type. The error is a *NotServedError
 	// when the host serves none that would do.
 	Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error)
+	// ObjectType returns the type of the objects of a resource. The error says why it
+	// is not known.
+	ObjectType(ctx context.Context, resource schema.GroupVersionResource) (*typecheck.Object, error)
 	// Get returns nil when there is no such object.
 	Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error)
 	// List returns a page of the objects of all namespaces.
@@ -41,13 +46,18 @@ func NewHost(config *rest.Config) (Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a client for the types of the host: %w", err)
 	}
-	return &host{typeCache: &typeCache{discovery: discoverer, now: time.Now}, objects: objects}, nil
+	published, err := hostschemas.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return &host{typeCache: &typeCache{discovery: discoverer, now: time.Now}, published: published, objects: objects}, nil
 }
 
 type host struct {
 	*typeCache
-	objects dynamic.Interface
-	schemas render.SchemaCache
+	published *hostschemas.Schemas
+	objects   dynamic.Interface
+	schemas   render.SchemaCache
 }
 
 func (h *host) Schema(ctx context.Context) *render.Schema {
@@ -60,6 +70,14 @@ func (h *host) Schema(ctx context.Context) *render.Schema {
 		klog.FromContext(ctx).Error(err, "The definition of PediaClusters is not used to validate them")
 	}
 	return compiled
+}
+
+func (h *host) ObjectType(ctx context.Context, resource schema.GroupVersionResource) (*typecheck.Object, error) {
+	index, err := h.published.Index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return index.Object(ctx, resource)
 }
 
 func (h *host) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/typecheck"
 )
 
 func TestWarnings(t *testing.T) {
@@ -41,6 +42,24 @@ func TestWarnings(t *testing.T) {
 				}
 			}, selecting("false"),
 			[]string{"spec.source: the selectors let none of the first 500 clusters.cluster.mcp.io through"}},
+		"templates that do not fit the types": {
+			func(w *world) {
+				text := &typecheck.Type{Kind: typecheck.Text}
+				w.host.schemas = map[string]*typecheck.Object{
+					"secrets": typecheck.Builtin("", "secrets"),
+					"clusters": {Name: "clusters.cluster.mcp.io/v1", Root: &typecheck.Type{Kind: typecheck.Map, Fields: map[string]*typecheck.Type{
+						"spec": {Kind: typecheck.Map, Fields: map[string]*typecheck.Type{"apiEndpoint": text}}}}},
+				}
+			},
+			func(spec *policy.ClusterImportPolicySpec) {
+				spec.NameTemplate = "mcp"
+				spec.References[0].NameTemplate = "{{ .source.spec.apiEndpoint }}"
+				spec.Template = "spec: {apiserver: {{ .source.spec.endpoint }}, tokenData: {{ .references.secret.stringData.token }}}"
+			},
+			[]string{
+				`spec.template: line 1, column 22: .source.spec.endpoint: clusters.cluster.mcp.io/v1 has no "endpoint" in .source.spec; did you mean "apiEndpoint"? It has: apiEndpoint`,
+				`spec.template: line 1, column 62: .references.secret.stringData.token: secrets/v1 has no "stringData" in .references.secret; the API server returns what was written there in data, in base64`,
+			}},
 		"a name that does not use the namespace": {
 			func(w *world) {
 				clusters := w.host.types["clusters"]
