@@ -3,7 +3,6 @@ package review
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,10 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
 // Host is what is read of the host cluster. It reads with the server's own
@@ -23,6 +24,9 @@ type Host interface {
 	// Resolve negotiates the version of a type. The error is a *NotServedError
 	// when the host serves none that would do.
 	Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error)
+	// Permitted asks whether this server may read the objects of a type in all
+	// namespaces. The error is a *rights.Error when it may not.
+	Permitted(ctx context.Context, resource schema.GroupResource) error
 	// Get returns nil when there is no such object.
 	Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error)
 	// List returns a page of the objects of all namespaces.
@@ -41,12 +45,17 @@ func NewHost(config *rest.Config) (Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a client for the types of the host: %w", err)
 	}
-	return &host{typeCache: &typeCache{discovery: discoverer, now: time.Now}, objects: objects}, nil
+	authorization, err := authorizationclient.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("a client for the rights of this server: %w", err)
+	}
+	return &host{typeCache: newTypeCache(discoverer), objects: objects, reviews: authorization.SelfSubjectAccessReviews()}, nil
 }
 
 type host struct {
 	*typeCache
 	objects dynamic.Interface
+	reviews authorizationclient.SelfSubjectAccessReviewInterface
 	schemas render.SchemaCache
 }
 
@@ -60,6 +69,10 @@ func (h *host) Schema(ctx context.Context) *render.Schema {
 		klog.FromContext(ctx).Error(err, "The definition of PediaClusters is not used to validate them")
 	}
 	return compiled
+}
+
+func (h *host) Permitted(ctx context.Context, resource schema.GroupResource) error {
+	return rights.Check(ctx, h.reviews, resource)
 }
 
 func (h *host) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
