@@ -21,8 +21,9 @@ func newFileFlags(usage string) genericclioptions.FileNameFlags {
 func newLintCommand(f *factory) *cobra.Command {
 	files := newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")
 	strict := false
+	server := false
 	command := &cobra.Command{
-		Use:                   "lint -f FILENAME",
+		Use:                   "lint -f FILENAME [--server]",
 		DisableFlagsInUseLine: true,
 		Short:                 "Check policies without a cluster",
 		Long: long(`
@@ -32,6 +33,9 @@ func newLintCommand(f *factory) *cobra.Command {
 
 			What a template renders is checked as far as its text alone tells: fields that PediaClusters do not
 			have, values that they cannot have, and a template that never writes syncResources.
+
+			With --server the policies that pass are also sent to the server, as a dry run: only there it is known
+			which types there are, which of them the server may read, and what other policies import.
 
 			Exit codes: 0 when nothing would be refused, 1 when something would, or with --strict when a template
 			cannot render what it should, 2 when files cannot be read.`),
@@ -46,20 +50,24 @@ func newLintCommand(f *factory) *cobra.Command {
 			kubectl clusterimport lint --strict -R -f policies/
 
 			# Check what a generator writes
-			kustomize build . | kubectl clusterimport lint -f -`),
+			kustomize build . | kubectl clusterimport lint -f -
+
+			# Ask the server too
+			kubectl clusterimport lint -f policy.yaml --server`),
 		Args:              arguments(cobra.NoArgs, "give files with -f"),
 		Annotations:       errorsExitWith(2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return lint(command.Context(), f, files, strict)
+			return lint(command.Context(), f, files, strict, server)
 		},
 	}
 	files.AddFlags(command.Flags())
 	command.Flags().BoolVar(&strict, "strict", strict, "If true, a template that renders what PediaClusters cannot have is an error instead of a warning.")
+	command.Flags().BoolVar(&server, "server", false, "Ask the server too, by a dry run. This takes the right to get, create and update policies.")
 	return command
 }
 
-func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags, strict bool) error {
+func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags, strict, server bool) error {
 	if len(*files.Filenames) == 0 {
 		return usagef("give files with -f")
 	}
@@ -85,16 +93,21 @@ func lint(ctx context.Context, f *factory, files genericclioptions.FileNameFlags
 		}
 		policies++
 		policy, errs, warns := offline.Check(ctx, object)
+		if policy != nil {
+			unfit := offline.CheckTemplate(object, policy)
+			if strict {
+				errs = append(errs, unfit...)
+			} else {
+				warns = append(warns, unfit...)
+			}
+		}
+		if server && policy != nil {
+			if errs, warns, err = f.askServer(ctx, object, policy, errs, warns); err != nil {
+				return err
+			}
+		}
 		refused = append(refused, errs...)
 		warnings = append(warnings, warns...)
-		if policy == nil {
-			continue
-		}
-		if unfit := offline.CheckTemplate(object, policy); strict {
-			refused = append(refused, unfit...)
-		} else {
-			warnings = append(warnings, unfit...)
-		}
 	}
 	for i := range warnings {
 		warnings[i].Message = "warning: " + warnings[i].Message
