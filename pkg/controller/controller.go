@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
@@ -42,6 +43,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/informers/externalversions"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/hostschemas"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
 // fieldManager is the name under which the controllers write.
@@ -124,7 +126,7 @@ func assemble(own versioned.Interface, host hostClients, config Config) (*contro
 	c.store = lifecycles.New(config.Lifecycles, stored.GetIndexer(), clock.RealClock{})
 
 	c.types = servedtypes.New(host.discovery, host.metadata, c.typesChanged)
-	c.objects = hostobjects.NewPool(host.dynamic, host.metadata, c)
+	c.objects = hostobjects.NewPool(host.dynamic, host.metadata, c, host.permitted)
 	c.policies = newPolicyController(own.PolicyV1alpha1().ClusterImportPolicies(), policies.Lister(), c.store, c.types, c.objects,
 		c.events.NewRecorder(policyscheme.Scheme, fieldManager))
 	c.policies.schemas.host = host.dynamic
@@ -150,6 +152,15 @@ type hostClients struct {
 	dynamic    dynamic.Interface
 	metadata   metadata.Interface
 	kubernetes kubernetes.Interface
+}
+
+// permitted is a Forbidden error when this server may not read a type that policies name.
+// PediaClusters are not such a type.
+func (h hostClients) permitted(ctx context.Context, resource schema.GroupVersionResource) error {
+	if resource == render.PediaClusterGVR {
+		return nil
+	}
+	return rights.Check(ctx, h.kubernetes.AuthorizationV1().SelfSubjectAccessReviews(), resource.GroupResource())
 }
 
 // newHostClients makes clients that share one budget of requests.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -170,6 +171,17 @@ func (served) ServerGroupsAndResourcesWithContext(context.Context) ([]*metav1.AP
 
 func (served) OpenAPIV3WithContext(context.Context) openapi.ClientWithContext { return &publishing{} }
 
+// permissive is a host that allows this server everything.
+func permissive() *kubernetesfake.Clientset {
+	client := kubernetesfake.NewClientset()
+	client.PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		review := action.(clienttesting.CreateAction).GetObject().DeepCopyObject().(*authorizationv1.SelfSubjectAccessReview)
+		review.Status.Allowed = true
+		return true, review, nil
+	})
+	return client
+}
+
 // running are controllers that run on a host in memory.
 type running struct {
 	*controllers
@@ -221,7 +233,7 @@ func run(t *testing.T) *running {
 			sourceNamed("a"), sourceNamed("b"), sourceNamed("c")),
 		metadata: metadatafake.NewSimpleMetadataClient(scheme, definition())}
 	r.rotate("1", "b25l")
-	c, err := assemble(r.own, hostClients{served{}, r.host, r.metadata, kubernetesfake.NewClientset()},
+	c, err := assemble(r.own, hostClients{served{}, r.host, r.metadata, permissive()},
 		Config{Lifecycles: r.storage, Workers: 2, Probe: &probe.Config{}})
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func newWorld(t *testing.T, state *policyState, hosts []runtime.Object, stored .
 	if err := one.knownPolicies.Add(state.policy); err != nil {
 		t.Fatal(err)
 	}
-	pool := hostobjects.NewPool(host, one.metadata, noHandler{})
+	pool := hostobjects.NewPool(host, one.metadata, noHandler{}, hostClients{kubernetes: permissive()}.permitted)
 	types := servedtypes.New(nil, one.metadata, func() {})
 	store := lifecycles.New(one.storage, one.shown, clock.RealClock{})
 	policies := newPolicyController(fake.NewClientset(state.policy.DeepCopy()).PolicyV1alpha1().ClusterImportPolicies(),

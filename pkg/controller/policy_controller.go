@@ -36,6 +36,7 @@ import (
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
 // statusDelay is how long the figures in a policy's status may lag behind its
@@ -401,11 +402,13 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 	case kind == s.sources || s.isNext(kind):
 		p.reason = policyv1alpha1.ReasonSourcesUnavailable
 	}
-	why := ""
+	lacking, why := (*rights.Error)(nil), ""
 	if failure != nil {
 		why = ": " + render.Bounded(failure.Error(), render.MaxMessage/2)
 	}
 	switch {
+	case errors.As(failure, &lacking):
+		p.message = lacking.Error() // it ends with a command, which nothing may follow
 	case s.isNext(kind) && failure == nil:
 		return nil // they are being listed
 	case s.isNext(kind):

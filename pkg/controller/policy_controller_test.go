@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
 func TestImportsAreWorkedOnAgainWhenTheirPolicyMeansSomethingElse(t *testing.T) {
@@ -113,6 +115,7 @@ func TestWhatCannotBeListedAndWatchedIsToldWithItsCause(t *testing.T) {
 		failure  error
 	}
 	down := errors.New("down")
+	lacking := &rights.Error{Resource: schema.GroupResource{Group: "x.io", Resource: strings.Repeat("r", 63)}, Verbs: []string{"get", "list", "watch"}}
 	next := func(s *policyState) { s.next = ptr.To(sourcesV2) }
 	for _, test := range []struct {
 		name            string
@@ -138,6 +141,10 @@ func TestWhatCannotBeListedAndWatchedIsToldWithItsCause(t *testing.T) {
 			&problem{reason: policyv1alpha1.ReasonHostUnavailable, message: "listing pediaclusters.cluster.clusterpedia.io: down"}, nil},
 		{"what will pass is not told before what will not", watchingState(), map[hostobjects.Kind]status{pediaClusters: {unsynced: true}, sourcesV1: {true, down}},
 			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "listing clusters.x.io: down"}, nil},
+		{"this server may not read Sources", watchingState(), map[hostobjects.Kind]status{sourcesV1: {true, lacking}},
+			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: lacking.Error()}, nil},
+		{"this server may no longer read References", watchingState(), map[hostobjects.Kind]status{secretKind: {false, lacking}}, nil,
+			&problem{reason: policyv1alpha1.ReasonReferencesUnavailable, message: lacking.Error()}},
 		{"another version is being listed", watchingState(next), map[hostobjects.Kind]status{sourcesV1: {false, down}, sourcesV2: {unsynced: true}}, nil, nil},
 		{"another version cannot be listed", watchingState(next), map[hostobjects.Kind]status{
 			sourcesV1: {false, errors.New("not served")}, sourcesV2: {true, down}}, nil,

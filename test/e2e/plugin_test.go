@@ -56,6 +56,8 @@ func pluginPlatform(t *testing.T, name string) *platform {
 	must(t, p.createCluster(t.Context(), "two", "the token of two", false))
 	p.waitForCondition(t, "one", policyv1alpha1.LifecycleReady, metav1.ConditionTrue)
 	p.waitForCondition(t, "two", policyv1alpha1.LifecycleReady, metav1.ConditionFalse)
+	// Its status follows its imports.
+	p.waitForPolicyReady(t, patience, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
 	return p
 }
 

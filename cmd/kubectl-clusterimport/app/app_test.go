@@ -39,6 +39,9 @@ func TestCommands(t *testing.T) {
 	}{
 		{name: "render", args: render("-f", policy, "--source", source, "--reference", "authSecret="+secret)},
 		{name: "render several", args: render("-f", policy, "--source", clusters, "--reference", "authSecret="+clusters)},
+		{name: "render several with one reference", args: render("-f", policy, "--source", clusters, "--reference", "authSecret="+secret)},
+		{name: "render Secrets with clear text", args: render("-f", "../../../artifacts/platforms/kubeconfig-secret/policy.yaml",
+			"--source", "../../../artifacts/platforms/kubeconfig-secret/example/secrets.yaml")},
 		{name: "render credentials as yaml", args: render("-f", policy, "--source", source, "--reference", "authSecret="+secret, "--include-credentials", "-o", "yaml")},
 		{name: "render names", args: render("-f", policy, "--source", clusters, "--reference", "authSecret="+clusters, "-o", "name")},
 		{name: "render jsonpath", args: render("-f", policy, "--source", clusters, "-o", "jsonpath={.status.results[*].reason}")},

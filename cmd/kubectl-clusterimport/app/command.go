@@ -19,10 +19,12 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/component-base/logs"
+	"k8s.io/klog/v2"
 
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
@@ -49,6 +51,8 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	f := &factory{
 		ConfigFlags: genericclioptions.NewConfigFlags(true).WithWarningPrinter(streams),
 		IOStreams:   streams,
+		warnings: rest.NewWarningWriter(streams.ErrOut, rest.WarningWriterOptions{
+			Deduplicate: true, Color: printers.AllowsColorOutput(streams.ErrOut)}),
 	}
 	root := &cobra.Command{
 		Use:   "kubectl-clusterimport",
@@ -65,6 +69,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
+	quiet(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	f.AddFlags(root.PersistentFlags())
 	logs.AddFlags(root.PersistentFlags())
@@ -79,6 +84,17 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		newVersionCommand(f),
 	)
 	return root
+}
+
+// quiet discards what libraries log. Errors and warnings tell people what they need; the
+// log is shown with -v or --vmodule.
+func quiet(root *cobra.Command) {
+	klog.SetLogger(klog.New(nil)) // which discards
+	root.PersistentPreRun = func(command *cobra.Command, _ []string) {
+		if flags := command.Flags(); flags.Changed("v") || flags.Changed("vmodule") {
+			klog.ClearLogger()
+		}
+	}
 }
 
 // long and examples strip the indentation that texts have in the code.
@@ -155,6 +171,8 @@ func arguments(check cobra.PositionalArgs, what string) cobra.PositionalArgs {
 type factory struct {
 	*genericclioptions.ConfigFlags
 	genericiooptions.IOStreams
+	// warnings prints those of servers, each once.
+	warnings rest.WarningHandler
 }
 
 func (f *factory) config() (*rest.Config, error) {
@@ -164,6 +182,7 @@ func (f *factory) config() (*rest.Config, error) {
 	}
 	// The rate at which kubectl asks for many things at once.
 	config.QPS, config.Burst = 50, 300
+	config.WarningHandler = f.warnings
 	return config, nil
 }
 
@@ -242,12 +261,16 @@ func (f *factory) completeConfigFlags(root *cobra.Command) {
 		"cluster": func(config *clientcmdapi.Config) iter.Seq[string] { return maps.Keys(config.Clusters) },
 		"user":    func(config *clientcmdapi.Config) iter.Seq[string] { return maps.Keys(config.AuthInfos) },
 	} {
-		// It fails for a flag that does not exist, which a test would show.
-		_ = root.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		completeFlag(root, flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return complete(nil, func() ([]string, error) {
 				config, err := f.ToRawKubeConfigLoader().RawConfig()
 				return slices.Sorted(names(&config)), err
 			})
 		})
 	}
+}
+
+func completeFlag(command *cobra.Command, flag string, complete cobra.CompletionFunc) {
+	// It fails for a flag that does not exist, which a test would show.
+	_ = command.RegisterFlagCompletionFunc(flag, complete)
 }

@@ -15,9 +15,13 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// describe writes a review for people, in the manner of kubectl describe.
-func describe(w io.Writer, review *policyv1alpha1.RenderReview) error {
-	d := &description{w: w}
+// describe writes a review for people, in the manner of kubectl describe. References that
+// come from files are given or not: whether others exist is not known.
+func describe(w io.Writer, review *policyv1alpha1.RenderReview, fromFiles bool) error {
+	d := &description{w: w, found: "found", missing: "missing"}
+	if fromFiles {
+		d.found, d.missing = "given", "not given"
+	}
 	for i := range review.Status.Results {
 		d.result(&review.Status.Results[i])
 		d.printf("\n")
@@ -31,6 +35,8 @@ func describe(w io.Writer, review *policyv1alpha1.RenderReview) error {
 type description struct {
 	w   io.Writer
 	err error
+	// found and missing are what is said of references.
+	found, missing string
 }
 
 func (d *description) printf(format string, args ...any) {
@@ -57,9 +63,9 @@ func (d *description) result(result *policyv1alpha1.RenderResult) {
 		d.printf("References:\n")
 	}
 	for _, ref := range result.References {
-		found := "found"
+		found := d.found
 		if !ref.Found {
-			found = "missing"
+			found = d.missing
 		}
 		d.printf("  %-18s%s: %s\n", ref.Key, render.Describe(ref.DependentResource), found)
 	}

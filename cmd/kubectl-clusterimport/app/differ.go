@@ -18,6 +18,7 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/textdiff"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -78,8 +79,15 @@ func (d *differ) readLifecycles(ctx context.Context, client policyv1alpha1client
 
 // result prints what would become of one Source, and counts it.
 func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult) error {
+	decided := d.decide(result)
+	if decided.Blocked != nil && decided.Blocked.Phase == policyv1alpha1.LifecycleHeld {
+		d.waiting++
+		fmt.Fprintf(d.ErrOut, "%s: %s: %s\n", describeSource(result.Source), decided.Rule, decided.Blocked.Message)
+		return nil
+	}
 	switch result.Action {
 	case policyv1alpha1.RenderCreate, policyv1alpha1.RenderUpdate, policyv1alpha1.RenderDelete:
+		fmt.Fprintf(d.Out, "# %s: %s, since %s\n", describeSource(result.Source), result.Action, decided.Rule)
 		if err := d.change(ctx, result); err != nil {
 			return err
 		}
@@ -99,6 +107,15 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 		return nil
 	}
 	return d.renamed(ctx, result)
+}
+
+// decide is what the controllers decide about the Source of a result.
+func (d *differ) decide(result *policyv1alpha1.RenderResult) decision.Decision {
+	snapshot := &decision.Snapshot{Policy: d.policy, Source: presence(result)}
+	for i := range d.lifecycles[result.Source] {
+		snapshot.Lifecycles = append(snapshot.Lifecycles, &d.lifecycles[result.Source][i])
+	}
+	return decision.Decide(snapshot)
 }
 
 // renamed prints that the PediaClusters of former names go, once that of the

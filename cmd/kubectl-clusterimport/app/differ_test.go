@@ -8,9 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"sigs.k8s.io/yaml"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 const livePediaCluster = `
@@ -76,6 +78,34 @@ func TestDiffs(t *testing.T) {
 				t.Error("a credential is shown")
 			}
 			compare(t, "differ-"+fileName(tt.name), out.String())
+		})
+	}
+}
+
+func TestADiffSaysWhoDecidesAndLeavesWhatIsPaused(t *testing.T) {
+	source := policyv1alpha1.SourceName{Namespace: "fleet", Name: "blue"}
+	for name, test := range map[string]struct {
+		annotations map[string]string
+		out, errOut string
+		changes     int
+	}{
+		"selected": {nil, "# fleet/blue: Create, since the Source is selected\n--- /dev/null\n+++ merged/pediacluster/mcp-blue\n", "", 1},
+		"paused": {map[string]string{policyv1alpha1.PausedAnnotation: "true"}, "",
+			"fleet/blue: a lifecycle is paused: nothing is created, changed or deleted until the annotation policy.clusterpedia.io/paused is removed\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+			d := &differ{IOStreams: streams, policy: &policyv1alpha1.ClusterImportPolicy{}, pediaClusters: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()).Resource(render.PediaClusterGVR),
+				lifecycles: map[policyv1alpha1.SourceName][]policyv1alpha1.PediaClusterLifecycle{
+					source: {{ObjectMeta: metav1.ObjectMeta{Name: "mcp-blue", Annotations: test.annotations}}}}}
+			result := &policyv1alpha1.RenderResult{Source: source, Selected: true, Name: "mcp-blue", Action: policyv1alpha1.RenderCreate,
+				PediaCluster: &runtime.RawExtension{Raw: []byte(`{"apiVersion":"cluster.clusterpedia.io/v1alpha2","kind":"PediaCluster","spec":{}}`)}}
+			if err := d.result(t.Context(), result); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(out.String(), test.out) || (test.out == "") != (out.String() == "") || errOut.String() != test.errOut || d.changes() != test.changes {
+				t.Errorf("%d changes:\n%s%s", d.changes(), out, errOut)
+			}
 		})
 	}
 }

@@ -41,7 +41,8 @@ const (
 	unasked = "-"
 )
 
-// explain writes one line for each step of the import, and the outcome.
+// explain writes one line for each step of the import, the rule by which the controllers
+// decide about it, as far as the facts tell, and the conclusion.
 func (f *facts) explain(w io.Writer) error {
 	d := &description{w: w}
 	d.printf("PediaClusterLifecycle %s: %s\n\n", f.lifecycle.Name, f.lifecycle.Status.Phase)
@@ -64,7 +65,9 @@ func (f *facts) explain(w io.Writer) error {
 	for _, condition := range f.lifecycle.Status.Conditions {
 		d.printf("  %-18s%-8s%s: %s\n", condition.Type, condition.Status, condition.Reason, condition.Message)
 	}
-	d.printf("\n%s\n", f.outcome())
+	d.printf("\n")
+	d.field("Decided by", f.rule())
+	d.printf("%s\n", f.conclusion())
 	return d.err
 }
 
@@ -81,9 +84,8 @@ func (f *facts) policyStep(step stepFunc) {
 		step(bad, "Policy", "%s is being deleted", f.policyName)
 	case f.policy.Spec.Suspend:
 		step(waits, "Policy", "%s is suspended: nothing is created, changed or deleted", f.policyName)
-	case meta.IsStatusConditionFalse(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated):
-		condition := meta.FindStatusCondition(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated)
-		step(bad, "Policy", "%s: %s", f.policyName, condition.Message)
+	case f.invalid() != nil:
+		step(bad, "Policy", "%s: %s", f.policyName, f.invalid().Message)
 	case f.unavailable() != nil:
 		step(waits, "Policy", "%s: %s: %s", f.policyName, f.unavailable().Reason, f.unavailable().Message)
 	default:
@@ -93,9 +95,14 @@ func (f *facts) policyStep(step stepFunc) {
 
 // unavailable is the condition of a policy whose types cannot be listed and
 // watched now, nil when they can.
-func (f *facts) unavailable() *metav1.Condition {
+func (f *facts) unavailable() *metav1.Condition { return f.validated(metav1.ConditionUnknown) }
+
+// invalid is the condition of a policy that cannot be worked on, nil when it can.
+func (f *facts) invalid() *metav1.Condition { return f.validated(metav1.ConditionFalse) }
+
+func (f *facts) validated(status metav1.ConditionStatus) *metav1.Condition {
 	validated := meta.FindStatusCondition(f.policy.Status.Conditions, policyv1alpha1.PolicyValidated)
-	if validated == nil || validated.Status != metav1.ConditionUnknown {
+	if validated == nil || validated.Status != status {
 		return nil
 	}
 	return validated
@@ -269,37 +276,4 @@ func finalizers(object *unstructured.Unstructured) string {
 		return ""
 	}
 	return ", and waits for its finalizers " + strings.Join(waitsFor, ", ")
-}
-
-// outcome is what all steps come to.
-func (f *facts) outcome() string {
-	imported := "Not imported"
-	if f.exists() {
-		imported = "Imported"
-	}
-	if f.sourceIsGoing() {
-		imported += ". The Source is being deleted"
-	}
-	ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
-	switch {
-	case f.lifecycle.Status.Phase == policyv1alpha1.LifecycleDeleting && ready != nil:
-		return fmt.Sprintf("Being deleted. %s: %s", ready.Reason, ready.Message)
-	case f.lifecycle.DeletionTimestamp != nil:
-		return "Being deleted."
-	case f.policy != nil && f.policy.Spec.Suspend:
-		return imported + ". The policy is suspended."
-	case f.policy != nil && f.unavailable() != nil:
-		return fmt.Sprintf("%s, as far as is known. %s: %s", imported, f.unavailable().Reason, f.unavailable().Message)
-	case f.result == nil:
-		if ready != nil {
-			return fmt.Sprintf("%s. %s: %s", imported, ready.Reason, ready.Message)
-		}
-		return imported + "."
-	case f.result.Message != "":
-		return fmt.Sprintf("%s. %s: %s", imported, f.result.Reason, f.result.Message)
-	case f.result.Action == policyv1alpha1.RenderNone:
-		return imported + ". Nothing is to be done."
-	default:
-		return fmt.Sprintf("%s. Next: %s.", imported, f.result.Action)
-	}
 }

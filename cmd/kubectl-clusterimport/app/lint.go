@@ -23,7 +23,7 @@ func newFileFlags(usage string) genericclioptions.FileNameFlags {
 func newLintCommand(f *factory) *cobra.Command {
 	o := &lintOptions{files: newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")}
 	command := &cobra.Command{
-		Use:                   "lint -f FILENAME [--crd FILENAME] [--strict]",
+		Use:                   "lint -f FILENAME [--crd FILENAME] [--strict] [--server]",
 		DisableFlagsInUseLine: true,
 		Short:                 "Check policies without a cluster",
 		Long: long(`
@@ -37,6 +37,9 @@ func newLintCommand(f *factory) *cobra.Command {
 			With the CustomResourceDefinitions of the platform, what templates read is checked too: fields that
 			do not exist, values that are used as what they are not, and comparisons that never hold. The types
 			of Secrets and ConfigMaps are known.
+
+			With --server the policies that pass are also sent to the server, as a dry run: only there it is known
+			which types there are, which of them the server may read, and what other policies import.
 
 			Exit codes: 0 when nothing would be refused, 1 when something would, or with --strict when a template
 			cannot render or read what it should, 2 when files cannot be read.`),
@@ -54,7 +57,10 @@ func newLintCommand(f *factory) *cobra.Command {
 			kubectl clusterimport lint --strict -R -f policies/
 
 			# Check what a generator writes
-			kustomize build . | kubectl clusterimport lint -f -`),
+			kustomize build . | kubectl clusterimport lint -f -
+
+			# Ask the server too
+			kubectl clusterimport lint -f policy.yaml --server`),
 		Args:              arguments(cobra.NoArgs, "give files with -f"),
 		Annotations:       errorsExitWith(2),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -65,6 +71,7 @@ func newLintCommand(f *factory) *cobra.Command {
 	o.files.AddFlags(command.Flags())
 	command.Flags().StringSliceVar(&o.crds, "crd", nil, "Files, folders or URLs that have the CustomResourceDefinitions of Sources and references.")
 	command.Flags().BoolVar(&o.strict, "strict", false, "If true, a template that renders what PediaClusters cannot have, or reads what its types do not have, is an error instead of a warning.")
+	command.Flags().BoolVar(&o.server, "server", false, "Ask the server too, by a dry run. This takes the right to get, create and update policies.")
 	return command
 }
 
@@ -72,6 +79,7 @@ type lintOptions struct {
 	files  genericclioptions.FileNameFlags
 	crds   []string
 	strict bool
+	server bool
 }
 
 func (o *lintOptions) lint(ctx context.Context, f *factory) error {
@@ -103,22 +111,12 @@ func (o *lintOptions) lint(ctx context.Context, f *factory) error {
 			continue
 		}
 		policies++
-		policy, errs, warns := offline.Check(ctx, object)
+		errs, warns, err := o.check(ctx, f, object, definitions)
+		if err != nil {
+			return err
+		}
 		refused = append(refused, errs...)
 		warnings = append(warnings, warns...)
-		if policy == nil {
-			continue
-		}
-		unfit, unknown := offline.CheckTypes(object, policy, definitions)
-		unfit = append(offline.CheckTemplate(object, policy), unfit...)
-		if o.strict {
-			refused = append(refused, unfit...)
-		} else {
-			warnings = append(warnings, unfit...)
-		}
-		if len(o.crds) > 0 && len(unknown) > 0 {
-			fmt.Fprintf(f.ErrOut, "%s: not checked with its types: no schema is given of %s\n", object.Place(""), strings.Join(unknown, ", "))
-		}
 	}
 	for i := range warnings {
 		warnings[i].Message = "warning: " + warnings[i].Message
@@ -132,6 +130,28 @@ func (o *lintOptions) lint(ctx context.Context, f *factory) error {
 		return answerCode(1)
 	}
 	return nil
+}
+
+// check finds what is wrong with a policy.
+func (o *lintOptions) check(ctx context.Context, f *factory, object *manifest.Object, definitions offline.Definitions) (refused, warnings offline.Findings, err error) {
+	policy, refused, warnings := offline.Check(ctx, object)
+	if policy == nil {
+		return refused, warnings, nil
+	}
+	unfit, unknown := offline.CheckTypes(object, policy, definitions)
+	unfit = append(offline.CheckTemplate(object, policy), unfit...)
+	if o.strict {
+		refused = append(refused, unfit...)
+	} else {
+		warnings = append(warnings, unfit...)
+	}
+	if len(o.crds) > 0 && len(unknown) > 0 {
+		fmt.Fprintf(f.ErrOut, "%s: not checked with its types: no schema is given of %s\n", object.Place(""), strings.Join(unknown, ", "))
+	}
+	if o.server {
+		return f.askServer(ctx, object, policy, refused, warnings)
+	}
+	return refused, warnings, nil
 }
 
 // definitions reads the CustomResourceDefinitions that were given.

@@ -14,9 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/cli-runtime/pkg/resource"
+	"k8s.io/client-go/metadata"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/manifest"
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
@@ -94,11 +96,63 @@ func newRenderCommand(f *factory) *cobra.Command {
 	command.Flags().StringVar(&o.source, "source", "", "The Source: a file, or [namespace/]name of one on the cluster.")
 	command.Flags().BoolVar(&o.all, "all", false, "Render all Sources of the cluster.")
 	command.Flags().StringArrayVar(&o.references, "reference", nil,
-		"KEY=FILENAME: take the object of the file for the reference with that key. Without a cluster, a file may have several objects: the one that the reference names is taken.")
+		"KEY=FILENAME: take the object of the file for the reference with that key. Without a cluster, a file may have several objects: the one that the reference names is taken. "+
+			"With several Sources, so is an only one.")
 	command.Flags().StringVar(&o.current, "current", "", "A file with the PediaCluster that exists already. Only without a cluster.")
 	command.Flags().BoolVar(&o.includeCredentials, "include-credentials", false, "Show credentials, and what conditions render, in the clear.")
 	command.Flags().Int64Var(&o.chunkSize, "chunk-size", 100, "Ask the server for so many Sources at a time.")
+	completeFlag(command, "source", func(command *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return o.completeSources(command.Context(), args)
+	})
+	completeFlag(command, "output", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return o.print.AllowedFormats(), cobra.ShellCompDirectiveNoFileComp
+	})
 	return command
+}
+
+// completeSources offers the Sources on the cluster of the policy that the command names.
+// The shell adds files.
+func (o *renderOptions) completeSources(ctx context.Context, args []string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	names, err := o.sourceNames(ctx, args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+// mostCompletions is how many Sources are offered: nobody reads more.
+const mostCompletions = 500
+
+func (o *renderOptions) sourceNames(ctx context.Context, policyName string) (names []string, err error) {
+	client, err := o.policies()
+	if err != nil {
+		return nil, err
+	}
+	policy, err := client.ClusterImportPolicies().Get(ctx, policyName, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	config, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	objects, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	// Without the version that the server reads, its type is not served.
+	source := schema.GroupVersionResource{Group: policy.Spec.Source.Group, Version: policy.Status.SourceVersion, Resource: policy.Spec.Source.Resource}
+	list, err := objects.Resource(source).List(ctx, metav1.ListOptions{Limit: mostCompletions})
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range list.Items {
+		names = append(names, describeSource(policyv1alpha1.SourceName{Namespace: object.Namespace, Name: object.Name}))
+	}
+	return names, nil
 }
 
 func (o *renderOptions) complete(args []string) error {
@@ -199,8 +253,22 @@ func (o *renderOptions) withoutCluster(ctx context.Context) (*policyv1alpha1.Ren
 	if answer.Status.Results, err = offline.Render(in); err != nil {
 		return nil, err
 	}
+	for i := range answer.Status.Results {
+		sayNotGiven(&answer.Status.Results[i])
+	}
 	answer.Status.Totals = totals(answer.Status.Results)
 	return answer, nil
+}
+
+// sayNotGiven corrects what a result without a cluster says of a reference: nobody knows
+// whether what was not given exists.
+func sayNotGiven(result *policyv1alpha1.RenderResult) {
+	message, ok := strings.CutSuffix(result.Message, "does not exist")
+	if !ok || result.Reason != policyv1alpha1.ReasonWaitingForReference || len(result.References) == 0 {
+		return
+	}
+	missing := result.References[len(result.References)-1]
+	result.Message = fmt.Sprintf("%swas not given: add it with --reference %s=FILENAME", message, missing.Key)
 }
 
 func (o *renderOptions) read(file string) ([]*unstructured.Unstructured, error) {
@@ -215,7 +283,7 @@ func (o *renderOptions) readOne(file string) (*runtime.RawExtension, error) {
 	if len(objects) != 1 {
 		return nil, fmt.Errorf("%s has %d objects: give the server one", file, len(objects))
 	}
-	raw, err := json.Marshal(offline.AsStored(objects[0]))
+	raw, err := json.Marshal(objects[0])
 	return &runtime.RawExtension{Raw: raw}, err
 }
 
@@ -310,7 +378,7 @@ func (o *renderOptions) toPrinter() (printers.ResourcePrinter, error) {
 
 func (o *renderOptions) printReview(review *policyv1alpha1.RenderReview) error {
 	if o.printer == nil {
-		return describe(o.Out, review)
+		return describe(o.Out, review, o.offline())
 	}
 	return o.printer.PrintObj(review, o.Out)
 }

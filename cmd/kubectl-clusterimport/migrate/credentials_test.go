@@ -20,6 +20,8 @@ import (
 
 // fakeHost has Sources, each with a Secret of its name.
 type fakeHost struct {
+	review.Host // for what is not used
+
 	sources []unstructured.Unstructured
 	secrets map[string]map[string]any
 	refuses bool

@@ -142,6 +142,19 @@ func CheckTemplate(object *manifest.Object, policy *policyv1alpha1.ClusterImport
 	return findings
 }
 
+// Refused places the error with which a server has refused the object.
+func Refused(object *manifest.Object, err error) Findings {
+	c := checker{object: object}
+	c.addAdmission(err)
+	return c.findings
+}
+
+// Warned places warnings of a server about the object.
+func Warned(object *manifest.Object, texts []string) Findings {
+	c := checker{object: object}
+	return c.warnings(texts)
+}
+
 // recorder keeps the warnings of a creation.
 type recorder []string
 

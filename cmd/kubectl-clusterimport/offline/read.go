@@ -52,7 +52,7 @@ func ReadPolicy(ctx context.Context, files resource.FilenameOptions, stdin io.Re
 	return policies[0], nil
 }
 
-// ReadObjects reads all objects of the files.
+// ReadObjects reads all objects of the files, as an API server would store them.
 func ReadObjects(files resource.FilenameOptions, stdin io.Reader) ([]*unstructured.Unstructured, error) {
 	objects, err := manifest.Read(files, stdin)
 	if err != nil {
@@ -60,9 +60,11 @@ func ReadObjects(files resource.FilenameOptions, stdin io.Reader) ([]*unstructur
 	}
 	read := make([]*unstructured.Unstructured, len(objects))
 	for i, object := range objects {
-		if read[i], err = object.Unstructured(); err != nil {
+		manifest, err := object.Unstructured()
+		if err != nil {
 			return nil, err
 		}
+		read[i] = asStored(manifest)
 	}
 	return read, nil
 }

@@ -46,7 +46,7 @@ func Render(in Inputs) ([]policyv1alpha1.RenderResult, error) {
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("no Source: %s", noneOf(in.Sources, spec.Source.Group, spec.Source.Resource, spec.Source.Versions))
 	}
-	references, err := newReferences(spec, in.References)
+	references, err := newReferences(spec, in.References, len(sources) == 1)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +85,10 @@ type references struct {
 	named map[policyv1alpha1.DependentResource]*unstructured.Unstructured
 }
 
-// newReferences takes an only object for what the reference of its key finds,
-// as the server does with a review that has one; of several, the one that the
-// reference names.
-func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, inputs map[string][]*unstructured.Unstructured) (*references, error) {
+// newReferences takes an object for what the reference of its key finds by its
+// namespace and name. An only object for an only Source is taken whatever its name, as
+// the server does with a review that has one.
+func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, inputs map[string][]*unstructured.Unstructured, oneSource bool) (*references, error) {
 	r := &references{
 		given: map[string]*unstructured.Unstructured{},
 		named: map[policyv1alpha1.DependentResource]*unstructured.Unstructured{},
@@ -105,10 +105,10 @@ func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, inputs map[stri
 			version = object.GroupVersionKind().Version
 			at := policyv1alpha1.DependentResource{Group: ref.Group, Version: version, Resource: ref.Resource,
 				Namespace: object.GetNamespace(), Name: object.GetName()}
-			r.named[at] = AsStored(object)
+			r.named[at] = object
 		}
-		if len(objects) == 1 {
-			r.given[ref.Key] = AsStored(objects[0])
+		if oneSource && len(objects) == 1 {
+			r.given[ref.Key] = objects[0]
 		}
 		r.versions = append(r.versions, version)
 	}
@@ -171,9 +171,9 @@ func noneOf(objects []*unstructured.Unstructured, group, resource string, versio
 	return fmt.Sprintf("the policy reads %s, and the files have: %s", wanted, strings.Join(kinds, ", "))
 }
 
-// AsStored is what an API server makes of a manifest: the clear text of a
+// asStored is what an API server makes of a manifest: the clear text of a
 // Secret's stringData becomes data.
-func AsStored(object *unstructured.Unstructured) *unstructured.Unstructured {
+func asStored(object *unstructured.Unstructured) *unstructured.Unstructured {
 	texts, found, err := unstructured.NestedStringMap(object.Object, "stringData")
 	if object.GetAPIVersion() != "v1" || object.GetKind() != "Secret" || !found || err != nil {
 		return object

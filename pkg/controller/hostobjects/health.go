@@ -244,6 +244,14 @@ func (h *health) list(list cache.ListWithContextFunc) cache.ListWithContextFunc 
 	}
 }
 
+// refuse reports that a list was not sent, since the host forbids it.
+func (h *health) refuse(err error) {
+	h.note(func(r *requests) {
+		r.failed(time.Now(), err)
+		r.refused = err
+	})
+}
+
 // observe is a watch function that reports what becomes of it. A watch that
 // begins with a list tells of changes once that is complete, others at once.
 func (h *health) observe(begin cache.WatchFuncWithContext) cache.WatchFuncWithContext {

@@ -37,6 +37,8 @@ type typeOnHost struct {
 	hangs               bool
 	// silent hosts send nothing in a stream, hasty ones end it early.
 	silent, hasty bool
+	// permitted is the answer when it is asked for the rights to read the type.
+	permitted error
 	// probe is the answer to the request for one object.
 	probe   error
 	watches []*watch.FakeWatcher
@@ -130,7 +132,11 @@ func observeType(t *testing.T, host *typeOnHost, test func(*watched)) {
 		defer running.Wait()
 		defer cancel()
 		w := &watched{typeOnHost: host, health: newHealth(), began: time.Now()}
-		requests := &cache.ListWatch{ListWithContextFunc: w.health.list(host.List), WatchFuncWithContext: w.health.observe(host.Watch)}
+		requests := untilPermitted(w.health,
+			func(ctx context.Context) error {
+				return host.answer(ctx, func(h *typeOnHost) error { return h.permitted })
+			},
+			&cache.ListWatch{ListWithContextFunc: w.health.list(host.List), WatchFuncWithContext: w.health.observe(host.Watch)})
 		informer := cache.NewSharedIndexInformerWithOptions(requests, &metav1.PartialObjectMetadata{}, cache.SharedIndexInformerOptions{})
 		// The one of client-go sleeps by the clock of another bubble.
 		if err := informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}); err != nil {
@@ -168,6 +174,16 @@ func (w *watched) after(t *testing.T, period time.Duration, want ...string) {
 	defer w.mu.Unlock()
 	if got := strings.Join(w.told, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("after %s it was told:\n%s\nwant:\n%s", time.Since(w.began), got, strings.Join(want, "\n"))
+	}
+}
+
+// recoversSoon lets the few seconds pass that a right may take to count.
+func (w *watched) recoversSoon(t *testing.T) {
+	t.Helper()
+	time.Sleep(permissionPeriod + time.Second)
+	synctest.Wait()
+	if err := w.health.err(); err != nil || !w.synced() {
+		t.Errorf("seconds later it still is: %v, known %t", err, w.synced())
 	}
 }
 
@@ -384,4 +400,48 @@ func TestTheVerdictOnRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestARightThatIsGivenCountsWithinSeconds(t *testing.T) {
+	errForbidden := apierrors.NewForbidden(resource, "", errors.New("this server may not"))
+	for name, forbid := range map[string]func(*typeOnHost, error){
+		"all rights":                func(h *typeOnHost, err error) { h.permitted = err },
+		"the right to list":         func(h *typeOnHost, err error) { h.list, h.stream = err, err },
+		"the right to watch, alone": func(h *typeOnHost, err error) { h.watch, h.stream = err, err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBothModes(t, func(t *testing.T, host *typeOnHost) {
+				forbid(host, errForbidden)
+				observeType(t, host, func(w *watched) {
+					time.Sleep(10 * time.Minute) // the pauses of a reflector are long by then
+					synctest.Wait()
+					if err := w.health.err(); !apierrors.IsForbidden(err) {
+						t.Errorf("it is told: %v", err)
+					}
+					w.set(func(h *typeOnHost) { forbid(h, nil) })
+					w.recoversSoon(t)
+				})
+			})
+		})
+	}
+}
+
+func TestWhatIsMissingIsToldAtOnce(t *testing.T) {
+	inBothModes(t, func(t *testing.T, host *typeOnHost) {
+		host.permitted = apierrors.NewForbidden(resource, "", errors.New("this server may not get them"))
+		observeType(t, host, func(w *watched) {
+			w.after(t, time.Second, "0: "+host.permitted.Error())
+		})
+	})
+}
+
+func TestRightsThatAreNotKnownAreNotMissing(t *testing.T) {
+	inBothModes(t, func(t *testing.T, host *typeOnHost) {
+		host.permitted = errors.New("the host does not say")
+		observeType(t, host, func(w *watched) {
+			if w.after(t, time.Minute); !w.synced() {
+				t.Error("objects are not known")
+			}
+		})
+	})
 }

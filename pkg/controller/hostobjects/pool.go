@@ -69,6 +69,8 @@ type Pool struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	handler  Handler
+	// permitted is a Forbidden error when this server may not read a type.
+	permitted func(context.Context, schema.GroupVersionResource) error
 
 	mu        sync.RWMutex
 	informers map[Kind]*informer
@@ -84,9 +86,12 @@ type informer struct {
 	probe func(context.Context) error
 }
 
-// NewPool returns a pool without informers.
-func NewPool(dynamicClient dynamic.Interface, metadataClient metadata.Interface, handler Handler) *Pool {
-	return &Pool{dynamic: dynamicClient, metadata: metadataClient, handler: handler, informers: map[Kind]*informer{}}
+// NewPool returns a pool without informers. Before a type is listed, permitted is called,
+// whose error is Forbidden when this server may not read the type; other errors do not
+// count.
+func NewPool(dynamicClient dynamic.Interface, metadataClient metadata.Interface, handler Handler,
+	permitted func(context.Context, schema.GroupVersionResource) error) *Pool {
+	return &Pool{dynamic: dynamicClient, metadata: metadataClient, handler: handler, permitted: permitted, informers: map[Kind]*informer{}}
 }
 
 // Subscribe makes sure that the kind is watched for the subscriber, until the
@@ -218,16 +223,17 @@ func (p *Pool) newInformer(kind Kind) *informer {
 		}
 	}
 	health := newHealth()
-	requests := &cache.ListWatch{
-		ListWithContextFunc: health.list(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			options.LabelSelector = kind.LabelSelector
-			return list(ctx, options)
-		}),
-		WatchFuncWithContext: health.observe(func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			options.LabelSelector = kind.LabelSelector
-			return observe(ctx, options)
-		}),
-	}
+	requests := untilPermitted(health, func(ctx context.Context) error { return p.permitted(ctx, kind.GroupVersionResource) },
+		&cache.ListWatch{
+			ListWithContextFunc: health.list(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+				options.LabelSelector = kind.LabelSelector
+				return list(ctx, options)
+			}),
+			WatchFuncWithContext: health.observe(func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+				options.LabelSelector = kind.LabelSelector
+				return observe(ctx, options)
+			}),
+		})
 	return &informer{
 		SharedIndexInformer: cache.NewSharedIndexInformerWithOptions(cache.ToListWatcherWithWatchListSemantics(requests, client), example,
 			cache.SharedIndexInformerOptions{ObjectDescription: kind.String()}),

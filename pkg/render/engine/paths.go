@@ -19,14 +19,14 @@ func PathsOf(reads ...[]Read) *Paths {
 	return paths
 }
 
-func (p *Paths) add(path []Step, depth Depth) {
+func (p *Paths) add(path []PathStep, depth Depth) {
 	for _, step := range path {
 		p = p.child(step)
 	}
 	p.depth = max(p.depth, depth)
 }
 
-func (p *Paths) child(step Step) *Paths {
+func (p *Paths) child(step PathStep) *Paths {
 	if step.Kind != Key {
 		if p.each == nil {
 			p.each = &Paths{}

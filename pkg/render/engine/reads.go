@@ -12,7 +12,7 @@ import (
 type Read struct {
 	// Path leads from the root of the data to what is read. Its first step is
 	// source or references.
-	Path []Step
+	Path []PathStep
 	// Depth says how much of the value is read.
 	Depth Depth
 	// Use is what the value is used as.
@@ -29,9 +29,9 @@ type Read struct {
 	at *site
 }
 
-// Step leads from a value to a part of it.
-type Step struct {
-	Kind StepKind
+// PathStep leads from a value to a part of it.
+type PathStep struct {
+	Kind PathStepKind
 	// Name is the key, if Kind is Key.
 	Name string
 	// Guarded says that the template provides for the case that the part does
@@ -41,12 +41,12 @@ type Step struct {
 	at *site
 }
 
-// StepKind says how a step finds the part.
-type StepKind uint8
+// PathStepKind says how a step finds the part.
+type PathStepKind uint8
 
 const (
 	// Key is the value of a key of a map.
-	Key StepKind = iota
+	Key PathStepKind = iota
 	// Item is an item of a list: the first, the last, or that of an index.
 	Item
 	// Each is any item of a list, or any value of a map.
@@ -96,10 +96,10 @@ const (
 func (r *Read) Errorf(format string, args ...any) *Error { return r.at.errorf(format, args...) }
 
 // Errorf returns an error with the place of the expression that has the step.
-func (s *Step) Errorf(format string, args ...any) *Error { return s.at.errorf(format, args...) }
+func (s *PathStep) Errorf(format string, args ...any) *Error { return s.at.errorf(format, args...) }
 
 // PathString writes a path as a template does, with [] for items.
-func PathString(path []Step) string {
+func PathString(path []PathStep) string {
 	var b strings.Builder
 	for _, step := range path {
 		b.WriteString(step.key())
@@ -107,7 +107,7 @@ func PathString(path []Step) string {
 	return b.String()
 }
 
-func (s *Step) key() string {
+func (s *PathStep) key() string {
 	switch {
 	case s.Kind != Key:
 		return "[]"
@@ -157,15 +157,15 @@ const (
 // are taken to hold all that is ever assigned to them, and definitions are gone
 // through for each different value that they are called with.
 func (t *Template) FindReads() []Read {
-	a := &analysis{template: t, contexts: map[string]*calling{}}
+	a := &analysis{template: t, contexts: map[string]*callContext{}}
 	main := a.call(t.main, value{paths: []origin{{}}}, facts{})
 	if a.exceeded {
 		return []Read{{Depth: Whole, Use: AsAnything}}
 	}
 	var reads []Read
-	collected := map[*calling]bool{}
-	var collect func(*calling)
-	collect = func(c *calling) {
+	collected := map[*callContext]bool{}
+	var collect func(*callContext)
+	collect = func(c *callContext) {
 		if collected[c] {
 			return
 		}
@@ -188,9 +188,9 @@ func (t *Template) FindReads() []Read {
 // analysis is the state of one analysis.
 type analysis struct {
 	template *Template
-	contexts map[string]*calling
+	contexts map[string]*callContext
 	// current is the call being gone through.
-	current *calling
+	current *callContext
 	work    int
 	// exceeded says that the template is beyond the limits.
 	exceeded bool
@@ -198,12 +198,12 @@ type analysis struct {
 	mutates bool
 }
 
-// calling is a body together with what it is called with.
-type calling struct {
+// callContext is a body together with what it is called with.
+type callContext struct {
 	vars  []value
 	reads []Read
 	seen  map[string]bool
-	calls []*calling
+	calls []*callContext
 }
 
 // facts are what is known where an expression is evaluated.
@@ -276,12 +276,12 @@ func (a *analysis) over() bool {
 }
 
 // call goes through a body.
-func (a *analysis) call(b *body, dot value, known facts) *calling {
+func (a *analysis) call(b *body, dot value, known facts) *callContext {
 	key := fmt.Sprintf("%p %s %s", b, dot.String(), known)
 	if c := a.contexts[key]; c != nil {
 		return c
 	}
-	c := &calling{vars: make([]value, b.slots)}
+	c := &callContext{vars: make([]value, b.slots)}
 	if len(a.contexts) >= maxContexts {
 		a.exceeded = true
 		return c

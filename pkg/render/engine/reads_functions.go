@@ -68,20 +68,20 @@ var useAs = [...]Use{
 }
 
 // stepTo is the step that a key leads to, which may not be known.
-func stepTo(key value, at *site) Step {
+func stepTo(key value, at *site) PathStep {
 	if key.literal != nil && len(key.paths) == 0 && !key.other && key.made == nil {
 		if name, ok := key.literal.value.(string); ok {
-			return Step{Name: name, at: at}
+			return PathStep{Name: name, at: at}
 		}
 		if _, ok := wholeNumber(key.literal.value); ok {
-			return Step{Kind: Item, at: at}
+			return PathStep{Kind: Item, at: at}
 		}
 	}
-	return Step{Kind: Each, at: at}
+	return PathStep{Kind: Each, at: at}
 }
 
 // key records that a key is read, unless it is a literal.
-func (a *analysis) key(key value, s scope, at *site) Step {
+func (a *analysis) key(key value, s scope, at *site) PathStep {
 	a.use(key, usage{Use: AsAnything, Depth: Whole}, s, at)
 	return stepTo(key, at)
 }
@@ -202,7 +202,7 @@ func (a *analysis) concat(n *call, args []value, s scope) value {
 // item is the transfer of what returns an item of a list.
 func item(a *analysis, n *call, args []value, s scope) value {
 	a.use(args[0], usage{Use: AsList}, s, n.at)
-	out := a.follow(args[0], Step{Kind: Item, at: n.at})
+	out := a.follow(args[0], PathStep{Kind: Item, at: n.at})
 	a.use(out, usage{guard: true}, s, n.at)
 	return out
 }

@@ -30,11 +30,11 @@ type value struct {
 
 // origin is a path from the root of the data.
 type origin struct {
-	steps []Step
+	steps []PathStep
 	key   string
 }
 
-func (p origin) to(step Step) origin {
+func (p origin) to(step PathStep) origin {
 	return origin{append(slices.Clip(p.steps), step), p.key + step.key()}
 }
 
@@ -183,7 +183,7 @@ func (a *analysis) make(m *made) value {
 }
 
 // follow returns a part of a value.
-func (a *analysis) follow(v value, step Step) value {
+func (a *analysis) follow(v value, step PathStep) value {
 	out := value{other: v.other || v.literal != nil}
 	for _, p := range v.paths {
 		if len(p.steps) == maxPathSteps {
@@ -210,7 +210,7 @@ func (a *analysis) follow(v value, step Step) value {
 
 // each returns any item of a value.
 func (a *analysis) each(v value, at *site) value {
-	return a.follow(v, Step{Kind: Each, at: at})
+	return a.follow(v, PathStep{Kind: Each, at: at})
 }
 
 func (a *analysis) eval(e expression, s scope) value {
@@ -256,7 +256,7 @@ func (a *analysis) eval(e expression, s scope) value {
 // field follows names, and records that they are followed.
 func (a *analysis) field(v value, names []string, s scope, at *site) value {
 	for _, name := range names {
-		v = a.follow(v, Step{Name: name, at: at})
+		v = a.follow(v, PathStep{Name: name, at: at})
 	}
 	a.use(v, usage{}, s, at)
 	return v

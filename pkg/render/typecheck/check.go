@@ -82,7 +82,7 @@ func (c *checker) ofKind(path string, cause *engine.Error) {
 
 // object is the type of the object that a path begins at, and how many steps
 // lead to it.
-func (c *checker) object(path []engine.Step) (*Object, int) {
+func (c *checker) object(path []engine.PathStep) (*Object, int) {
 	switch {
 	case len(path) > 0 && path[0].Name == "source":
 		return c.types.Source, 1
@@ -205,7 +205,7 @@ func (w *walk) noField(i int) {
 	w.add(engine.PathString(w.read.Path[:i+1]), step.Errorf("%s has no %q in %s%s", w.object.Name, step.Name, in, hint))
 }
 
-func (w *walk) root() []engine.Step {
+func (w *walk) root() []engine.PathStep {
 	_, first := w.checker.object(w.read.Path)
 	return w.read.Path[:first]
 }

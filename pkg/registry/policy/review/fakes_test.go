@@ -29,6 +29,7 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/typecheck"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
 // fakeHost is a host of these objects, by "resource namespace/name".
@@ -36,6 +37,10 @@ type fakeHost struct {
 	types   map[string]Type
 	schemas map[string]*typecheck.Object
 	objects map[string]*unstructured.Unstructured
+	// permitted is what is answered about the rights of this server, nil when it has them.
+	permitted func(ctx context.Context, resource string) error
+	// failure is the answer to every read, if set.
+	failure error
 
 	mu    sync.Mutex
 	calls []string
@@ -63,9 +68,19 @@ func (h *fakeHost) ObjectType(_ context.Context, resource schema.GroupVersionRes
 	return object, nil
 }
 
+func (h *fakeHost) Permitted(ctx context.Context, resource schema.GroupResource) error {
+	if h.permitted == nil {
+		return nil
+	}
+	return h.permitted(ctx, resource.Resource)
+}
+
 func (h *fakeHost) Get(_ context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
 	key := resource.Resource + " " + namespace + "/" + name
 	h.record("get %s", key)
+	if h.failure != nil {
+		return nil, h.failure
+	}
 	return h.objects[key], nil
 }
 
@@ -75,6 +90,9 @@ func (h *fakeHost) Schema(context.Context) *render.Schema { return nil }
 // List takes the number of objects to skip for a token.
 func (h *fakeHost) List(_ context.Context, resource schema.GroupVersionResource, options metav1.ListOptions) (*unstructured.UnstructuredList, error) {
 	h.record("list %s limit=%d", resource.Resource, options.Limit)
+	if h.failure != nil {
+		return nil, h.failure
+	}
 	skip := 0
 	if options.Continue != "" {
 		var err error
@@ -192,6 +210,16 @@ func (w *world) addImport(name string) {
 		Kind: "PediaClusterLifecycle", Name: "mcp-" + name, UID: "lifecycle-uid"}})
 	object.SetAnnotations(map[string]string{policyv1alpha1.CreatedForAnnotation: "mcp/clusters.cluster.mcp.io//" + name})
 	w.host.objects["pediaclusters /mcp-"+name] = object
+}
+
+// lack takes rights on types from this server.
+func (w *world) lack(resources ...string) {
+	w.host.permitted = func(_ context.Context, resource string) error {
+		if !slices.Contains(resources, resource) {
+			return nil
+		}
+		return &rights.Error{Resource: schema.GroupResource{Resource: resource}, Verbs: []string{"list", "watch"}}
+	}
 }
 
 func (w *world) forbid(permissions ...string) {

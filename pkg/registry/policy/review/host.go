@@ -3,7 +3,6 @@ package review
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,12 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/hostschemas"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/typecheck"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
 // Host is what is read of the host cluster. It reads with the server's own
@@ -28,6 +29,9 @@ type Host interface {
 	// ObjectType returns the type of the objects of a resource. The error says why it
 	// is not known.
 	ObjectType(ctx context.Context, resource schema.GroupVersionResource) (*typecheck.Object, error)
+	// Permitted asks whether this server may read the objects of a type in all
+	// namespaces. The error is a *rights.Error when it may not.
+	Permitted(ctx context.Context, resource schema.GroupResource) error
 	// Get returns nil when there is no such object.
 	Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error)
 	// List returns a page of the objects of all namespaces.
@@ -46,17 +50,22 @@ func NewHost(config *rest.Config) (Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a client for the types of the host: %w", err)
 	}
+	authorization, err := authorizationclient.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("a client for the rights of this server: %w", err)
+	}
 	published, err := hostschemas.New(config)
 	if err != nil {
 		return nil, err
 	}
-	return &host{typeCache: &typeCache{discovery: discoverer, now: time.Now}, published: published, objects: objects}, nil
+	return &host{typeCache: newTypeCache(discoverer), published: published, objects: objects, reviews: authorization.SelfSubjectAccessReviews()}, nil
 }
 
 type host struct {
 	*typeCache
 	published *hostschemas.Schemas
 	objects   dynamic.Interface
+	reviews   authorizationclient.SelfSubjectAccessReviewInterface
 	schemas   render.SchemaCache
 }
 
@@ -78,6 +87,10 @@ func (h *host) ObjectType(ctx context.Context, resource schema.GroupVersionResou
 		return nil, err
 	}
 	return index.Object(ctx, resource)
+}
+
+func (h *host) Permitted(ctx context.Context, resource schema.GroupResource) error {
+	return rights.Check(ctx, h.reviews, resource)
 }
 
 func (h *host) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {

@@ -139,7 +139,10 @@ func (r *Reviewer) newSession(ctx context.Context, asked request) (*session, err
 	if !asked.Spec.IncludeCredentials {
 		s.digest = newDigest()
 	}
-	return s, s.resolve(ctx)
+	if err := s.resolve(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.checkRights(ctx)
 }
 
 func invalid(name string, errs field.ErrorList) error {
@@ -218,8 +221,17 @@ func (s *session) resolveType(ctx context.Context, key, group, resource string, 
 	return Type{}, false, nil
 }
 
-// unavailable is the answer when the host does not say what is needed.
-func unavailable(err error) error { return apierrors.NewServiceUnavailable(err.Error()) }
+// unavailable is the answer when the host does not say what is needed. What it forbids,
+// it forbids to this server: the caller's own rights are asked before.
+func unavailable(err error) error {
+	var status apierrors.APIStatus
+	if !apierrors.IsForbidden(err) || !errors.As(err, &status) {
+		return apierrors.NewServiceUnavailable(err.Error())
+	}
+	forbidden := &apierrors.StatusError{ErrStatus: status.Status()}
+	forbidden.ErrStatus.Message = "the host forbids it to this server: " + err.Error()
+	return forbidden
+}
 
 // reviewNamed reviews one Source of the host.
 func (s *session) reviewNamed(ctx context.Context, name policyv1alpha1.SourceName) ([]policyv1alpha1.RenderResult, error) {

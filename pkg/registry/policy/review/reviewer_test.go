@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 )
@@ -212,6 +214,21 @@ func TestAllSourcesComeInPages(t *testing.T) {
 	}
 }
 
+func TestWhatIsGivenNeedsNoRights(t *testing.T) {
+	w := newWorld()
+	w.lack("clusters", "secrets")
+	answer := w.answer(t, policy.RenderReviewSpec{
+		SourceObject: &runtime.RawExtension{Raw: []byte(`{"metadata":{"name":"dream"}}`)},
+		References:   []policy.ReferenceObject{{Key: "secret", Object: runtime.RawExtension{Raw: []byte(`{"data":{"token":"c2VjcmV0"}}`)}}},
+	})
+	if diff := cmp.Diff([]string{"dream: mcp-dream Create PediaClusterCreated [] secret=true"}, summaries(answer)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// forbiddenByTypeServer is what an aggregated API server may answer that has rules of its own.
+var forbiddenByTypeServer = apierrors.NewForbidden(schema.GroupResource{Resource: "clusters"}, "", errors.New("not here"))
+
 func TestAnAnswerIsRefusedWithAReason(t *testing.T) {
 	for name, test := range map[string]struct {
 		prepare func(*world)
@@ -221,6 +238,26 @@ func TestAnAnswerIsRefusedWithAReason(t *testing.T) {
 	}{
 		"all Sources without the permission to list them": {
 			func(w *world) { w.forbid("list clusters") }, policy.RenderReview{}, apierrors.IsForbidden, "list them in all namespaces"},
+		"a Source that this server may not read": {
+			func(w *world) { w.addCluster("one"); w.lack("clusters") },
+			policy.RenderReview{Spec: named("one")}, apierrors.IsForbidden, lacking("clusters")},
+		"Sources and references that it may not read": {
+			func(w *world) { w.lack("clusters", "secrets") }, policy.RenderReview{},
+			apierrors.IsForbidden, lacking("clusters") + "\n" + lacking("secrets")},
+		"a host that does not say what this server may read": {
+			func(w *world) {
+				w.host.permitted = func(context.Context, string) error { return errors.New("no answer") }
+			},
+			policy.RenderReview{}, apierrors.IsServiceUnavailable, "no answer"},
+		"a Source that the host does not give to this server": {
+			func(w *world) { w.addCluster("one"); w.host.failure = forbiddenByTypeServer },
+			policy.RenderReview{Spec: named("one")}, apierrors.IsForbidden, "the host forbids it to this server: clusters is forbidden: not here"},
+		"nor all of them": {
+			func(w *world) { w.addCluster("one"); w.host.failure = forbiddenByTypeServer }, policy.RenderReview{},
+			apierrors.IsForbidden, "the host forbids it to this server: listing Sources: clusters is forbidden: not here"},
+		"a host that does not answer": {
+			func(w *world) { w.host.failure = errors.New("no answer") },
+			policy.RenderReview{Spec: named("one")}, apierrors.IsServiceUnavailable, "no answer"},
 		"a token that is none": {
 			nil, policy.RenderReview{Spec: policy.RenderReviewSpec{Continue: "x"}}, apierrors.IsInvalid, "spec.continue"},
 		"a namespace for a type without": {

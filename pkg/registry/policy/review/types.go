@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,13 +59,19 @@ type typeCache struct {
 
 	now func() time.Time
 
-	mu     sync.Mutex
+	// lock is taken by sending, to read or change what follows. It is no mutex, since
+	// nobody waits for it beyond the deadline of their own request.
+	lock   chan struct{}
 	asked  time.Time
 	served map[schema.GroupResource]servedType
 	silent map[string]error // groups whose API server did not answer
 	// called are the types by what else they are called: singular, kind in lower
 	// case and short names.
 	called map[string][]schema.GroupResource
+}
+
+func newTypeCache(discovery discoverer) *typeCache {
+	return &typeCache{discovery: discovery, now: time.Now, lock: make(chan struct{}, 1)}
 }
 
 // servedType is a type in all its versions, the preferred one first.
@@ -79,8 +84,12 @@ type servedType struct {
 // versions that is served, or the one that the host prefers when there are
 // none. The error is a *NotServedError when the host serves none that would do.
 func (t *typeCache) Resolve(ctx context.Context, name schema.GroupResource, versions []string) (Type, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	select {
+	case t.lock <- struct{}{}:
+		defer func() { <-t.lock }()
+	case <-ctx.Done():
+		return Type{}, fmt.Errorf("asking the host which types it serves: %w", ctx.Err())
+	}
 	if t.served != nil && t.now().Sub(t.asked) < typesAge {
 		// Whoever has just installed a type does not want to wait for it.
 		if resolved, err := t.negotiate(name, versions); err == nil {

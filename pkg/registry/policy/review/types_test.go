@@ -46,7 +46,7 @@ func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
 			served.Kind, served.SingularName = "Secret", "secret"
 		}
 	}
-	cache := &typeCache{discovery: fake, now: time.Now}
+	cache := newTypeCache(fake)
 	for _, test := range []struct {
 		resource string
 		versions []string
@@ -78,7 +78,8 @@ func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
 func TestTypesAreRememberedForSecondsUnlessTheyAreMissing(t *testing.T) {
 	fake := &fakeDiscovery{lists: []*metav1.APIResourceList{listed("mcp.io/v1", "clusters", "list", "watch")}}
 	now := time.Now()
-	cache := &typeCache{discovery: fake, now: func() time.Time { return now }}
+	cache := newTypeCache(fake)
+	cache.now = func() time.Time { return now }
 	resolve := func(resource string) error {
 		_, err := cache.Resolve(t.Context(), schema.GroupResource{Group: "mcp.io", Resource: resource}, nil)
 		return err
@@ -101,4 +102,32 @@ func TestTypesAreRememberedForSecondsUnlessTheyAreMissing(t *testing.T) {
 			t.Errorf("step %d: %v, asked %d times, want %d", step, err, fake.asked, test.asked)
 		}
 	}
+}
+
+// hangingDiscovery answers when its host does.
+type hangingDiscovery chan struct{}
+
+func (d hangingDiscovery) ServerGroupsAndResourcesWithContext(context.Context) ([]*metav1.APIGroup, []*metav1.APIResourceList, error) {
+	<-d
+	return nil, nil, nil
+}
+
+func TestNobodyWaitsForAHostBeyondTheirDeadline(t *testing.T) {
+	host := make(hangingDiscovery)
+	cache := newTypeCache(host)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = cache.Resolve(context.Background(), schema.GroupResource{Resource: "secrets"}, nil)
+	}()
+	for len(cache.lock) == 0 { // until the other one asks
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := cache.Resolve(ctx, schema.GroupResource{Resource: "secrets"}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it ended with %v", err)
+	}
+	close(host)
+	<-done
 }

@@ -34,7 +34,8 @@ func (r *Reviewer) Warnings(ctx context.Context, spec *policy.ClusterImportPolic
 	if err != nil {
 		return nil
 	}
-	return slices.Concat(r.sourceWarnings(ctx, versioned), r.referenceWarnings(ctx, versioned), r.templateWarnings(ctx, versioned), r.unfitWarnings(ctx, versioned))
+	return slices.Concat(r.rightsWarnings(ctx, versioned), r.sourceWarnings(ctx, versioned), r.referenceWarnings(ctx, versioned),
+		r.templateWarnings(ctx, versioned), r.unfitWarnings(ctx, versioned))
 }
 
 // templateWarnings are about PediaClusters that the host would refuse, as far as the

@@ -1,15 +1,56 @@
 package review
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/typecheck"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
+
+func lacking(resource string) string {
+	return (&rights.Error{Resource: schema.GroupResource{Resource: resource}, Verbs: []string{"list", "watch"}}).Error()
+}
+
+func TestAWriteDoesNotWaitForAHostThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.host.permitted = func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		began := time.Now()
+		w.reviewer().Warnings(asAlice(t), mcpSpec())
+		if took := time.Since(began); took > warningTime {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func TestARoleThatIsAppliedTogetherWithThePolicyCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		began := time.Now()
+		w.host.permitted = func(context.Context, string) error {
+			if time.Since(began) < aggregationTime/2 {
+				return &rights.Error{Verbs: []string{"list"}}
+			}
+			return nil
+		}
+		if got := w.reviewer().Warnings(asAlice(t), mcpSpec()); len(got) > 0 {
+			t.Errorf("it warns: %q", got)
+		}
+	})
+}
 
 func TestWarnings(t *testing.T) {
 	selecting := func(template string) func(*policy.ClusterImportPolicySpec) {
@@ -27,6 +68,19 @@ func TestWarnings(t *testing.T) {
 				"spec.source: the host does not serve clusters.cluster.mcp.io: install what defines it; until then the policy waits",
 				"spec.references[0]: the host does not serve secrets: install what defines it; until then the policy waits",
 			}},
+		"types that this server may not read": {
+			func(w *world) { w.lack("clusters", "secrets") },
+			func(spec *policy.ClusterImportPolicySpec) {
+				spec.References = append(spec.References, spec.References[0])
+			},
+			[]string{
+				"spec.source: the policy waits: " + lacking("clusters"),
+				"spec.references[0]: the policy waits: " + lacking("secrets"),
+			}},
+		"rights that are not known": {
+			func(w *world) {
+				w.host.permitted = func(context.Context, string) error { return errors.New("no answer") }
+			}, nil, nil},
 		"a selector that lets nothing through": {
 			nil, selecting("{{ false }}"),
 			[]string{"spec.source: the selectors let none of the 3 clusters.cluster.mcp.io through"}},

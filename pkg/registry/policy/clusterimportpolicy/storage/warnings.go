@@ -31,7 +31,8 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, createValidation 
 	return created, err
 }
 
-// Update changes a policy, and warns if its spec has changed.
+// Update changes a policy, and warns if its spec has changed. A dry run is there to be
+// told, and warns in any case.
 func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObjectInfo,
 	createValidation rest.ValidateObjectFunc, updateValidation rest.ValidateObjectUpdateFunc,
 	forceAllowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
@@ -40,13 +41,14 @@ func (r *REST) Update(ctx context.Context, name string, objInfo rest.UpdatedObje
 		old.(*policy.ClusterImportPolicy).Spec.DeepCopyInto(&before)
 		return obj, nil
 	}
-	claimant := claimant{claims: r.claims, dryRun: dryrun.IsDryRun(options.DryRun)}
+	dryRun := dryrun.IsDryRun(options.DryRun)
+	claimant := claimant{claims: r.claims, dryRun: dryRun}
 	updated, created, err := r.Store.Update(ctx, name, rest.WrapUpdatedObjectInfo(objInfo, clusterimportpolicy.AuthorizeUpdate, remember),
 		claimant.beforeCreate(r.authoredCreate(createValidation)), claimant.beforeUpdate(r.authoredUpdate(updateValidation)),
 		forceAllowCreate, options)
 	finalizers.Count(r.DefaultQualifiedResource, err)
 	claimant.conclude(ctx, err)
-	if err == nil && !apiequality.Semantic.DeepEqual(before, updated.(*policy.ClusterImportPolicy).Spec) {
+	if err == nil && (dryRun || !apiequality.Semantic.DeepEqual(before, updated.(*policy.ClusterImportPolicy).Spec)) {
 		r.warn(ctx, updated)
 	}
 	return updated, created, err
