@@ -376,7 +376,7 @@ func TestWhatCountsWaitsForTheBrake(t *testing.T) {
 				one.again(t)
 				said := one.stored(t)
 				if said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan || readyOf(said).Reason != policyv1alpha1.ReasonPruneHeld ||
-					!strings.Contains(readyOf(said).Message, causes[cause]+", but more PediaClusters would go at once than maxPrune") || said.DeletionTimestamp != nil {
+					!strings.Contains(readyOf(said).Message, causes[cause]+"; held by plan") || said.DeletionTimestamp != nil {
 					t.Errorf("held it says %+v", said.Status)
 				}
 			}
@@ -518,15 +518,17 @@ func TestOneOfTwoThatAPersonDeletesIsReleasedWhileTheOtherGoes(t *testing.T) {
 	}
 }
 
-// Who wants to keep the PediaCluster of a removal that had begun, and is held now, is told how.
-func TestAHeldRemovalThatHadBegunSaysHowToReleaseIt(t *testing.T) {
+// A removal that had begun and is held now is described as one that had not: there may be
+// thousands, and what can be done about them is said once, by the policy.
+func TestAHeldRemovalNamesItsPlanAndThePolicyThatExplainsIt(t *testing.T) {
 	one := newOneImport(t)
 	one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = "false" })
 	one.changeLifecycle(t, isDeletedByServer)
 	one.pass(t)
-	one.brakeDecides(0)
+	held := one.brakeDecides(0)
 	one.again(t)
-	if said := one.stored(t); !strings.HasSuffix(readyOf(said).Message, "delete this lifecycle once more, with --cascade=orphan, to leave its PediaCluster to its users") {
+	want := causes[policyv1alpha1.ReasonSourceDeselected] + "; held by plan " + held.Plan + `, see PruneHeld of policy "mcp"`
+	if said := one.stored(t); readyOf(said).Message != want {
 		t.Errorf("it says %s", readyOf(said).Message)
 	}
 }
