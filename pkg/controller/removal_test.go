@@ -168,7 +168,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 		one.pass(t)
 		hangs := one.stored(t)
 		ready := meta.FindStatusCondition(hangs.Status.Conditions, policyv1alpha1.LifecycleReady)
-		const want = `the policy is deleted; the PediaCluster is gone, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
+		const want = `the policy is being deleted or gone; the PediaCluster is gone, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
 		if hangs.Status.Phase != policyv1alpha1.LifecycleDeleting || ready.Message != want || ready.Reason != policyv1alpha1.ReasonPolicyDeleted ||
 			decision.IsCreated(hangs.Status) || hangs.Status.Cluster != nil {
 			t.Fatalf("it says %+v", hangs.Status)
@@ -179,7 +179,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 	}
 	status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
 	told := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
-	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is deleted") {
+	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is being deleted or gone") {
 		t.Errorf("the policy says %s: %s", told.Reason, told.Message)
 	}
 
