@@ -193,7 +193,7 @@ func TestATableComesToWhoAsksForOne(t *testing.T) {
 		"/clusterimportpolicies?labelSelector=test%3Dtables": {"tabled", "clusters.tabled.mcp.io", 0.0, 0.0, 0.0, 0.0, 0.0, "Unknown"},
 		"/clusterimportpolicies/tabled":                      {"tabled", "clusters.tabled.mcp.io", 0.0, 0.0, 0.0, 0.0, 0.0, "Unknown"},
 		"/clusterimportpolicies/tabled/status":               {"tabled", "clusters.tabled.mcp.io", 0.0, 0.0, 0.0, 0.0, 0.0, "Unknown"},
-		"/pediaclusterlifecycles/tabled":                     {"tabled", "mcp", "mcp/amsterdam", "Pending", "<none>", "<none>", "<none>"},
+		"/pediaclusterlifecycles/tabled":                     {"tabled", "Pending", "Pending", "<none>", "<none>"},
 	} {
 		var table metav1.Table
 		getJSON(t, groupVersionPath+path, asTable, &table)
