@@ -221,7 +221,7 @@ func run(t *testing.T) *running {
 	policy.Finalizers = []string{policyv1alpha1.Finalizer}
 	policy.Spec.MaxPrune = ptr.To(intstr.FromInt32(1))
 	policy.Spec.References = []policyv1alpha1.ReferenceTemplate{{
-		ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NamespaceTemplate: "default", NameTemplate: "shared"}}}
+		ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NamespaceTemplate: ptr.To("default"), NameTemplate: "shared"}}}
 	policy.Spec.Template = `spec: {apiserver: "https://{{ .source.metadata.name }}/{{ .references.auth.data.path | b64dec }}", syncResources: []}`
 	scheme := metadatafake.NewTestScheme()
 	if err := metav1.AddMetaToScheme(scheme); err != nil {

@@ -246,7 +246,7 @@ func TestDeletionConditionWaitsForTheBrake(t *testing.T) {
 	held := one.brakeDecides(0)
 	one.again(t)
 	said := one.stored(t)
-	if said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan || !strings.Contains(readyOf(said).Message, "deletionCondition is true, but more PediaClusters would go at once") {
+	if said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan || !strings.Contains(readyOf(said).Message, "deletionCondition is true; held by plan ") {
 		t.Errorf("held it says %+v", said.Status)
 	}
 	one.wantEndpoint(t, "https://old")

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
@@ -180,7 +181,7 @@ func withSecret(t *testing.T) *oneImport {
 	state := stateOfOne(t, 1, "")
 	state.policy.Spec.Template = `spec: {apiserver: "{{ .references.auth.data.endpoint | b64dec }}", syncResources: []}`
 	state.policy.Spec.References = []policyv1alpha1.ReferenceTemplate{{
-		ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NamespaceTemplate: "default", NameTemplate: "{{ .source.metadata.name }}"}}}
+		ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NamespaceTemplate: ptr.To("default"), NameTemplate: "{{ .source.metadata.name }}"}}}
 	state.references = []referenceType{{
 		Type: servedtypes.Type{GroupVersionResource: secrets, Namespaced: true},
 		kind: hostobjects.Kind{GroupVersionResource: secrets, MetadataOnly: true}}}

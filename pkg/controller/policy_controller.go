@@ -345,14 +345,11 @@ func (s *policyState) compile() *problem {
 	if len(errs) > 0 {
 		return &problem{reason: policyv1alpha1.ReasonTemplateFailed, message: render.Bounded(errs.ToAggregate().Error(), maxCompileMessage), lasting: true}
 	}
-	s.compiled, s.selector = compiled, labels.Everything()
-	if labelSelector := s.policy.Spec.Source.LabelSelector; labelSelector != nil {
-		selector, err := metav1.LabelSelectorAsSelector(labelSelector)
-		if err != nil {
-			return &problem{reason: policyv1alpha1.ReasonSelectorFailed, message: "spec.source.labelSelector: " + err.Error(), lasting: true}
-		}
-		s.selector = selector
+	selector, err := s.policy.Spec.Source.LabelSelector.Selector()
+	if err != nil {
+		return &problem{reason: policyv1alpha1.ReasonSelectorFailed, message: "spec.source.labelSelector: " + err.Error(), lasting: true}
 	}
+	s.compiled, s.selector = compiled, selector
 	return nil
 }
 

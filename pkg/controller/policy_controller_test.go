@@ -305,11 +305,11 @@ func TestWhatIsWrongWithAPolicyIsAProblemThatLasts(t *testing.T) {
 	}{
 		"a template that does not compile": {func(s *policyState) *problem { s.policy.Spec.Template = "{{"; return s.compile() }, policyv1alpha1.ReasonTemplateFailed, true, false},
 		"a label selector that is none": {func(s *policyState) *problem {
-			s.policy.Spec.Source.LabelSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Maybe"}}}
+			s.policy.Spec.Source.LabelSelector = &policyv1alpha1.LabelSelector{MatchExpressions: []policyv1alpha1.LabelSelectorRequirement{{Key: "a", Operator: "Maybe"}}}
 			return s.compile()
 		}, policyv1alpha1.ReasonTemplateFailed, true, false},
 		"nothing": {func(s *policyState) *problem {
-			s.policy.Spec.Source.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+			s.policy.Spec.Source.LabelSelector = &policyv1alpha1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 			return s.compile()
 		}, "", false, false},
 		"a type that is not served":    {func(*policyState) *problem { return typeProblem("NotServed", "Unavailable", notServed) }, "NotServed", true, false},

@@ -195,7 +195,8 @@ func (p pruning) conditions(policy *policyv1alpha1.ClusterImportPolicy) []metav1
 	if p.held > 0 {
 		return []metav1.Condition{{Type: policyv1alpha1.PolicyPruneHeld, Status: metav1.ConditionTrue,
 			Reason: policyv1alpha1.ReasonPruneHeld, Message: fmt.Sprintf(
-				"%s. The lifecycles in the phase Held say why. To let go what is held: kubectl annotate clusterimportpolicy %s %s=%s",
+				"%s. The lifecycles in the phase Held say why. To keep one of these PediaClusters, delete its lifecycle (with --cascade=orphan "+
+					"if that is being deleted already). To delete them: kubectl annotate clusterimportpolicy %s %s=%s",
 				p.describe(), policy.Name, policyv1alpha1.ReleasePruneAnnotation, p.plan)}}
 	}
 	if meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyPruneHeld) == nil {

@@ -95,20 +95,16 @@ func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstruc
 	if verdict != brake.Held {
 		return nil, verdict
 	}
-	return p.held(lifecycle, cmp.Or(plan, before), // not decided since this process began
-		causes[cause]+", but more PediaClusters would go at once than maxPrune of the policy allows"), verdict
+	return p.held(cmp.Or(plan, before), // not decided since this process began
+		causes[cause]), verdict
 }
 
-// held is why a lifecycle keeps a PediaCluster that is to be removed.
-func (p *pass) held(lifecycle *lifecycles.Lifecycle, plan, why string) *decision.Reason {
-	release := "delete this lifecycle"
-	if lifecycle.DeletionTimestamp != nil {
-		release += " once more, with --cascade=orphan,"
-	}
+// held is why a lifecycle keeps a PediaCluster that is to be removed. There may be thousands
+// that say so: what can be done about it is in the condition PruneHeld of their policy.
+func (p *pass) held(plan, why string) *decision.Reason {
 	return &decision.Reason{
 		Phase: policyv1alpha1.LifecycleHeld, Reason: policyv1alpha1.ReasonPruneHeld, PrunePlan: plan,
-		Message: fmt.Sprintf("%s: kept until plan %s is released, as the PruneHeld condition of policy %q explains; "+
-			"%s to leave its PediaCluster to its users", why, plan, p.Policy, release),
+		Message: fmt.Sprintf("%s; held by plan %s, see PruneHeld of policy %q", why, plan, p.Policy),
 	}
 }
 
@@ -121,7 +117,7 @@ func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, c
 		return nil
 	}
 	why := func(plan string) *decision.Reason {
-		return p.held(lifecycle, plan, "the removal of the PediaCluster was held by maxPrune of the policy, and stays so while its cause cannot be judged ("+cause.Message+")")
+		return p.held(plan, "the cause of the removal cannot be judged ("+cause.Message+")")
 	}
 	object, err := p.livePediaCluster(ctx, lifecycle.Name)
 	switch {
@@ -354,7 +350,11 @@ func (c *importController) deletePediaCluster(ctx context.Context, policy *polic
 	case err != nil:
 		return false, fmt.Errorf("deleting the PediaCluster: %w", err)
 	}
-	klog.FromContext(ctx).V(2).Info("Deleted a PediaCluster", "pediaCluster", object.GetName(), "cause", cause)
+	done := "Deleted a PediaCluster"
+	if len(object.GetFinalizers()) > 0 {
+		done = "Marked a PediaCluster as deleted, which has finalizers"
+	}
+	klog.FromContext(ctx).V(2).Info(done, "pediaCluster", object.GetName(), "cause", cause)
 	return true, nil
 }
 

@@ -168,7 +168,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 		one.pass(t)
 		hangs := one.stored(t)
 		ready := meta.FindStatusCondition(hangs.Status.Conditions, policyv1alpha1.LifecycleReady)
-		const want = `the policy is deleted; the PediaCluster is gone, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
+		const want = `the policy is being deleted or gone; the PediaCluster is gone, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
 		if hangs.Status.Phase != policyv1alpha1.LifecycleDeleting || ready.Message != want || ready.Reason != policyv1alpha1.ReasonPolicyDeleted ||
 			decision.IsCreated(hangs.Status) || hangs.Status.Cluster != nil {
 			t.Fatalf("it says %+v", hangs.Status)
@@ -179,7 +179,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 	}
 	status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
 	told := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
-	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is deleted") {
+	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is being deleted or gone") {
 		t.Errorf("the policy says %s: %s", told.Reason, told.Message)
 	}
 
@@ -376,7 +376,7 @@ func TestWhatCountsWaitsForTheBrake(t *testing.T) {
 				one.again(t)
 				said := one.stored(t)
 				if said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan || readyOf(said).Reason != policyv1alpha1.ReasonPruneHeld ||
-					!strings.Contains(readyOf(said).Message, causes[cause]+", but more PediaClusters would go at once than maxPrune") || said.DeletionTimestamp != nil {
+					!strings.Contains(readyOf(said).Message, causes[cause]+"; held by plan") || said.DeletionTimestamp != nil {
 					t.Errorf("held it says %+v", said.Status)
 				}
 			}
@@ -518,15 +518,17 @@ func TestOneOfTwoThatAPersonDeletesIsReleasedWhileTheOtherGoes(t *testing.T) {
 	}
 }
 
-// Who wants to keep the PediaCluster of a removal that had begun, and is held now, is told how.
-func TestAHeldRemovalThatHadBegunSaysHowToReleaseIt(t *testing.T) {
+// A removal that had begun and is held now is described as one that had not: there may be
+// thousands, and what can be done about them is said once, by the policy.
+func TestAHeldRemovalNamesItsPlanAndThePolicyThatExplainsIt(t *testing.T) {
 	one := newOneImport(t)
 	one.changeState(t, func(s *policyState) { s.policy.Spec.Source.SelectorTemplate = "false" })
 	one.changeLifecycle(t, isDeletedByServer)
 	one.pass(t)
-	one.brakeDecides(0)
+	held := one.brakeDecides(0)
 	one.again(t)
-	if said := one.stored(t); !strings.HasSuffix(readyOf(said).Message, "delete this lifecycle once more, with --cascade=orphan, to leave its PediaCluster to its users") {
+	want := causes[policyv1alpha1.ReasonSourceDeselected] + "; held by plan " + held.Plan + `, see PruneHeld of policy "mcp"`
+	if said := one.stored(t); readyOf(said).Message != want {
 		t.Errorf("it says %s", readyOf(said).Message)
 	}
 }

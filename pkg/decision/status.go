@@ -176,7 +176,7 @@ var deletionCauses = map[string]string{
 	policyv1alpha1.ReasonSourceGone:       "the Source is gone",
 	policyv1alpha1.ReasonSourceDeselected: "the Source is no longer selected",
 	policyv1alpha1.ReasonRenamed:          "nameTemplate renders another name now",
-	policyv1alpha1.ReasonPolicyDeleted:    "the policy is deleted",
+	policyv1alpha1.ReasonPolicyDeleted:    "the policy is being deleted or gone",
 	policyv1alpha1.ReasonReleased:         "this lifecycle is being deleted, and the import is made again when it is gone if its Source is selected",
 }
 

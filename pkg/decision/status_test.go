@@ -344,7 +344,7 @@ func TestTheStatusOfADeletion(t *testing.T) {
 		{"the PediaCluster was orphaned", policyv1alpha1.ReasonReleased, Orphan, []string{mine}, pediaCluster(),
 			released + "the PediaCluster is orphaned" + waitsForMine, madeForIt},
 		{"the PediaCluster is its users' already", policyv1alpha1.ReasonPolicyDeleted, Delete, []string{mine}, pediaCluster(notOurs),
-			"the policy is deleted; the PediaCluster is orphaned" + waitsForMine, existed},
+			"the policy is being deleted or gone; the PediaCluster is orphaned" + waitsForMine, existed},
 		{"the PediaCluster is retained", policyv1alpha1.ReasonReleased, Retain, []string{mine}, pediaCluster(),
 			released + "the PediaCluster stays for the next lifecycle" + waitsForMine, madeForIt},
 	} {

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
@@ -146,7 +146,7 @@ func Compile(spec *policyv1alpha1.ClusterImportPolicySpec) (*Policy, field.Error
 		earlier := engine.Options{References: append([]string{}, keys...)}
 		policy.references = append(policy.references, reference{
 			key: ref.Key, group: ref.Group, resource: ref.Resource,
-			namespace: c.compile(path.Child("namespaceTemplate"), ref.NamespaceTemplate, earlier),
+			namespace: c.compile(path.Child("namespaceTemplate"), ptr.Deref(ref.NamespaceTemplate, ""), earlier),
 			name:      c.compile(path.Child("nameTemplate"), ref.NameTemplate, earlier),
 		})
 		keys = append(keys, ref.Key)
@@ -191,13 +191,10 @@ func (c *compiler) refuse(path *field.Path, text string, err error) {
 }
 
 // labels is the selector of a policy; without one, all labels will do.
-func (c *compiler) labels(path *field.Path, selector *metav1.LabelSelector) labels.Selector {
-	if selector == nil {
-		return labels.Everything()
-	}
-	parsed, err := metav1.LabelSelectorAsSelector(selector)
+func (c *compiler) labels(path *field.Path, selector *policyv1alpha1.LabelSelector) labels.Selector {
+	parsed, err := selector.Selector()
 	if err != nil {
-		c.errs = append(c.errs, field.Invalid(path, metav1.FormatLabelSelector(selector), err.Error()))
+		c.errs = append(c.errs, field.Invalid(path, field.OmitValueType{}, err.Error()))
 	}
 	return parsed
 }

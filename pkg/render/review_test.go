@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
@@ -20,7 +21,7 @@ func reviewedSpec(change ...func(*policyv1alpha1.ClusterImportPolicySpec)) *poli
 		Source: policyv1alpha1.SourceType{Group: "cluster.mcp.io", Resource: "clusters"},
 		References: []policyv1alpha1.ReferenceTemplate{{ReferenceTarget: policyv1alpha1.ReferenceTarget{
 			Key: "secret", Resource: "secrets",
-			NamespaceTemplate: "{{ .source.spec.secret.namespace }}", NameTemplate: "{{ .source.spec.secret.name }}",
+			NamespaceTemplate: ptr.To("{{ .source.spec.secret.namespace }}"), NameTemplate: "{{ .source.spec.secret.name }}",
 		}}},
 		NameTemplate: "mcp-{{ .source.metadata.name }}",
 		Conversion: policyv1alpha1.Conversion{
@@ -159,7 +160,7 @@ Wait WaitingForType "broken"
 None SourceDeselected "the selectors do not select the Source"
 `},
 		{"deselected by labels", reviewedSpec(func(spec *policyv1alpha1.ClusterImportPolicySpec) {
-			spec.Source.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"stage": "test"}}
+			spec.Source.LabelSelector = &policyv1alpha1.LabelSelector{MatchLabels: map[string]string{"stage": "test"}}
 		}), reviewed(), `
 None SourceDeselected "the selectors do not select the Source"
 `},

@@ -409,7 +409,7 @@ func TestRule10ARemovalStaysShownAsHeldWhileItsImportWaits(t *testing.T) {
 		t.Helper()
 		p.waitForLifecycle(t, "heldwaiting-one", "is held "+when, func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 			return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleHeld), same("plan", lifecycle.Status.PrunePlan, plan),
-				mentions(message, "its cause cannot be judged", "one-auth", plan))
+				mentions(message, "cannot be judged", "one-auth", plan))
 		})
 		if again := p.waitForHeld(t, 1); again != plan {
 			t.Errorf("%s the plan is %s, and was %s", when, again, plan)

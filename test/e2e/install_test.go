@@ -201,6 +201,12 @@ func TestWhatIsShippedIsAcceptedByAHost(t *testing.T) {
 	// Helm itself, before there is anything.
 	must(t, helmInstall(t, cluster))
 
+	for _, what := range []string{"--kustomize=" + artifacts + "/deploy/base", "--kustomize=" + artifacts + "/monitoring", "--filename=" + artifacts + "/crds"} {
+		_, err := cluster.Kubectl(t.Context(), nil, "apply", what)
+		must(t, err)
+		unchanged(t, cluster, what)
+	}
+
 	for _, i := range installations(t) {
 		t.Run(i.name, func(t *testing.T) {
 			// Volume claims of a StatefulSet cannot be changed.
@@ -237,6 +243,18 @@ func TestWhatIsShippedIsAcceptedByAHost(t *testing.T) {
 	}
 }
 
+// unchanged fails the test unless kubectl apply says so of everything that was applied before.
+func unchanged(t *testing.T, cluster *devcluster.Cluster, what ...string) {
+	t.Helper()
+	out, err := cluster.Kubectl(t.Context(), nil, append([]string{"apply"}, what...)...)
+	must(t, err)
+	for line := range strings.Lines(out) {
+		if !strings.HasSuffix(strings.TrimSpace(line), " unchanged") {
+			t.Errorf("kubectl apply %s once more: %s", strings.Join(what, " "), line)
+		}
+	}
+}
+
 // startHostAlone starts a host without the server.
 func startHostAlone(t *testing.T) *devcluster.Cluster {
 	t.Helper()
@@ -252,11 +270,15 @@ func startHostAlone(t *testing.T) *devcluster.Cluster {
 	return cluster
 }
 
-// helmInstall installs the chart and uninstalls it again: the type of
-// PediaClusters stays.
+// helmInstall installs the chart, upgrades it and uninstalls it again. What remains of it then is
+// in docs/operations.md.
 func helmInstall(t *testing.T, cluster *devcluster.Cluster) error {
 	t.Helper()
+	before := installed(t, cluster)
 	if _, err := helm(t, cluster.Kubeconfig(), "install", "policy-apiserver", chart, "--namespace="+devcluster.Namespace, "--create-namespace"); err != nil {
+		return err
+	}
+	if _, err := helm(t, cluster.Kubeconfig(), "upgrade", "policy-apiserver", chart, "--namespace="+devcluster.Namespace, "--set=platforms={cluster-api}"); err != nil {
 		return err
 	}
 	if _, err := cluster.Kubectl(t.Context(), nil, "get", "--namespace="+devcluster.Namespace, "statefulset,service", "policy-apiserver"); err != nil {
@@ -265,7 +287,37 @@ func helmInstall(t *testing.T, cluster *devcluster.Cluster) error {
 	if _, err := helm(t, cluster.Kubeconfig(), "uninstall", "policy-apiserver", "--namespace="+devcluster.Namespace); err != nil {
 		return err
 	}
+	want := []string{"apiservice.apiregistration.k8s.io/v1alpha2.cluster.clusterpedia.io", // the host's, for the type
+		"customresourcedefinition.apiextensions.k8s.io/pediaclusters.cluster.clusterpedia.io", "namespace/" + devcluster.Namespace}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(without(installed(t, cluster), before)))); diff != "" {
+		return fmt.Errorf("what remains after an uninstall: -want +got:\n%s", diff)
+	}
 	return cluster.WaitForTypes(t.Context(), "pediaclusters.cluster.clusterpedia.io")
+}
+
+// installed are the names of all that an installation may consist of.
+func installed(t *testing.T, cluster *devcluster.Cluster) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, kinds := range []string{
+		"namespaces,clusterroles,clusterrolebindings,customresourcedefinitions,apiservices",
+		"roles,rolebindings,services,secrets,serviceaccounts,statefulsets,deployments,networkpolicies,leases,persistentvolumeclaims",
+	} {
+		out, err := cluster.Kubectl(t.Context(), nil, "get", kinds, "--all-namespaces", "--output=name")
+		must(t, err)
+		for _, name := range strings.Fields(out) {
+			found[name] = true
+		}
+	}
+	// The host has one in each namespace.
+	delete(found, "serviceaccount/default")
+	return found
+}
+
+func without(all, some map[string]bool) map[string]bool {
+	rest := maps.Clone(all)
+	maps.DeleteFunc(rest, func(name string, _ bool) bool { return some[name] })
+	return rest
 }
 
 func yamlOf(t *testing.T, objects []unstructured.Unstructured) *bytes.Reader {

@@ -75,6 +75,32 @@ func TestKubectlDiffShowsWhatWouldChange(t *testing.T) {
 	contains(t, diff(t, lifecycleLabels(p, "team", "red"), "--server-side"), "+    team: red")
 }
 
+// Case 18: what a manifest says explicitly is served back.
+func TestASecondKubectlApplyChangesNothing(t *testing.T) {
+	t.Parallel()
+	p := shared.newPlatform(t, "unchanged")
+	p.installType(t)
+	set(t, p.manifests.policy, []any{}, "spec", "source", "versions")
+	set(t, p.manifests.policy, "", "spec", "source", "selectorTemplate")
+	set(t, p.manifests.policy, map[string]any{"matchLabels": map[string]any{}, "matchExpressions": []any{}}, "spec", "source", "labelSelector")
+	set(t, p.manifests.policy, "", "spec", "deletionCondition")
+	set(t, p.manifests.policy, false, "spec", "suspend")
+	for _, references := range []any{p.manifests.policy.Object["spec"].(map[string]any)["references"], []any{}} {
+		set(t, p.manifests.policy, references, "spec", "references")
+		set(t, p.manifests.policy, "spec: {apiserver: 'https://a'}", "spec", "template")
+		p.apply(t, p.manifests.policy.Object)
+		contains(t, p.apply(t, p.manifests.policy.Object), " unchanged")
+		for _, flags := range [][]string{nil, {"--server-side", "--force-conflicts"}} {
+			text, err := json.Marshal(p.manifests.policy.Object)
+			must(t, err)
+			out, err := p.Kubectl(t.Context(), strings.NewReader(string(text)), append([]string{"diff", "-f", "-"}, flags...)...)
+			if err != nil || out != "" {
+				t.Errorf("kubectl diff %v: %v\n%s", flags, err, out)
+			}
+		}
+	}
+}
+
 func TestKubectlWaitsForReady(t *testing.T) {
 	t.Parallel()
 	p := shared.installPlatform(t, "awaited")
@@ -121,6 +147,8 @@ func TestKubectlSelectsByField(t *testing.T) {
 	names(t, []string{one, two}, "pcl", "--field-selector=spec.source.group=fields.mcp.io,spec.source.resource=clusters,spec.source.namespace=")
 	names(t, []string{two}, "pcl", "--field-selector=policy=fields,spec.source.name=two")
 	names(t, []string{one}, "pcl", "--field-selector=metadata.name=fields-one")
+	names(t, []string{one, two}, "pcl", "--field-selector=policy=fields,status.phase=Imported")
+	names(t, nil, "pcl", "--field-selector=policy=fields,status.phase!=Imported")
 }
 
 func TestKubectlListsInPages(t *testing.T) {
@@ -148,7 +176,7 @@ func TestTablesTellAtAGlance(t *testing.T) {
 	contains(t, shared.kubectl(t, "get", "cip", "glance"),
 		"NAME", "SOURCE", "SELECTED", "CREATED", "FAILED", "READY", "AGE", "clusters.glance.mcp.io")
 	contains(t, shared.kubectl(t, "get", "pcl", "glance-one"),
-		"NAME", "POLICY", "SOURCE", "PHASE", "READY", "VERSION", "APISERVER", "AGE", "glance", "Imported")
+		"NAME", "PHASE", "REASON", "READY", "VERSION", "AGE", "glance-one", "Imported", policyv1alpha1.ReasonCreated)
 	contains(t, shared.kubectl(t, "get", "clusterpedia"), "clusterimportpolicy", "pediaclusterlifecycle")
 }
 

@@ -46,6 +46,10 @@ func TestTheServerCanBeTakenOutWithoutLosingAPediaCluster(t *testing.T) {
 	h.kubectl(t, "delete", "apiservice", devcluster.APIServiceName)
 	must(t, h.server.Stop(t.Context()))
 	h.kubectl(t, "delete", "namespace", devcluster.Namespace, "--timeout=60s")
+
+	// What remains, in the words of docs/operations.md.
+	h.kubectl(t, "-n", "kube-system", "delete", "configmap", "policy-apiserver-storage")
+	h.kubectl(t, "delete", "clusterroles", "-l", "policy.clusterpedia.io/aggregate-to-server=true")
 	allKept(t, h, before)
 }
 

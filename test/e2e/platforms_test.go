@@ -63,6 +63,7 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 				t.Parallel()
 				readme := platformsDir + "/" + name + "/README.md"
 				shared.follow(t, readme)
+				unchanged(t, shared.Cluster, "--filename="+platformsDir+"/"+name+"/policy.yaml", "--filename="+platformsDir+"/"+name+"/rbac.yaml")
 				documented := table(t, readme)
 				if documented == nil {
 					return
@@ -379,21 +380,23 @@ func table(t *testing.T, file string) []string {
 	return nil
 }
 
-// lifecycles returns NAME, POLICY, SOURCE and PHASE, as kubectl prints them, of
-// the lifecycles of these policies.
+// lifecycles returns NAME, PHASE and REASON, as kubectl prints them, of the lifecycles of these
+// policies.
 func (h *host) lifecycles(t *testing.T, policies ...string) []string {
 	t.Helper()
-	lines := strings.Split(strings.TrimSpace(h.kubectl(t, "get", "pcl", "--no-headers")), "\n")
-	return firstColumns(slices.DeleteFunc(lines, func(line string) bool {
-		columns := strings.Fields(line)
-		return len(columns) < 4 || !slices.Contains(policies, columns[1])
-	}))
+	var lines []string
+	for _, policy := range policies {
+		printed := h.kubectl(t, "get", "pcl", "--no-headers", "--field-selector=policy="+policy)
+		lines = append(lines, strings.Split(strings.TrimSpace(printed), "\n")...)
+	}
+	return firstColumns(lines)
 }
 
 func firstColumns(lines []string) []string {
 	var rows []string
 	for _, line := range lines {
-		rows = append(rows, strings.Join(strings.Fields(line)[:4], " "))
+		columns := strings.Fields(line)
+		rows = append(rows, strings.Join(columns[:min(3, len(columns))], " "))
 	}
 	slices.Sort(rows)
 	return rows

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
@@ -82,7 +83,7 @@ func TestSourcesThatWouldWaitForACredentialAreListed(t *testing.T) {
 		return &policyv1alpha1.ClusterImportPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mcp"}, Spec: policyv1alpha1.ClusterImportPolicySpec{
 			Source: policyv1alpha1.SourceType{Resource: resource},
 			References: []policyv1alpha1.ReferenceTemplate{{ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets",
-				NamespaceTemplate: "blue", NameTemplate: "{{ .source.metadata.name }}"}}},
+				NamespaceTemplate: ptr.To("blue"), NameTemplate: "{{ .source.metadata.name }}"}}},
 			NameTemplate: "mcp-{{ .source.metadata.name }}",
 			Conversion: policyv1alpha1.Conversion{CreationCondition: "true",
 				Template: "spec:\n  apiserver: https://x\n  tokenData: {{ .references.auth.data.token }}\n  kubeconfig: {{ .references.auth.data.key }}\n  syncResources: []\n"},

@@ -60,7 +60,7 @@ type ReferenceTarget struct {
 	Key               string
 	Group             string
 	Resource          string
-	NamespaceTemplate string
+	NamespaceTemplate *string
 	NameTemplate      string
 }
 

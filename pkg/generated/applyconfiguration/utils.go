@@ -35,6 +35,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &policyv1alpha1.DependentResourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImportCounts"):
 		return &policyv1alpha1.ImportCountsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LabelSelector"):
+		return &policyv1alpha1.LabelSelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LabelSelectorRequirement"):
+		return &policyv1alpha1.LabelSelectorRequirementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PediaClusterLifecycle"):
 		return &policyv1alpha1.PediaClusterLifecycleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PediaClusterLifecycleSpec"):

@@ -31,6 +31,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.CredentialsState{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_CredentialsState(ref),
 		v1alpha1.DependentResource{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_DependentResource(ref),
 		v1alpha1.ImportCounts{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_ImportCounts(ref),
+		v1alpha1.LabelSelector{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_LabelSelector(ref),
+		v1alpha1.LabelSelectorRequirement{}.OpenAPIModelName():    schema_pkg_apis_policy_v1alpha1_LabelSelectorRequirement(ref),
 		v1alpha1.PediaClusterLifecycle{}.OpenAPIModelName():       schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref),
 		v1alpha1.PediaClusterLifecycleList{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleList(ref),
 		v1alpha1.PediaClusterLifecycleSpec{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref),
@@ -240,7 +242,9 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 								"x-kubernetes-list-map-keys": []interface{}{
 									"key",
 								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type":       "map",
+								"x-kubernetes-patch-merge-key": "key",
+								"x-kubernetes-patch-strategy":  "merge",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -282,6 +286,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					"deletionCondition": {
 						SchemaProps: spec.SchemaProps{
 							Description: "deletionCondition, when it renders to \"true\", deletes the PediaCluster though its Source lives. The PediaCluster is created again only when this stops being true and creationCondition is true. An error in it deletes nothing. It sees .source and .references.<key>.",
+							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -303,6 +308,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					"suspend": {
 						SchemaProps: spec.SchemaProps{
 							Description: "suspend stops the import: while true, nothing is created, changed or deleted, and the status says so. A lifecycle that is deleted by hand releases its PediaCluster all the same.",
+							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
@@ -534,6 +540,7 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 					"deletionCondition": {
 						SchemaProps: spec.SchemaProps{
 							Description: "deletionCondition, when it renders to \"true\", deletes the PediaCluster though its Source lives. The PediaCluster is created again only when this stops being true and creationCondition is true. An error in it deletes nothing. It sees .source and .references.<key>.",
+							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -718,6 +725,108 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 	}
 }
 
+func schema_pkg_apis_policy_v1alpha1_LabelSelector(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LabelSelector selects objects by their labels, as the label selectors of other APIs do: what both fields ask must hold, and an empty selector selects all. It is the type of k8s.io/apimachinery, except that an explicitly empty field stays one.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"matchLabels": {
+						SchemaProps: spec.SchemaProps{
+							Description: "matchLabels are labels and their values.",
+							Type:        []string{"object"},
+							AdditionalProperties: &spec.SchemaOrBool{
+								Allows: true,
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+					"matchExpressions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "matchExpressions are requirements that a label has to meet.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.LabelSelectorRequirement{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+			VendorExtensible: spec.VendorExtensible{
+				Extensions: spec.Extensions{
+					"x-kubernetes-map-type": "atomic",
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.LabelSelectorRequirement{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_LabelSelectorRequirement(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LabelSelectorRequirement relates the value of a label to some values.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key is the label.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"operator": {
+						SchemaProps: spec.SchemaProps{
+							Description: "operator is In, NotIn, Exists or DoesNotExist.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"values": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "values are those that In and NotIn compare with. Empty for the others.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Type:   []string{"string"},
+										Format: "",
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"key", "operator"},
+			},
+		},
+	}
+}
+
 func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -883,6 +992,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 					"deletionCondition": {
 						SchemaProps: spec.SchemaProps{
 							Description: "deletionCondition, when it renders to \"true\", deletes the PediaCluster though its Source lives. The PediaCluster is created again only when this stops being true and creationCondition is true. An error in it deletes nothing. It sees .source and .references.<key>.",
+							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2009,12 +2119,13 @@ func schema_pkg_apis_policy_v1alpha1_SourceType(ref common.ReferenceCallback) co
 					"labelSelector": {
 						SchemaProps: spec.SchemaProps{
 							Description: "labelSelector selects Sources by their labels, in the API server and so at less cost than selectorTemplate.",
-							Ref:         ref(v1.LabelSelector{}.OpenAPIModelName()),
+							Ref:         ref(v1alpha1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"selectorTemplate": {
 						SchemaProps: spec.SchemaProps{
 							Description: "selectorTemplate must render to \"true\" (in any case, blanks around it trimmed) for a Source to be imported. It sees .source only. Empty selects all. An error in it deletes nothing.",
+							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2024,7 +2135,7 @@ func schema_pkg_apis_policy_v1alpha1_SourceType(ref common.ReferenceCallback) co
 			},
 		},
 		Dependencies: []string{
-			v1.LabelSelector{}.OpenAPIModelName()},
+			v1alpha1.LabelSelector{}.OpenAPIModelName()},
 	}
 }
 

@@ -51,17 +51,18 @@ const (
 	FieldSourceResource  = "spec.source.resource"
 	FieldSourceNamespace = "spec.source.namespace"
 	FieldSourceName      = "spec.source.name"
+	FieldPhase           = "status.phase"
 )
 
 func addFieldLabelConversions(scheme *runtime.Scheme) error {
 	kind := SchemeGroupVersion.WithKind("PediaClusterLifecycle")
 	return scheme.AddFieldLabelConversionFunc(kind, func(label, value string) (string, string, error) {
 		switch label {
-		case "metadata.name", FieldPolicy, FieldSourceGroup, FieldSourceResource, FieldSourceNamespace, FieldSourceName:
+		case "metadata.name", FieldPolicy, FieldSourceGroup, FieldSourceResource, FieldSourceNamespace, FieldSourceName, FieldPhase:
 			return label, value, nil
 		default:
-			return "", "", fmt.Errorf("%q is not a known field selector; known are metadata.name, %s, %s, %s, %s and %s",
-				label, FieldPolicy, FieldSourceGroup, FieldSourceResource, FieldSourceNamespace, FieldSourceName)
+			return "", "", fmt.Errorf("%q is not a known field selector; known are metadata.name, %s, %s, %s, %s, %s and %s",
+				label, FieldPolicy, FieldSourceGroup, FieldSourceResource, FieldSourceNamespace, FieldSourceName, FieldPhase)
 		}
 	})
 }

@@ -41,7 +41,9 @@ type ClusterImportPolicySpec struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=key
-	References []ReferenceTemplate `json:"references,omitempty"`
+	// +patchStrategy=merge
+	// +patchMergeKey=key
+	References []ReferenceTemplate `json:"references,omitzero" patchStrategy:"merge" patchMergeKey:"key"`
 
 	// nameTemplate renders the name that the lifecycle and the PediaCluster
 	// have in common. It sees .source only. The result must be a DNS-1123
@@ -62,7 +64,7 @@ type ClusterImportPolicySpec struct {
 	// deleted, and the status says so. A lifecycle that is deleted by hand
 	// releases its PediaCluster all the same.
 	// +optional
-	Suspend bool `json:"suspend,omitempty"`
+	Suspend bool `json:"suspend"`
 }
 
 // Conversion turns one Source and its references into a PediaCluster. A policy
@@ -87,7 +89,7 @@ type Conversion struct {
 	// this stops being true and creationCondition is true. An error in it
 	// deletes nothing. It sees .source and .references.<key>.
 	// +optional
-	DeletionCondition string `json:"deletionCondition,omitempty"`
+	DeletionCondition string `json:"deletionCondition"`
 
 	// deletionPolicy says what happens to the PediaClusters this policy
 	// created when their Source or the policy goes: "Delete", the default,
@@ -120,18 +122,47 @@ type SourceType struct {
 	// that the API server prefers.
 	// +optional
 	// +listType=atomic
-	Versions []string `json:"versions,omitempty"`
+	Versions []string `json:"versions,omitzero"`
 
 	// labelSelector selects Sources by their labels, in the API server and so
 	// at less cost than selectorTemplate.
 	// +optional
-	LabelSelector *metav1.LabelSelector `json:"labelSelector,omitempty"`
+	LabelSelector *LabelSelector `json:"labelSelector,omitempty"`
 
 	// selectorTemplate must render to "true" (in any case, blanks around it
 	// trimmed) for a Source to be imported. It sees .source only. Empty
 	// selects all. An error in it deletes nothing.
 	// +optional
-	SelectorTemplate string `json:"selectorTemplate,omitempty"`
+	SelectorTemplate string `json:"selectorTemplate"`
+}
+
+// LabelSelector selects objects by their labels, as the label selectors of other
+// APIs do: what both fields ask must hold, and an empty selector selects all. It is
+// the type of k8s.io/apimachinery, except that an explicitly empty field stays one.
+// +structType=atomic
+type LabelSelector struct {
+	// matchLabels are labels and their values.
+	// +optional
+	MatchLabels map[string]string `json:"matchLabels,omitzero"`
+
+	// matchExpressions are requirements that a label has to meet.
+	// +optional
+	// +listType=atomic
+	MatchExpressions []LabelSelectorRequirement `json:"matchExpressions,omitzero"`
+}
+
+// LabelSelectorRequirement relates the value of a label to some values.
+type LabelSelectorRequirement struct {
+	// key is the label.
+	Key string `json:"key"`
+
+	// operator is In, NotIn, Exists or DoesNotExist.
+	Operator metav1.LabelSelectorOperator `json:"operator"`
+
+	// values are those that In and NotIn compare with. Empty for the others.
+	// +optional
+	// +listType=atomic
+	Values []string `json:"values,omitzero"`
 }
 
 // ReferenceTarget names an object of a type by templates.
@@ -149,7 +180,7 @@ type ReferenceTarget struct {
 	// namespaceTemplate renders the namespace of the object. Empty for types
 	// without namespaces. It sees .source and every earlier .references.<key>.
 	// +optional
-	NamespaceTemplate string `json:"namespaceTemplate,omitempty"`
+	NamespaceTemplate *string `json:"namespaceTemplate,omitempty"`
 
 	// nameTemplate renders the name of the object. It sees .source and every
 	// earlier .references.<key>.
@@ -165,7 +196,7 @@ type ReferenceTemplate struct {
 	// that the API server prefers.
 	// +optional
 	// +listType=atomic
-	Versions []string `json:"versions,omitempty"`
+	Versions []string `json:"versions,omitzero"`
 }
 
 // ClusterImportPolicyStatus is what became of a policy.

@@ -59,6 +59,16 @@ func (in ImportCounts) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in LabelSelector) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.LabelSelector"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in LabelSelectorRequirement) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.LabelSelectorRequirement"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in PediaClusterLifecycle) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.PediaClusterLifecycle"
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 )
@@ -156,7 +157,7 @@ func validateReferenceTarget(reference *policy.ReferenceTarget, keys sets.Set[st
 	keys.Insert(reference.Key)
 	errs = append(errs, validateGroup(reference.Group, path.Child("group"))...)
 	errs = append(errs, validateResource(reference.Resource, path.Child("resource"))...)
-	errs = append(errs, validateTemplate(reference.NamespaceTemplate, maxTextBytes, path.Child("namespaceTemplate"))...)
+	errs = append(errs, validateTemplate(ptr.Deref(reference.NamespaceTemplate, ""), maxTextBytes, path.Child("namespaceTemplate"))...)
 	return append(errs, validateRequiredTemplate(reference.NameTemplate, maxTextBytes, path.Child("nameTemplate"))...)
 }
 

@@ -27,7 +27,7 @@ func validPolicy() *policy.ClusterImportPolicy {
 			References: []policy.ReferenceTemplate{{
 				ReferenceTarget: policy.ReferenceTarget{
 					Key: "auth", Resource: "secrets",
-					NamespaceTemplate: "{{ .source.metadata.namespace }}",
+					NamespaceTemplate: ptr.To("{{ .source.metadata.namespace }}"),
 					NameTemplate:      "{{ .source.spec.secret }}",
 				},
 			}},

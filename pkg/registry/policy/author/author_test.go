@@ -63,7 +63,7 @@ func testPolicy() *policy.ClusterImportPolicy {
 		Spec: policy.ClusterImportPolicySpec{
 			Source: policy.SourceType{Group: "mcp.io", Resource: "clusters"},
 			References: []policy.ReferenceTemplate{{ReferenceTarget: policy.ReferenceTarget{
-				Key: "auth", Resource: "secrets", NamespaceTemplate: "{{ .source.spec.namespace }}", NameTemplate: "{{ .source.spec.secret }}"}}},
+				Key: "auth", Resource: "secrets", NamespaceTemplate: ptr.To("{{ .source.spec.namespace }}"), NameTemplate: "{{ .source.spec.secret }}"}}},
 			NameTemplate: "mcp-{{ .source.metadata.name }}",
 			MaxPrune:     ptr.To(intstr.FromString("10%")),
 			Conversion: policy.Conversion{
@@ -80,7 +80,7 @@ func as(t *testing.T, name string, groups ...string) context.Context {
 func TestAPolicyNeedsWhatItReadsAndWrites(t *testing.T) {
 	reference := func(group, resource, namespaceTemplate, nameTemplate string) policy.ReferenceTemplate {
 		return policy.ReferenceTemplate{ReferenceTarget: policy.ReferenceTarget{
-			Key: "ref", Group: group, Resource: resource, NamespaceTemplate: namespaceTemplate, NameTemplate: nameTemplate}}
+			Key: "ref", Group: group, Resource: resource, NamespaceTemplate: ptr.To(namespaceTemplate), NameTemplate: nameTemplate}}
 	}
 	for name, test := range map[string]struct {
 		references []policy.ReferenceTemplate
@@ -159,7 +159,7 @@ func TestWhatIsMissingIsNamedAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			written := testPolicy()
 			written.Spec.References = append(written.Spec.References,
-				policy.ReferenceTemplate{ReferenceTarget: policy.ReferenceTarget{Key: "ca", Resource: "secrets", NamespaceTemplate: "mcp", NameTemplate: "ca"}},
+				policy.ReferenceTemplate{ReferenceTarget: policy.ReferenceTarget{Key: "ca", Resource: "secrets", NamespaceTemplate: ptr.To("mcp"), NameTemplate: "ca"}},
 				policy.ReferenceTemplate{ReferenceTarget: policy.ReferenceTarget{Key: "store", Group: "vault.io", Resource: "stores", NameTemplate: "{{ .source.spec.store }}"}})
 			got := ""
 			if err := New(&fakeHost{allowed: test.allowed}, Enforce).CheckCreate(as(t, "jane"), written); err != nil {

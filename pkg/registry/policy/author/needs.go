@@ -6,6 +6,7 @@ import (
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -56,7 +57,7 @@ func reads(spec *policy.ClusterImportPolicySpec) []need {
 func readsReference(ref *policy.ReferenceTemplate, index int) need {
 	wanted := permission{resource: schema.GroupVersionResource{Group: ref.Group, Version: anyVersion, Resource: ref.Resource}}
 	where := " in all namespaces"
-	if namespace, ok := literal(ref.NamespaceTemplate); ok {
+	if namespace, ok := literal(ptr.Deref(ref.NamespaceTemplate, "")); ok {
 		wanted.namespace, where = namespace, ""
 		if name, ok := literal(ref.NameTemplate); ok {
 			wanted.name = name

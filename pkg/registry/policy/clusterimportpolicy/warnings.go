@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/utils/ptr"
+
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -20,7 +22,7 @@ var (
 // warnings are what is probably not meant, as far as the spec alone tells.
 func warnings(spec *policy.ClusterImportPolicySpec) (warnings []string) {
 	for i, ref := range spec.References {
-		chosen := sourceField.MatchString(ownNamespace.ReplaceAllString(ref.NamespaceTemplate, ""))
+		chosen := sourceField.MatchString(ownNamespace.ReplaceAllString(ptr.Deref(ref.NamespaceTemplate, ""), ""))
 		if ref.Group == "" && ref.Resource == "secrets" && chosen {
 			warnings = append(warnings, fmt.Sprintf("spec.references[%d].namespaceTemplate: fields of the Source choose the namespace: "+
 				"whoever may write one of these Sources can have a Secret of any namespace read into a PediaCluster", i))

@@ -3,6 +3,8 @@ package clusterimportpolicy
 import (
 	"testing"
 
+	"k8s.io/utils/ptr"
+
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 )
 
@@ -20,7 +22,7 @@ func TestSourcesThatChooseTheNamespaceOfASecretAreWarnedOf(t *testing.T) {
 		{"vault.io", "secrets", "{{ .source.spec.namespace }}", false},
 	} {
 		spec := policy.ClusterImportPolicySpec{References: []policy.ReferenceTemplate{{ReferenceTarget: policy.ReferenceTarget{
-			Group: test.group, Resource: test.resource, NamespaceTemplate: test.namespaceTemplate}}}}
+			Group: test.group, Resource: test.resource, NamespaceTemplate: ptr.To(test.namespaceTemplate)}}}}
 		if got := warnings(&spec); (len(got) > 0) != test.warned {
 			t.Errorf("%s.%s %q: %v", test.resource, test.group, test.namespaceTemplate, got)
 		}
@@ -57,7 +59,7 @@ func TestBothKindsOfCredentialsWithoutAConditionAreWarnedOf(t *testing.T) {
 func TestASpecThatStaysIsNotWarnedOf(t *testing.T) {
 	strategy, obj := testStrategy(), validPolicy()
 	obj.Spec.References = []policy.ReferenceTemplate{{ReferenceTarget: policy.ReferenceTarget{
-		Resource: "secrets", NamespaceTemplate: "{{ .source.spec.namespace }}"}}}
+		Resource: "secrets", NamespaceTemplate: ptr.To("{{ .source.spec.namespace }}")}}}
 	if len(strategy.WarningsOnCreate(t.Context(), obj)) != 1 || len(strategy.WarningsOnUpdate(t.Context(), obj, validPolicy())) != 1 {
 		t.Error("no warning about a new spec")
 	}

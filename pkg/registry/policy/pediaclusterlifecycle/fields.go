@@ -1,6 +1,7 @@
 package pediaclusterlifecycle
 
 import (
+	"cmp"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/fields"
@@ -58,6 +59,11 @@ func PolicyName(lifecycle *policy.PediaClusterLifecycle) string {
 	return owner.Name
 }
 
+// PhaseOf returns the phase of the lifecycle, which one that is new does not record.
+func PhaseOf(lifecycle *policy.PediaClusterLifecycle) policy.LifecyclePhase {
+	return cmp.Or(lifecycle.Status.Phase, policy.LifecyclePending)
+}
+
 func selectableFields(lifecycle *policy.PediaClusterLifecycle) fields.Set {
 	source := lifecycle.Spec.Source
 	return generic.AddObjectMetaFieldsSet(fields.Set{
@@ -66,5 +72,6 @@ func selectableFields(lifecycle *policy.PediaClusterLifecycle) fields.Set {
 		policyv1alpha1.FieldSourceResource:  source.Resource,
 		policyv1alpha1.FieldSourceNamespace: source.Namespace,
 		policyv1alpha1.FieldSourceName:      source.Name,
+		policyv1alpha1.FieldPhase:           string(PhaseOf(lifecycle)),
 	}, &lifecycle.ObjectMeta, false)
 }

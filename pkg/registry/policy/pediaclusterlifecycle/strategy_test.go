@@ -272,6 +272,7 @@ func TestALifecycleIsSelectedByPolicyAndSource(t *testing.T) {
 		"spec.source.resource":  "clusters",
 		"spec.source.namespace": "default",
 		"spec.source.name":      "amsterdam",
+		"status.phase":          "Pending",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

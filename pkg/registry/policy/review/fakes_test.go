@@ -232,7 +232,7 @@ func mcpSpec() *policy.ClusterImportPolicySpec {
 	return &policy.ClusterImportPolicySpec{
 		Source: policy.SourceType{Group: "cluster.mcp.io", Resource: "clusters"},
 		References: []policy.ReferenceTemplate{{ReferenceTarget: policy.ReferenceTarget{Key: "secret", Resource: "secrets",
-			NamespaceTemplate: "default", NameTemplate: "{{ .source.metadata.name }}"}}},
+			NamespaceTemplate: ptr.To("default"), NameTemplate: "{{ .source.metadata.name }}"}}},
 		NameTemplate: "mcp-{{ .source.metadata.name }}",
 		MaxPrune:     ptr.To(intstr.FromString("10%")),
 		Conversion: policy.Conversion{

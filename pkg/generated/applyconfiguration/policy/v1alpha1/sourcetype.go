@@ -5,10 +5,6 @@
 
 package v1alpha1
 
-import (
-	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
-)
-
 // SourceTypeApplyConfiguration represents a declarative configuration of the SourceType type for use
 // with apply.
 //
@@ -24,7 +20,7 @@ type SourceTypeApplyConfiguration struct {
 	Versions []string `json:"versions,omitempty"`
 	// labelSelector selects Sources by their labels, in the API server and so
 	// at less cost than selectorTemplate.
-	LabelSelector *v1.LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
+	LabelSelector *LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
 	// selectorTemplate must render to "true" (in any case, blanks around it
 	// trimmed) for a Source to be imported. It sees .source only. Empty
 	// selects all. An error in it deletes nothing.
@@ -66,7 +62,7 @@ func (b *SourceTypeApplyConfiguration) WithVersions(values ...string) *SourceTyp
 // WithLabelSelector sets the LabelSelector field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the LabelSelector field is set to the value of the last call.
-func (b *SourceTypeApplyConfiguration) WithLabelSelector(value *v1.LabelSelectorApplyConfiguration) *SourceTypeApplyConfiguration {
+func (b *SourceTypeApplyConfiguration) WithLabelSelector(value *LabelSelectorApplyConfiguration) *SourceTypeApplyConfiguration {
 	b.LabelSelector = value
 	return b
 }

@@ -14,22 +14,31 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/printing"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 var columns = []metav1.TableColumnDefinition{
 	printing.NameColumn,
-	{Name: "Policy", Type: "string", Description: "The policy that imports the cluster."},
-	{Name: "Source", Type: "string", Description: "The object that stands for the cluster."},
 	{Name: "Phase", Type: "string", Description: "Where the import stands."},
+	{Name: "Reason", Type: "string", Description: "Why the import is up to date, or is not."},
 	{Name: "Ready", Type: "string", Description: "Whether the cluster answers, as its PediaCluster says."},
 	{Name: "Version", Type: "string", Description: "The Kubernetes version of the cluster."},
-	{Name: "APIServer", Type: "string", Description: "The address of the cluster's API server."},
 	printing.AgeColumn,
-	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the import is up to date, or is not."},
-	{Name: "Message", Type: "string", Priority: 1, Description: "The same in a sentence."},
+	{Name: "Policy", Type: "string", Priority: 1, Description: "The policy that imports the cluster."},
+	{Name: "Source", Type: "string", Priority: 1, Description: "The object that stands for the cluster."},
+	{Name: "APIServer", Type: "string", Priority: 1, Description: "The address of the cluster's API server."},
 	{Name: "Synced", Type: "string", Priority: 1, Description: "How long ago endpoint or credentials of the PediaCluster last changed."},
 	{Name: "Expires", Type: "string", Priority: 1, Description: "In how long the client certificate or token that it carries expires."},
+	{Name: "Message", Type: "string", Priority: 1, Description: "The reason in a sentence, or its beginning."},
 }
+
+// What comes from data and from messages is cut, so that a line of usual names has at most
+// 120 characters, and a wide one not much more than twice as many.
+const (
+	mostVersion = 24
+	mostAddress = 48
+	mostMessage = 100
+)
 
 // tableConvertor prints lifecycles for kubectl get.
 type tableConvertor struct{}
@@ -54,13 +63,17 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.LifecycleReady)
 	return []any{
 		name,
+		string(pediaclusterlifecycle.PhaseOf(printed)),
+		cmp.Or(ready.Reason, printing.None),
+		cmp.Or(cluster.Ready, printing.None),
+		cmp.Or(render.Bounded(cluster.Version, mostVersion), printing.None),
+		age,
 		cmp.Or(pediaclusterlifecycle.PolicyName(printed), printing.None),
 		source,
-		string(cmp.Or(printed.Status.Phase, policy.LifecyclePending)),
-		cmp.Or(cluster.Ready, printing.None),
-		cmp.Or(cluster.Version, printing.None),
-		cmp.Or(cluster.APIServer, printing.None),
-		age, ready.Reason, ready.Message, synced(credentials.ChangedTime), expires(credentials.ExpirationTime, time.Now()),
+		cmp.Or(render.Bounded(cluster.APIServer, mostAddress), printing.None),
+		synced(credentials.ChangedTime),
+		expires(credentials.ExpirationTime, time.Now()),
+		cmp.Or(render.Bounded(ready.Message, mostMessage), printing.None),
 	}
 }
 

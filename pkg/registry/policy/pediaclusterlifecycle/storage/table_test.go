@@ -2,14 +2,18 @@ package storage
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
 func TestALifecycleIsPrinted(t *testing.T) {
@@ -45,8 +49,8 @@ func TestALifecycleIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]any{
-		{"mcp-amsterdam", "mcp", "default/amsterdam", "Imported", "True", "v1.36.3", "https://10.0.0.1:6443", "<unknown>", "UpToDate", "imported", "5m", "29d"},
-		{"mcp-bergen", "<none>", "bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "", "", "<none>", "<none>"},
+		{"mcp-amsterdam", "Imported", "UpToDate", "True", "v1.36.3", "<unknown>", "mcp", "default/amsterdam", "https://10.0.0.1:6443", "5m", "29d", "imported"},
+		{"mcp-bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "<none>", "bergen", "<none>", "<none>", "<none>", "<none>"},
 	}
 	var got [][]any
 	for _, row := range table.Rows {
@@ -82,8 +86,8 @@ func TestWhatHasExpiredSaysSo(t *testing.T) {
 
 func TestTheColumnsOfLifecycles(t *testing.T) {
 	want := map[int32][]string{
-		0: {"Name", "Policy", "Source", "Phase", "Ready", "Version", "APIServer", "Age"},
-		1: {"Reason", "Message", "Synced", "Expires"},
+		0: {"Name", "Phase", "Reason", "Ready", "Version", "Age"},
+		1: {"Policy", "Source", "APIServer", "Synced", "Expires", "Message"},
 	}
 	got := map[int32][]string{}
 	for _, column := range columns {
@@ -95,4 +99,51 @@ func TestTheColumnsOfLifecycles(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+}
+
+// longest are the longest reasons of a lifecycle; see pkg/apis/policy/v1alpha1/reasons.go.
+var longest = []string{policyv1alpha1.ReasonDeletionConditionMet, policyv1alpha1.ReasonReferenceUnavailable, policyv1alpha1.ReasonPediaClusterDeleting}
+
+func TestLinesFitTheTerminal(t *testing.T) {
+	const name, source = "team-blue-prod-eu-west-1-workload-01", "prod-eu-west-1-workload-01"
+	lifecycle := func(reason, version, address, message string) policy.PediaClusterLifecycle {
+		return policy.PediaClusterLifecycle{
+			ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(time.Now().Add(-199 * time.Minute)),
+				OwnerReferences: []metav1.OwnerReference{{
+					APIVersion: "policy.clusterpedia.io/v1alpha1", Kind: "ClusterImportPolicy", Name: "cluster-api", Controller: ptr.To(true)}}},
+			Spec: policy.PediaClusterLifecycleSpec{Source: policy.DependentResource{Namespace: "team-blue", Name: source}},
+			Status: policy.PediaClusterLifecycleStatus{Phase: policy.LifecycleConflict,
+				Cluster: &policy.ClusterState{Ready: "Unknown", Version: version, APIServer: address},
+				Credentials: &policy.CredentialsState{ChangedTime: ptr.To(metav1.Now()),
+					ExpirationTime: ptr.To(metav1.NewTime(time.Now().Add(-time.Hour)))},
+				Conditions: []metav1.Condition{{Type: "Ready", Status: "False", Reason: reason, Message: message}}},
+		}
+	}
+	list := &policy.PediaClusterLifecycleList{}
+	for _, reason := range longest {
+		list.Items = append(list.Items, lifecycle(reason, "v1.34.2-gke.1846000", "https://"+source+".k8s.example.com:6443",
+			`reference "kubeconfig": secrets "team-blue/`+source+`-kubeconfig" does not exist`))
+	}
+	list.Items = append(list.Items, lifecycle("Failed", strings.Repeat("v1", 400), "https://"+strings.Repeat("a", 500), strings.Repeat("why ", 250)))
+	table, err := tableConvertor{}.ConvertToTable(context.Background(), list, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for wide, most := range map[bool]int{false: 120, true: 340} {
+		for i, line := range strings.Split(strings.TrimSpace(printed(t, table, wide)), "\n") {
+			if width := utf8.RuneCountInString(line); width > most {
+				t.Errorf("wide %v: line %d has %d characters, more than %d:\n%s", wide, i, width, most, line)
+			}
+		}
+	}
+}
+
+// printed is a table as kubectl prints it.
+func printed(t *testing.T, table *metav1.Table, wide bool) string {
+	t.Helper()
+	var out strings.Builder
+	if err := printers.NewTablePrinter(printers.PrintOptions{Wide: wide}).PrintObj(table, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
