@@ -155,27 +155,41 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 	case current != nil:
 		return c.update(owner, current, ownership)
 	case replaces != nil:
-		plan := c.create(owner)
-		plan.Object = takeOver(plan.Object, replaces)
-		if problems := c.definition().Validate(plan.Object); len(problems) > 0 {
-			return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it takes over: %w", plan.Object.GetName(), replaces.GetName(), problems))
-		}
-		return plan
-	case c.CreationCondition.Err != nil && !absent(c.CreationCondition.Err):
-		return failed(c.CreationCondition.Err)
-	case !c.CreationCondition.Holds:
-		message := c.CreationCondition.notYet()
+		return c.replace(owner, replaces)
+	default:
+		return c.createOnCondition(owner)
+	}
+}
+
+// replace is the plan for the PediaCluster of a new name. The condition is not asked.
+func (c *Conversion) replace(owner Owner, replaces *unstructured.Unstructured) Plan {
+	plan := c.create(owner)
+	plan.Object = takeOver(plan.Object, replaces)
+	if problems := c.definition().Validate(plan.Object); len(problems) > 0 {
+		return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it takes over: %w", plan.Object.GetName(), replaces.GetName(), problems))
+	}
+	return plan
+}
+
+// createOnCondition is the plan for a PediaCluster that does not exist. Until the condition is
+// true it is not refused either: data that the template needs may not be there yet.
+func (c *Conversion) createOnCondition(owner Owner) Plan {
+	condition := c.CreationCondition
+	switch {
+	case condition.Err != nil && !absent(condition.Err):
+		return failed(condition.Err)
+	case !condition.Holds:
+		message := condition.notYet()
 		if problems := c.refused(c.PediaCluster); len(problems) > 0 {
 			message += "; what spec.template renders now could not be created: " + problems.Error()
 		}
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonWaitingForCondition, Message: Bounded(message, MaxMessage)}
-	default:
-		plan := c.create(owner)
-		if problems := c.refused(plan.Object); len(problems) > 0 {
-			return failed(unusable(problems))
-		}
-		return plan
 	}
+	plan := c.create(owner)
+	if problems := c.refused(plan.Object); len(problems) > 0 {
+		return failed(unusable(problems))
+	}
+	return plan
 }
 
 // refused is why the host would refuse to create the PediaCluster that was rendered.
