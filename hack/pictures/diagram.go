@@ -270,7 +270,7 @@ func (a arrow) drawLabel(c *canvas, path []point) {
 	for i, line := range a.Lines {
 		y := at[1]*unit + (float64(i)-float64(len(a.Lines)-1)/2)*lineHeight
 		width := float64(len([]rune(line))) * charWidth * 0.95
-		c.add(`<rect class="under" x="%.1f" y="%g" width="%.1f" height="%g"/>`, at[0]*unit-width/2, y-lineHeight/2, width, lineHeight)
+		c.add(`<rect class="under" x="%.1f" y="%g" width="%.1f" height="%g"/>`, at[0]*unit-width/2, y-lineHeight/2, width, lineHeight+1)
 		c.add(`<text class="faint label" x="%g" y="%g">%s</text>`, at[0]*unit, y+fontSize*0.35, escape(line))
 	}
 }
