@@ -19,7 +19,7 @@ const (
 	charWidth = 7.4
 )
 
-const diagramStyle = `text{font:14px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;text-anchor:middle}
+const diagramStyle = `text{font-family:system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;font-size:14px;text-anchor:middle}
 .title{font-weight:600}.left{text-anchor:start}.label{font-size:13px}
 rect{stroke-width:1.3px}.group{stroke-dasharray:5 4}.line{stroke-width:1.4px}.dashed{stroke-dasharray:5 4}`
 

@@ -15,7 +15,7 @@ const (
 	pause = 1.1
 )
 
-const terminalStyle = `text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre}
+const terminalStyle = `text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:13px;white-space:pre}
 @keyframes appear{from{opacity:0}to{opacity:1}}
 @media (prefers-reduced-motion: no-preference) {g{animation:appear 1ms backwards}}`
 
