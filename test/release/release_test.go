@@ -56,7 +56,7 @@ func TestARelease(t *testing.T) {
 		if linux := "linux/" + runtime.GOARCH; own != linux { // The image is for Linux, whatever the tests run on.
 			platforms = append(platforms, linux)
 		}
-		run(t, "go", "-C", root+"/hack/release", "run", ".", "-version", version, "-output", dir, "-platforms", strings.Join(platforms, ","))
+		t.Log(run(t, "go", "-C", root+"/hack/release", "run", ".", "-version", version, "-output", dir, "-platforms", strings.Join(platforms, ",")))
 	}
 
 	t.Run("has all files and no others", func(t *testing.T) { checkNames(t, dir) })
@@ -257,8 +257,8 @@ func checkKrew(t *testing.T, dir string) {
 		APIVersion, Kind string
 		Metadata         struct{ Name string }
 		Spec             struct {
-			Version, ShortDescription, Description string
-			Platforms                              []struct {
+			Version, Homepage, ShortDescription, Description string
+			Platforms                                        []struct {
 				URI, SHA256, Bin string
 				Selector         struct{ MatchLabels map[string]string }
 				Files            []struct{ From, To string }
@@ -383,6 +383,6 @@ func checkImageOf(t *testing.T, image descriptor, blob func(descriptor) []byte) 
 func checkChart(t *testing.T, dir string) {
 	chart := filepath.Join(dir, "policy-apiserver-"+version+"-chart.tgz")
 	rendered := run(t, root+"/_output/bin/helm", "template", "policy-apiserver", chart, "--namespace=clusterpedia-system")
-	contains(t, rendered, "image: ghcr.io/clusterpedia-io/policy-apiserver:"+version)
+	contains(t, rendered, `image: "ghcr.io/clusterpedia-io/policy-apiserver:`+version+`"`)
 	contains(t, rendered, "kind: StatefulSet")
 }
