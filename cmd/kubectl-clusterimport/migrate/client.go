@@ -20,7 +20,7 @@ type Client interface {
 	AppsV1() appsv1.AppsV1Interface
 	AuthorizationV1() authorizationv1.AuthorizationV1Interface
 	CoordinationV1() coordinationv1.CoordinationV1Interface
-	Discovery() discovery.DiscoveryInterface
+	Discovery() discovery.DiscoveryInterfaces
 }
 
 type client struct {
@@ -47,4 +47,4 @@ func (c client) AppsV1() appsv1.AppsV1Interface                            { ret
 func (c client) AuthorizationV1() authorizationv1.AuthorizationV1Interface { return c.authorization }
 func (c client) CoordinationV1() coordinationv1.CoordinationV1Interface    { return c.coordination }
 func (c client) CoreV1() corev1.CoreV1Interface                            { return c.core }
-func (c client) Discovery() discovery.DiscoveryInterface                   { return c.discovery }
+func (c client) Discovery() discovery.DiscoveryInterfaces                  { return c.discovery }
