@@ -2,6 +2,7 @@
 
 BIN  := _output/bin
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # The race detector needs a C compiler. Without one the tests run all the same,
 # and the summary says so.
@@ -13,9 +14,10 @@ IMAGE_ENV   := CGO_ENABLED=0
 IMAGE_FLAGS := -trimpath
 
 # The suites, as arguments of `go test`.
-UNIT        := $(RACE) ./cmd/... ./pkg/...
+UNIT        := $(RACE) ./cmd/... ./pkg/... ./hack/pictures/... ./test/docs/...
 INTEGRATION := $(RACE) ./test/integration/...
 E2E         := $(IMAGE_FLAGS) -count=1 -timeout=60m -p=1 -parallel=6 ./test/devcluster/... ./test/e2e/...
+RELEASE     := -count=1 ./test/release/...
 FAULTS      := $(IMAGE_FLAGS) -count=1 -timeout=20m -v ./test/faults/...
 
 .DEFAULT_GOAL := help
@@ -45,7 +47,7 @@ dev-down: ## Stop everything that quickstart has started
 
 .PHONY: test
 test: host-binaries helm build ## Run all tests, with one summary at the end
-	@go run ./hack/test "e2e=$(IMAGE_ENV) $(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)"
+	@go run ./hack/test "e2e=$(IMAGE_ENV) $(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)" "release=$(RELEASE)"
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests with the race detector
@@ -77,8 +79,9 @@ bench-go: ## Run the Go benchmarks
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
 
 .PHONY: lint
-lint: ## Check style and layering with golangci-lint
+lint: ## Check style and layering with golangci-lint, and the workflows with actionlint
 	go run $(LINT) run
+	go run $(ACTIONLINT)
 
 .PHONY: verify
 verify: ## Check that code is formatted, vetted and generated, and that go.mod is tidy
@@ -87,6 +90,20 @@ verify: ## Check that code is formatted, vetted and generated, and that go.mod i
 .PHONY: update
 update: ## Generate code anew
 	hack/update-codegen.sh
+
+.PHONY: pictures
+pictures: ## Draw the pictures of the documentation
+	go run ./hack/pictures
+
+.PHONY: recording
+recording: host-binaries build ## Record the README's terminal on a real host, and draw it
+	$(IMAGE_ENV) go test $(IMAGE_FLAGS) -count=1 ./test/e2e -run TestTheRecordingShowsWhatHappens -record
+	@$(MAKE) pictures
+
+.PHONY: release
+release: helm ## Make everything of a release in _output/release (VERSION=v0.2.0)
+	go -C hack/release run . -version "$(VERSION)"
+	go test -count=1 ./test/release -run TestARelease$$ -made "$(CURDIR)/_output/release/$(VERSION)"
 
 .PHONY: clean
 clean: dev-down ## Stop the development cluster and remove everything that was built

@@ -23,8 +23,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
+
+// Client is what a migration needs of kubernetes.Interface, on both of its sides.
+type Client interface {
+	CoreV1() typedcorev1.CoreV1Interface
+}
 
 const (
 	// RecordName is the name of the ConfigMap that says what the export is. It is
@@ -109,7 +114,7 @@ func decode(chunks [][]byte, record *Record) (objects []unstructured.Unstructure
 }
 
 // Write puts an export on the host, in the place of an earlier one.
-func Write(ctx context.Context, client kubernetes.Interface, namespace string, objects []unstructured.Unstructured) (*Record, error) {
+func Write(ctx context.Context, client Client, namespace string, objects []unstructured.Unstructured) (*Record, error) {
 	chunks, record, err := encode(objects)
 	if err != nil {
 		return nil, err
@@ -158,7 +163,7 @@ func Write(ctx context.Context, client kubernetes.Interface, namespace string, o
 }
 
 // Read returns the export on the host and its record, nil when there is none.
-func Read(ctx context.Context, client kubernetes.Interface, namespace string) ([]unstructured.Unstructured, *Record, error) {
+func Read(ctx context.Context, client Client, namespace string) ([]unstructured.Unstructured, *Record, error) {
 	record, err := ReadRecord(ctx, client, namespace)
 	if record == nil || err != nil {
 		return nil, nil, err
@@ -179,7 +184,7 @@ func Read(ctx context.Context, client kubernetes.Interface, namespace string) ([
 }
 
 // ReadRecord returns the record of the export, nil when there is none.
-func ReadRecord(ctx context.Context, client kubernetes.Interface, namespace string) (*Record, error) {
+func ReadRecord(ctx context.Context, client Client, namespace string) (*Record, error) {
 	configMap, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, RecordName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -205,7 +210,7 @@ func ReadRecord(ctx context.Context, client kubernetes.Interface, namespace stri
 
 // markImported records the storage that has taken the export over. The error is
 // a conflict when the export has become another one.
-func markImported(ctx context.Context, client kubernetes.Interface, namespace string, record *Record, storage types.UID) error {
+func markImported(ctx context.Context, client Client, namespace string, record *Record, storage types.UID) error {
 	configMap, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, RecordName, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("reading the record of the export: %w", err)
@@ -222,7 +227,7 @@ func markImported(ctx context.Context, client kubernetes.Interface, namespace st
 
 // Unconfirm has the server take the export over again, as the storage that has it
 // may be lost. What that holds of it is replaced. The host must not be switched.
-func Unconfirm(ctx context.Context, client kubernetes.Interface, namespace string) error {
+func Unconfirm(ctx context.Context, client Client, namespace string) error {
 	configMap, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, RecordName, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("reading the record of the export: %w", err)
@@ -239,7 +244,7 @@ func Unconfirm(ctx context.Context, client kubernetes.Interface, namespace strin
 }
 
 // Remove removes the export from the host, its record first.
-func Remove(ctx context.Context, client kubernetes.Interface, namespace string) error {
+func Remove(ctx context.Context, client Client, namespace string) error {
 	err := client.CoreV1().ConfigMaps(namespace).Delete(ctx, RecordName, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("removing the record of the export: %w", err)
@@ -247,7 +252,7 @@ func Remove(ctx context.Context, client kubernetes.Interface, namespace string) 
 	return removeSecrets(ctx, client, namespace)
 }
 
-func removeSecrets(ctx context.Context, client kubernetes.Interface, namespace string) error {
+func removeSecrets(ctx context.Context, client Client, namespace string) error {
 	selector := metav1.ListOptions{LabelSelector: Label + "=" + exportValue}
 	secrets, err := client.CoreV1().Secrets(namespace).List(ctx, selector)
 	if err != nil {

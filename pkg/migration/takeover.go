@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -36,7 +35,7 @@ func (w *Waiting) Error() string { return w.message }
 
 // Takeover takes an export over into a storage that was never served.
 type Takeover struct {
-	Kubernetes kubernetes.Interface
+	Kubernetes Client
 	Objects    dynamic.Interface
 	// Namespace holds the export.
 	Namespace string

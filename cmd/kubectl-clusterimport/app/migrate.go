@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/migrate"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
@@ -72,7 +71,7 @@ func (o *migrateOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Kubernetes, err = kubernetes.NewForConfig(host); err != nil {
+	if o.Kubernetes, err = migrate.NewClient(host); err != nil {
 		return err
 	}
 	if o.Objects, err = dynamic.NewForConfig(host); err != nil {

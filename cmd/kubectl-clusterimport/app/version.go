@@ -22,8 +22,15 @@ func newVersionCommand(f *factory) *cobra.Command {
 	}
 }
 
-// version is what the build knows of the source: a tag, or a commit.
+// release is the version of a release: `make release` has the linker set it.
+var release string
+
+// version is that of the release, or else what the build knows of the source: a
+// tag, or a commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok || build.Main.Version == "" {
 		return "unknown"

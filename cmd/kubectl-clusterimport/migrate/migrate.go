@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/migration"
@@ -33,7 +32,7 @@ var resources = []string{"clusterimportpolicies", "pediaclusterlifecycles"}
 // Config says what moves where.
 type Config struct {
 	// Kubernetes, Objects and Host lead to the host, with the rights of an administrator.
-	Kubernetes kubernetes.Interface
+	Kubernetes Client
 	Objects    dynamic.Interface
 	Host       review.Host
 	// Namespace, Service and Port are those of the policy-apiserver's Service.

@@ -143,3 +143,12 @@ func drop(object *metav1.ObjectMeta) (dropped []string) {
 	}
 	return dropped
 }
+
+// Clean drops what an object that was stored may not have. What is being deleted and has nothing
+// else gets our finalizer instead: whoever was waited for is not here any more, and
+// this server ends the deletion without harm to PediaClusters.
+func Clean(object *metav1.ObjectMeta) {
+	if drop(object) != nil && object.DeletionTimestamp != nil && len(object.Finalizers) == 0 {
+		object.Finalizers = []string{policyv1alpha1.Finalizer}
+	}
+}

@@ -195,7 +195,7 @@ func TestStoredObjectsLoseBannedFinalizers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stored := object(test.deleted, test.stored...)
-			clean(stored)
+			Clean(stored)
 			if !slices.Equal(stored.Finalizers, test.want) {
 				t.Errorf("got %v, want %v", stored.Finalizers, test.want)
 			}

@@ -19,7 +19,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/claim"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/clusterimportpolicy"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers/stored"
 )
 
 // Storage holds the endpoints of the resource.
@@ -45,7 +45,7 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter,
 
 		TableConvertor: tableConvertor{},
 	}
-	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: finalizers.Stored{RESTOptionsGetter: optsGetter}}); err != nil {
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: stored.RESTOptions{RESTOptionsGetter: optsGetter}}); err != nil {
 		return Storage{}, err
 	}
 

@@ -20,6 +20,7 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/deletion"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers/stored"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle"
 )
 
@@ -47,7 +48,7 @@ func NewStorage(typer runtime.ObjectTyper, optsGetter generic.RESTOptionsGetter)
 		TableConvertor: tableConvertor{},
 	}
 	options := &generic.StoreOptions{
-		RESTOptions: sharing{finalizers.Stored{RESTOptionsGetter: optsGetter}},
+		RESTOptions: sharing{stored.RESTOptions{RESTOptionsGetter: optsGetter}},
 		AttrFunc:    pediaclusterlifecycle.GetAttrs,
 		Indexers:    pediaclusterlifecycle.Indexers(),
 	}

@@ -1,4 +1,7 @@
-package finalizers
+// Package stored reads policies and lifecycles from storage without the finalizers
+// that they may not have. It is apart from package finalizers, which the kubectl
+// plugin links, so that the plugin does not link the client of etcd.
+package stored
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -6,20 +9,20 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/generic"
 
-	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/finalizers"
 )
 
-// Stored has objects read from storage without the finalizers that they may not
+// RESTOptions has objects read from storage without the finalizers that they may not
 // have. An older release let them be added, and a snapshot may bring them back.
 // They are gone from the first read on, whichever replica reads, and leave storage
 // with the next write of the object.
-type Stored struct {
+type RESTOptions struct {
 	generic.RESTOptionsGetter
 }
 
 // GetRESTOptions returns the options with a codec that drops finalizers.
-func (s Stored) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
-	options, err := s.RESTOptionsGetter.GetRESTOptions(resource, example)
+func (o RESTOptions) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
+	options, err := o.RESTOptionsGetter.GetRESTOptions(resource, example)
 	if err != nil {
 		return options, err
 	}
@@ -38,17 +41,8 @@ func (c droppingCodec) Decode(data []byte, defaults *schema.GroupVersionKind, in
 	object, kind, err := c.Codec.Decode(data, defaults, into)
 	if accessor, ok := object.(metav1.ObjectMetaAccessor); ok && err == nil {
 		if metadata, ok := accessor.GetObjectMeta().(*metav1.ObjectMeta); ok {
-			clean(metadata)
+			finalizers.Clean(metadata)
 		}
 	}
 	return object, kind, err
-}
-
-// clean drops what the object may not have. What is being deleted and has nothing
-// else gets our finalizer instead: whoever was waited for is not here any more, and
-// this server ends the deletion without harm to PediaClusters.
-func clean(object *metav1.ObjectMeta) {
-	if drop(object) != nil && object.DeletionTimestamp != nil && len(object.Finalizers) == 0 {
-		object.Finalizers = []string{policyv1alpha1.Finalizer}
-	}
 }

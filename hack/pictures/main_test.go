@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const images = "../../docs/images"
+
+func TestThePicturesAreWhatTheirSourcesSay(t *testing.T) {
+	pictures, err := drawAll(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range pictures {
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Errorf("run make pictures: %v", err)
+		} else if string(got) != want {
+			t.Errorf("%s is not what its source says: run make pictures, and look at it", file)
+		}
+	}
+	checkedIn, err := filepath.Glob(filepath.Join(images, "*.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range checkedIn {
+		if _, drawn := pictures[file]; !drawn {
+			t.Errorf("%s has no source", file)
+		}
+	}
+}
+
+func TestEveryPictureIsShownInTheDocumentation(t *testing.T) {
+	var text strings.Builder
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			content, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.Write(content)
+		}
+	}
+	pictures, err := drawAll(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range pictures {
+		if !strings.Contains(text.String(), "images/"+filepath.Base(file)+")") {
+			t.Errorf("no page shows %s", filepath.Base(file))
+		}
+	}
+}
+
+func TestPicturesAreWellFormedAndDescribed(t *testing.T) {
+	pictures, err := drawAll(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, picture := range pictures {
+		elements := map[string]int{}
+		decoder := xml.NewDecoder(strings.NewReader(picture))
+		for {
+			token, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if element, ok := token.(xml.StartElement); ok {
+				elements[element.Name.Local]++
+			}
+		}
+		if elements["title"] != 1 || elements["desc"] != 1 {
+			t.Errorf("%s has no title or no description", file)
+		}
+	}
+}
+
+const boxes = `
+title: t
+description: d
+boxes:
+- {id: a, kind: host, at: [0, 0], size: [4, 2], lines: [a]}
+- {id: b, kind: host, at: [8, 0], size: [4, 2], lines: [b]}
+- {id: c, kind: ours, at: [20, 8], size: [4, 2], lines: [c]}
+`
+
+func TestArrows(t *testing.T) {
+	for name, test := range map[string]struct{ arrow, want string }{
+		"beside each other": {"{from: a, to: b}", `d="M80 20L160 20"`},
+		"backwards":         {"{from: b, to: a, at: 0.5}", `d="M160 10L80 10"`},
+		"around a corner":   {"{from: b, to: c, via: [[22, 1]]}", `d="M240 20L440 20L440 160"`},
+		"with markup":       {`{from: a, to: b, lines: ["<&>"]}`, `&lt;&amp;&gt;`},
+	} {
+		picture, err := drawDiagram([]byte(boxes + "arrows:\n- " + test.arrow))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !strings.Contains(picture, test.want) {
+			t.Errorf("%s: no %s in\n%s", name, test.want, picture)
+		}
+	}
+}
+
+func TestADiagramThatCannotBeReadIsRefused(t *testing.T) {
+	for name, test := range map[string]struct{ source, want string }{
+		"no title":             {"description: d", "title and description are required"},
+		"unknown field":        {boxes + "arrow: []", `unknown field "arrow"`},
+		"unknown kind":         {boxes + "- {id: d, kind: x, at: [0, 9], size: [4, 2]}", `box "d": there is no kind "x"`},
+		"too wide":             {boxes + "- {id: d, kind: host, at: [0, 9], size: [4, 2], lines: [a line that is long]}", `"a line that is long" is`},
+		"too high":             {boxes + "- {id: d, kind: host, at: [0, 9], size: [4, 2], lines: [a, b, c]}", `box "d": its text is`},
+		"over each other":      {boxes + "- {id: d, kind: host, at: [3, 1], size: [4, 2]}", `"a" and "d" are in one place`},
+		"no such box":          {boxes + "arrows: [{from: a, to: x}]", "there is no such box"},
+		"not facing":           {boxes + "arrows: [{from: a, to: c}]", "do not face each other"},
+		"not at a right angle": {boxes + "arrows: [{from: a, to: c, via: [[6, 6]]}]", `is not beside, above or below box "a"`},
+	} {
+		if _, err := drawDiagram([]byte(test.source)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: the error is %v, not %q", name, err, test.want)
+		}
+	}
+}
+
+func TestARecordingShowsCommandsAndWhatTheyPrint(t *testing.T) {
+	picture, err := drawTerminal([]byte("A title\n# why\n$ command\none\n\ntwo\n@ hidden\n$ " + strings.Repeat("x", columns) + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<title id=\"title\">A title</title>", ">$ command</text>", ">two</text>", ">xx</text>"} {
+		if !strings.Contains(picture, want) {
+			t.Errorf("no %s in\n%s", want, picture)
+		}
+	}
+	if strings.Contains(picture, "hidden") {
+		t.Error("a command that is not to be shown is")
+	}
+	if parts := strings.Count(picture, "<g style"); parts != 4 {
+		t.Errorf("%d parts appear one after the other, not 4", parts)
+	}
+	if _, err := drawTerminal([]byte("A title\n")); err == nil {
+		t.Error("a recording without commands is drawn")
+	}
+}
