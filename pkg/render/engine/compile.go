@@ -654,27 +654,32 @@ func (c *compiler) number(n *parse.NumberNode) expression {
 	return c.fail(n, "%s is too large for a whole number", shorten(n.Text))
 }
 
+// logic compiles and and or. In a condition that is traced their arguments are
+// decisions of their own.
+func (c *compiler) logic(node parse.Node, name string, args []parse.Node, piped expression) expression {
+	if len(args) == 0 && piped == nil {
+		return c.fail(node, "%s needs at least one argument", name)
+	}
+	// A declaration in an argument that is skipped would be neither made
+	// nor missing, and no reader could tell which.
+	conditional := c.conditional
+	c.conditional = true
+	e := &logic{until: name == "or", piped: piped != nil, at: c.site(node)}
+	if c.inside.decision != nil && c.inside.via == viaCondition {
+		e.args = c.logicArguments(args, e.until)
+	} else {
+		e.args = c.arguments(args, piped)
+	}
+	c.conditional = conditional
+	return e
+}
+
 // call compiles a function call. It checks the name, the number of arguments,
 // and whatever literals tell about the rest.
 func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []parse.Node, piped expression) expression {
 	name := ident.Ident
-	at := c.site(node)
 	if name == "and" || name == "or" {
-		if len(args) == 0 && piped == nil {
-			return c.fail(node, "%s needs at least one argument", name)
-		}
-		// A declaration in an argument that is skipped would be neither made
-		// nor missing, and no reader could tell which.
-		conditional := c.conditional
-		c.conditional = true
-		e := &logic{until: name == "or", piped: piped != nil, at: at}
-		if c.inside.decision != nil && c.inside.via == viaCondition {
-			e.args = c.logicArguments(args, e.until)
-		} else {
-			e.args = c.arguments(args, piped)
-		}
-		c.conditional = conditional
-		return e
+		return c.logic(node, name, args, piped)
 	}
 	if !c.known(ident) {
 		if !strings.HasPrefix(foreignNames[name], "write {{") { // else it is an action of its own
@@ -683,7 +688,7 @@ func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []par
 		return broken{}
 	}
 	f := functions[name]
-	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: at}
+	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: c.site(node)}
 	if n := len(e.args); n < len(f.params) || n > len(f.params) && f.rest == noKind || n < f.atLeast {
 		return c.fail(node, "%s takes %s, not %d: %s", name, f.arity(), n, f.usage)
 	}
