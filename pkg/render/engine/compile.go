@@ -280,7 +280,7 @@ func (c *compiler) action(n *parse.ActionNode) statement {
 		return &evalStatement{c.pipe(n.Pipe), c.site(n.Pipe)}
 	}
 	inside := c.inside
-	d := c.decide(StepPrint, n.Pipe, mustBeTrue)
+	d := c.decide(TracePrint, n.Pipe, mustBeTrue)
 	c.within(d, viaCondition)
 	s := &printStatement{d.wrap(c.pipe(n.Pipe)), c.site(n.Pipe)}
 	c.inside = inside
@@ -313,7 +313,7 @@ func (c *compiler) scoped(compile func()) {
 func (c *compiler) branch(n *parse.BranchNode, setsDot bool) statement {
 	s := &ifStatement{setsDot: setsDot, at: c.site(n.Pipe)}
 	c.scoped(func() {
-		d := c.decide(StepIf, n.Pipe, c.branches(n.List, n.ElseList))
+		d := c.decide(TraceIf, n.Pipe, c.branches(n.List, n.ElseList))
 		c.within(d, viaCondition)
 		s.condition = d.wrap(c.pipe(n.Pipe))
 		c.scoped(func() {
@@ -346,7 +346,7 @@ func (c *compiler) isRoot(pipe *parse.PipeNode) bool {
 func (c *compiler) loop(n *parse.RangeNode) statement {
 	s := &rangeStatement{key: -1, item: -1, at: c.site(n.Pipe)}
 	c.scoped(func() {
-		d := c.decide(StepRange, n.Pipe, c.branches(n.List, n.ElseList))
+		d := c.decide(TraceRange, n.Pipe, c.branches(n.List, n.ElseList))
 		c.within(d, viaCondition)
 		s.over = c.commands(n.Pipe)
 		if v, ok := s.over.(constant); ok {
