@@ -87,7 +87,7 @@ func (r *review) traces() (traces []policyv1alpha1.ConditionTrace) {
 	return traces
 }
 
-func (r *review) showStep(condition *Condition, credentials []string, step engine.Step) policyv1alpha1.TraceStep {
+func (r *review) showStep(condition *Condition, credentials []string, step engine.TraceStep) policyv1alpha1.TraceStep {
 	shown := policyv1alpha1.TraceStep{
 		Kind: policyv1alpha1.TraceStepKind(step.Kind), Line: int32(step.Line), Column: int32(step.Column), Template: shorten(step.Template),
 		Expression: Bounded(step.Expression, MaxMessage), Evaluated: int32(step.Evaluated), Held: int32(step.True), Items: int32(step.Items),

@@ -280,7 +280,7 @@ func (c *compiler) action(n *parse.ActionNode) statement {
 		return &evalStatement{c.pipe(n.Pipe), c.site(n.Pipe)}
 	}
 	inside := c.inside
-	d := c.decide(StepPrint, n.Pipe, mustBeTrue)
+	d := c.decide(TracePrint, n.Pipe, mustBeTrue)
 	c.within(d, viaCondition)
 	s := &printStatement{d.wrap(c.pipe(n.Pipe)), c.site(n.Pipe)}
 	c.inside = inside
@@ -313,7 +313,7 @@ func (c *compiler) scoped(compile func()) {
 func (c *compiler) branch(n *parse.BranchNode, setsDot bool) statement {
 	s := &ifStatement{setsDot: setsDot, at: c.site(n.Pipe)}
 	c.scoped(func() {
-		d := c.decide(StepIf, n.Pipe, c.branches(n.List, n.ElseList))
+		d := c.decide(TraceIf, n.Pipe, c.branches(n.List, n.ElseList))
 		c.within(d, viaCondition)
 		s.condition = d.wrap(c.pipe(n.Pipe))
 		c.scoped(func() {
@@ -346,7 +346,7 @@ func (c *compiler) isRoot(pipe *parse.PipeNode) bool {
 func (c *compiler) loop(n *parse.RangeNode) statement {
 	s := &rangeStatement{key: -1, item: -1, at: c.site(n.Pipe)}
 	c.scoped(func() {
-		d := c.decide(StepRange, n.Pipe, c.branches(n.List, n.ElseList))
+		d := c.decide(TraceRange, n.Pipe, c.branches(n.List, n.ElseList))
 		c.within(d, viaCondition)
 		s.over = c.commands(n.Pipe)
 		if v, ok := s.over.(constant); ok {
@@ -654,27 +654,32 @@ func (c *compiler) number(n *parse.NumberNode) expression {
 	return c.fail(n, "%s is too large for a whole number", shorten(n.Text))
 }
 
+// logic compiles and and or. In a condition that is traced their arguments are
+// decisions of their own.
+func (c *compiler) logic(node parse.Node, name string, args []parse.Node, piped expression) expression {
+	if len(args) == 0 && piped == nil {
+		return c.fail(node, "%s needs at least one argument", name)
+	}
+	// A declaration in an argument that is skipped would be neither made
+	// nor missing, and no reader could tell which.
+	conditional := c.conditional
+	c.conditional = true
+	e := &logic{until: name == "or", piped: piped != nil, at: c.site(node)}
+	if c.inside.decision != nil && c.inside.via == viaCondition {
+		e.args = c.logicArguments(args, e.until)
+	} else {
+		e.args = c.arguments(args, piped)
+	}
+	c.conditional = conditional
+	return e
+}
+
 // call compiles a function call. It checks the name, the number of arguments,
 // and whatever literals tell about the rest.
 func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []parse.Node, piped expression) expression {
 	name := ident.Ident
-	at := c.site(node)
 	if name == "and" || name == "or" {
-		if len(args) == 0 && piped == nil {
-			return c.fail(node, "%s needs at least one argument", name)
-		}
-		// A declaration in an argument that is skipped would be neither made
-		// nor missing, and no reader could tell which.
-		conditional := c.conditional
-		c.conditional = true
-		e := &logic{until: name == "or", piped: piped != nil, at: at}
-		if c.inside.decision != nil && c.inside.via == viaCondition {
-			e.args = c.logicArguments(args, e.until)
-		} else {
-			e.args = c.arguments(args, piped)
-		}
-		c.conditional = conditional
-		return e
+		return c.logic(node, name, args, piped)
 	}
 	if !c.known(ident) {
 		if !strings.HasPrefix(foreignNames[name], "write {{") { // else it is an action of its own
@@ -683,7 +688,7 @@ func (c *compiler) call(node parse.Node, ident *parse.IdentifierNode, args []par
 		return broken{}
 	}
 	f := functions[name]
-	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: at}
+	e := &call{function: f, piped: piped != nil, args: c.arguments(args, piped), at: c.site(node)}
 	if n := len(e.args); n < len(f.params) || n > len(f.params) && f.rest == noKind || n < f.atLeast {
 		return c.fail(node, "%s takes %s, not %d: %s", name, f.arity(), n, f.usage)
 	}

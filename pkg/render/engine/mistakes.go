@@ -158,7 +158,7 @@ func functionsFirst(first parse.Node, args []parse.Node) string {
 		if ident, ok := args[0].(*parse.IdentifierNode); ok {
 			switch {
 			case functions[ident.Ident] != nil:
-				return fmt.Sprintf("; functions precede their arguments: write %s", shorten(calling(ident.Ident, written, args[1:])))
+				return fmt.Sprintf("; functions precede their arguments: write %s", shorten(callOf(ident.Ident, written, args[1:])))
 			case foreignNames[ident.Ident] != "":
 				return "; " + foreignNames[ident.Ident]
 			}
@@ -176,8 +176,8 @@ func insteadOfMethod(value, method, arguments string) string {
 	return "write " + shorten(strings.NewReplacer("A", arguments, "X", value).Replace(instead))
 }
 
-// calling is how a function is called whose name stood between its arguments.
-func calling(name, first string, args []parse.Node) string {
+// callOf is how a function is called whose name stood between its arguments.
+func callOf(name, first string, args []parse.Node) string {
 	out := name + " " + first
 	for _, arg := range args {
 		out += " " + arg.String()

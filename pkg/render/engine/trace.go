@@ -17,28 +17,28 @@ import (
 // "true" or not.
 type Trace struct {
 	// Steps are the decisions that were made, in the order of the template.
-	Steps []Step
+	Steps []TraceStep
 	// Text is what was printed.
 	Text string
 	// Err is why the execution ended early.
 	Err *Error
 }
 
-// StepKind says what a step decides about.
-type StepKind string
+// TraceStepKind says what a step decides about.
+type TraceStepKind string
 
 const (
-	// StepIf is the condition of an if or a with, or an argument of and and or in it.
-	StepIf StepKind = "If"
-	// StepRange is what a range goes over.
-	StepRange StepKind = "Range"
-	// StepPrint is what an action prints.
-	StepPrint StepKind = "Print"
+	// TraceIf is the condition of an if or a with, or an argument of and and or in it.
+	TraceIf TraceStepKind = "If"
+	// TraceRange is what a range goes over.
+	TraceRange TraceStepKind = "Range"
+	// TracePrint is what an action prints.
+	TracePrint TraceStepKind = "Print"
 )
 
-// Step is one decision of a template, over all its evaluations.
-type Step struct {
-	Kind StepKind
+// TraceStep is one decision of a template, over all its evaluations.
+type TraceStep struct {
+	Kind TraceStepKind
 	// Line and Column are where the expression begins, Template is the defined
 	// template that it is part of.
 	Line, Column int
@@ -76,7 +76,7 @@ type Value struct {
 // does in the only execution of that.
 type decision struct {
 	tally
-	kind StepKind
+	kind TraceStepKind
 	at   *site
 	// under is the decision that it depends on, and via how that must go.
 	under *decision
@@ -135,7 +135,7 @@ func (c *compiler) within(d *decision, via edge) {
 }
 
 // decide notes a decision. It returns nil without a trace.
-func (c *compiler) decide(kind StepKind, node parse.Node, need outcome) *decision {
+func (c *compiler) decide(kind TraceStepKind, node parse.Node, need outcome) *decision {
 	if c.trace == nil || len(c.trace.decisions) == maxDecisions {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (c *compiler) logicArguments(args []parse.Node, until bool) []expression {
 	need := inside.decision.need
 	out := make([]expression, 0, len(args))
 	for _, arg := range args {
-		d := c.decide(StepIf, arg, need)
+		d := c.decide(TraceIf, arg, need)
 		c.within(d, viaCondition)
 		out = append(out, d.wrap(c.operand(arg)))
 		c.within(d, via)
@@ -288,11 +288,11 @@ func (e *tracedDecision) eval(r *run, dot any) (any, *Error) {
 func (d *decision) add(value any) {
 	held := truth(value)
 	switch d.kind {
-	case StepRange:
+	case TraceRange:
 		items := itemsOf(value)
 		d.items += items
 		held = items > 0
-	case StepPrint:
+	case TracePrint:
 		text, ok := scalarText(value)
 		held = ok && strings.EqualFold(strings.TrimSpace(text), "true")
 	}
@@ -324,7 +324,7 @@ func itemsOf(value any) int {
 }
 
 // wasNot says in which way a value is not true.
-func wasNot(kind StepKind, value any) string {
+func wasNot(kind TraceStepKind, value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "was absent"
@@ -337,14 +337,14 @@ func wasNot(kind StepKind, value any) string {
 			return "was empty"
 		}
 	case []any, map[string]any:
-		if kind == StepIf {
+		if kind == TraceIf {
 			return "was empty"
 		}
 	}
 	switch kind {
-	case StepRange:
+	case TraceRange:
 		return "had no items"
-	case StepPrint:
+	case TracePrint:
 		return `did not print "true"`
 	}
 	return "was zero"
@@ -383,13 +383,13 @@ func (t *Template) Trace(data Data, env Env) *Trace {
 }
 
 // steps are the decisions that were made, in the order of the template.
-func (t *tracer) steps() (steps []Step) {
+func (t *tracer) steps() (steps []TraceStep) {
 	for _, d := range t.decisions {
 		if d.evaluated == 0 {
 			continue
 		}
 		place := d.at.fill(&Error{})
-		step := Step{
+		step := TraceStep{
 			Kind: d.kind, Line: place.Line, Column: place.Column, Template: place.Template, Expression: place.Expression,
 			Evaluated: d.evaluated, True: d.held, Items: d.items, Decided: d.decides(), node: d, how: cmp.Or(d.how, "was false"),
 		}
@@ -399,7 +399,7 @@ func (t *tracer) steps() (steps []Step) {
 		}
 		steps = append(steps, step)
 	}
-	slices.SortStableFunc(steps, func(a, b Step) int {
+	slices.SortStableFunc(steps, func(a, b TraceStep) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return steps
@@ -437,15 +437,15 @@ func (t *Trace) Why() string {
 
 // deciding are the innermost steps that decided, and those without which these
 // would not have been made.
-func (t *Trace) deciding() []*Step {
-	var innermost []*Step
+func (t *Trace) deciding() []*TraceStep {
+	var innermost []*TraceStep
 	for i := range t.Steps {
 		step := &t.Steps[i]
-		if step.Decided && !slices.ContainsFunc(t.Steps, func(other Step) bool { return other.Decided && other.node.dependsOn(step.node) }) {
+		if step.Decided && !slices.ContainsFunc(t.Steps, func(other TraceStep) bool { return other.Decided && other.node.dependsOn(step.node) }) {
 			innermost = append(innermost, step)
 		}
 	}
-	slices.SortStableFunc(innermost, func(a, b *Step) int { return cmp.Compare(b.node.depth(), a.node.depth()) })
+	slices.SortStableFunc(innermost, func(a, b *TraceStep) int { return cmp.Compare(b.node.depth(), a.node.depth()) })
 	out := slices.Clone(innermost)
 	for _, step := range innermost {
 		for d := step.node; d.under != nil; d = d.under {
@@ -458,7 +458,7 @@ func (t *Trace) deciding() []*Step {
 }
 
 // step is what a decision has done, nil if it was not made.
-func (t *Trace) step(d *decision) *Step {
+func (t *Trace) step(d *decision) *TraceStep {
 	for i := range t.Steps {
 		if t.Steps[i].node == d {
 			return &t.Steps[i]
@@ -485,7 +485,7 @@ func (d *decision) depth() (depth int) {
 }
 
 // describe says how a step went, and for which items of the range around it.
-func (t *Trace) describe(step *Step) string {
+func (t *Trace) describe(step *TraceStep) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "line %d", step.Line)
 	if step.Template != "" {
@@ -519,12 +519,12 @@ func (t *Trace) describe(step *Step) string {
 
 // loop is the innermost range around a decision, and what was true of the items
 // for which the decision was made.
-func (t *Trace) loop(d *decision) (loop *Step, with []string) {
+func (t *Trace) loop(d *decision) (loop *TraceStep, with []string) {
 	for at := d; at.under != nil; at = at.under {
 		before := t.step(at.under)
 		switch {
 		case before == nil || at.via != viaTrue:
-		case before.Kind == StepRange:
+		case before.Kind == TraceRange:
 			return before, with
 		default:
 			with = append([]string{before.Expression}, with...)

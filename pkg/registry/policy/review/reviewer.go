@@ -44,6 +44,8 @@ const (
 	pageSize = 50
 	// maxAnswer is the size in bytes after which no further page is begun.
 	maxAnswer = 8 << 20
+	// stepSize is about what a step of a trace takes of an answer, in bytes.
+	stepSize = 512
 	// workers is how many Sources of a page are worked on at a time.
 	workers = 8
 )
@@ -288,6 +290,9 @@ func (s *session) reviewPages(ctx context.Context) (results []policyv1alpha1.Ren
 		for i := range reviewed {
 			if object := reviewed[i].PediaCluster; object != nil {
 				size += len(object.Raw)
+			}
+			for _, trace := range reviewed[i].Traces {
+				size += len(trace.Steps) * stepSize
 			}
 		}
 		next = page.GetContinue()
