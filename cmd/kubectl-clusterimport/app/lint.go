@@ -53,7 +53,7 @@ func newLintCommand(f *factory) *cobra.Command {
 			# Check all policies in a folder and those below it
 			kubectl clusterimport lint -R -f policies/
 
-			# Check policies before they are merged: what a template cannot render is an error, too
+			# Check policies before they are merged: what a template cannot render or read is an error, too
 			kubectl clusterimport lint --strict -R -f policies/
 
 			# Check what a generator writes

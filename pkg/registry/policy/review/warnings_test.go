@@ -108,7 +108,7 @@ func TestWarnings(t *testing.T) {
 			func(spec *policy.ClusterImportPolicySpec) {
 				spec.NameTemplate = "mcp"
 				spec.References[0].NameTemplate = "{{ .source.spec.apiEndpoint }}"
-				spec.Template = "spec: {apiserver: {{ .source.spec.endpoint }}, tokenData: {{ .references.secret.stringData.token }}}"
+				spec.Template = "spec: {apiserver: {{ .source.spec.endpoint }}, tokenData: {{ .references.secret.stringData.token }}, syncResources: []}"
 			},
 			[]string{
 				`spec.template: line 1, column 22: .source.spec.endpoint: clusters.cluster.mcp.io/v1 has no "endpoint" in .source.spec; did you mean "apiEndpoint"? It has: apiEndpoint`,
