@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -49,21 +46,11 @@ func TestRightsThatTheServerLacksAreToldWithTheRoleThatGivesThem(t *testing.T) {
 	if command == nil {
 		t.Fatalf("there is no command at the end of: %s", ready.Message)
 	}
-	p.shell(t, command[1])
+	if out, err := p.shell(t.Context(), command[1]); err != nil {
+		t.Fatalf("%s: %v: %s", command[1], err, out)
+	}
 	p.waitForPolicyReady(t, goesOnWithin, metav1.ConditionTrue, policyv1alpha1.ReasonImported)
 	p.waitForToken(t, "one", "secret")
 	out, errOut := p.plugin(t, 0, "lint", "--server", "-f", file)
 	hides(t, out+errOut, "this server may not")
-}
-
-// shell runs a command of a message as a person does who pastes it.
-func (h *host) shell(t *testing.T, command string) {
-	t.Helper()
-	bin, err := filepath.Abs(binDir)
-	must(t, err)
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-	cmd.Env = append(h.KubectlCommand(t.Context()).Env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", command, err, out)
-	}
 }

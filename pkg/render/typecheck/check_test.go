@@ -91,7 +91,7 @@ func checked(t testing.TB, source *Object, field, template string) []string {
 
 func reference(key, resource, namespace, name string) policyv1alpha1.ReferenceTemplate {
 	return policyv1alpha1.ReferenceTemplate{ReferenceTarget: policyv1alpha1.ReferenceTarget{
-		Key: key, Resource: resource, NamespaceTemplate: namespace, NameTemplate: name}}
+		Key: key, Resource: resource, NamespaceTemplate: &namespace, NameTemplate: name}}
 }
 
 func findings(t testing.TB, spec *policyv1alpha1.ClusterImportPolicySpec, source *Object) []string {
