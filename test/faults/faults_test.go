@@ -113,7 +113,7 @@ func leaderPauses(t *testing.T, f *fleet, w *world) {
 
 // pauseLeader stops the leader in the middle of much work until another leads and
 // has done that work, and lets it go on. It returns how many requests the fence
-// did not let through, and how many others came too late.
+// did not select, and how many others came too late.
 func pauseLeader(t *testing.T, f *fleet, w *world) (heldBack, late int) {
 	leader := f.leader(t)
 	term, err := f.holder(t.Context())

@@ -90,7 +90,7 @@ func TestExplain(t *testing.T) {
 		}},
 		{name: "deselected by its template", change: func(f *facts) {
 			f.policy.Spec.Source.SelectorTemplate = "{{ eq .source.metadata.labels.stage \"prod\" }}"
-			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not let the Source through",
+			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not select the Source",
 				Traces: []policyv1alpha1.ConditionTrace{{Field: "spec.source.selectorTemplate", Steps: []policyv1alpha1.TraceStep{
 					{Kind: policyv1alpha1.TracePrint, Line: 1, Column: 4, Expression: "eq .source.metadata.labels.stage \"prod\"", Evaluated: 1, Decided: true,
 						Values: []policyv1alpha1.TraceValue{{Expression: ".source.metadata.labels.stage", Value: "\"test\""}}}}}}}
