@@ -138,7 +138,7 @@ const (
 	// maxPasses is how often a definition is gone through until it is known
 	// what its variables hold.
 	maxPasses = 10
-	// maxSteps of a path that is followed.
+	// maxPathSteps is how many steps of a path are followed.
 	maxPathSteps = 32
 	// maxAliases is how many paths one value may come from.
 	maxAliases = 8

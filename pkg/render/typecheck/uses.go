@@ -60,7 +60,7 @@ func parts(t *Type) string {
 // literals.
 func unequal(literals []any, t *Type) string {
 	for _, literal := range literals {
-		if kind := literalKind(literal); kind != Anything && !comparable(kind, t.kind()) {
+		if kind := literalKind(literal); kind != Anything && !comparableKinds(kind, t.kind()) {
 			return fmt.Sprintf(", and is compared with %s: that is an error whenever there is a value%s", describeLiteral(literal), remedy(literal, t.kind()))
 		}
 	}
@@ -112,14 +112,14 @@ func unordered(literals []any, kind Kind) string {
 		return ", and only numbers and strings have an order"
 	}
 	for _, literal := range literals {
-		if other := literalKind(literal); other != Anything && kind != Anything && !comparable(other, kind) {
+		if other := literalKind(literal); other != Anything && kind != Anything && !comparableKinds(other, kind) {
 			return fmt.Sprintf(", and has no order with %s", describeLiteral(literal))
 		}
 	}
 	return ""
 }
 
-func comparable(a, b Kind) bool {
+func comparableKinds(a, b Kind) bool {
 	number := func(kind Kind) bool { return kind == WholeNumber || kind == Number }
 	return a == b || b == Anything || number(a) && number(b)
 }
