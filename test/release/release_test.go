@@ -382,7 +382,9 @@ func checkImageOf(t *testing.T, image descriptor, blob func(descriptor) []byte) 
 
 func checkChart(t *testing.T, dir string) {
 	chart := filepath.Join(dir, "policy-apiserver-"+version+"-chart.tgz")
-	rendered := run(t, root+"/_output/bin/helm", "template", "policy-apiserver", chart, "--namespace=clusterpedia-system")
+	rendered := run(t, root+"/_output/bin/helm", "template", "policy-apiserver", chart, "--namespace=clusterpedia-system", "--set", "platforms={cluster-api},monitoring.enabled=true")
 	contains(t, rendered, `image: "ghcr.io/clusterpedia-io/policy-apiserver:`+version+`"`)
-	contains(t, rendered, "kind: StatefulSet")
+	for _, part := range []string{"kind: StatefulSet", "kind: ServiceMonitor", "clusterpedia:policy-sources:cluster-api"} {
+		contains(t, rendered, part)
+	}
 }
