@@ -91,6 +91,7 @@ func TestASecondKubectlApplyChangesNothing(t *testing.T) {
 		p.apply(t, p.manifests.policy.Object)
 		contains(t, p.apply(t, p.manifests.policy.Object), " unchanged")
 		for _, flags := range [][]string{nil, {"--server-side", "--force-conflicts"}} {
+			p.apply(t, p.manifests.policy.Object, flags...)
 			text, err := json.Marshal(p.manifests.policy.Object)
 			must(t, err)
 			out, err := p.Kubectl(t.Context(), strings.NewReader(string(text)), append([]string{"diff", "-f", "-"}, flags...)...)
