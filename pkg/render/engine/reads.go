@@ -82,13 +82,19 @@ const (
 	Compared
 	// Ordered values are compared by lt, le, gt or ge.
 	Ordered
-	// The others are arguments of functions that take what the name says.
+	// AsText values are arguments of functions that take text, and likewise those below.
 	AsText
+	// AsWholeNumber values are arguments that must be integers.
 	AsWholeNumber
+	// AsNumber values are arguments that must be numbers.
 	AsNumber
+	// AsBoolean values are arguments that must be booleans.
 	AsBoolean
+	// AsMap values are arguments that must be maps.
 	AsMap
+	// AsList values are arguments that must be lists.
 	AsList
+	// AsAnything values are arguments of functions that take any value.
 	AsAnything
 )
 

@@ -35,11 +35,17 @@ type Kind uint8
 const (
 	// Anything is what is not known, or not bound to one kind.
 	Anything Kind = iota
+	// Map is an object.
 	Map
+	// List is an array.
 	List
+	// Text is a string.
 	Text
+	// WholeNumber is an integer.
 	WholeNumber
+	// Number is a number that need not be an integer.
 	Number
+	// Boolean is true or false.
 	Boolean
 )
 
