@@ -307,7 +307,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 // settle leaves the versions at which nothing is left to do.
 func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstructured.Unstructured) {
 	c.settled = &memory.Settled{Lifecycle: lifecycleVersion(written),
-		Source: c.source.GetResourceVersion(), PediaCluster: pediaCluster.GetResourceVersion()}
+		Source: c.source.GetResourceVersion(), Parts: c.state.partsOf(c.source), PediaCluster: pediaCluster.GetResourceVersion()}
 	if c.current != nil {
 		c.settled.Before = c.current.GetResourceVersion()
 	}

@@ -131,6 +131,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 	p := &pass{importController: c, Import: i, state: state, lifecycles: c.lifecyclesOf(i)}
 	p.live = slices.ContainsFunc(p.lifecycles, decision.ResyncDue)
 	if p.isSettled(last) {
+		c.memory.TakeChange(i)
 		c.memory.End(i, begun, last)
 		return nil
 	}
@@ -216,9 +217,18 @@ func (p *pass) unchanged() (result *importResult) {
 	return result
 }
 
-// isSettled reports whether the import is as the last pass left it, with nothing to do.
+// isSettled reports whether the import is as the last pass left it, with nothing to do. Of the
+// Source, only what the templates read matters.
 func (p *pass) isSettled(last *memory.Settled) bool {
-	return last != nil && !p.live && len(p.lifecycles) == 1 && p.memory.Is(last, p.versions(p.lifecycles[0]))
+	if last == nil || p.live || len(p.lifecycles) != 1 {
+		return false
+	}
+	now := p.versions(p.lifecycles[0])
+	if p.memory.Is(last, now) {
+		return true
+	}
+	now.Parts = p.state.partsOf(p.objects.Object(p.state.sources, p.Namespace, p.Name))
+	return p.memory.IsButForSource(last, now)
 }
 
 // versions are the versions of the inputs of a pass under one lifecycle, as informers and

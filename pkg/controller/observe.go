@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,6 +90,25 @@ func (p *pass) readSource(ctx context.Context) (*unstructured.Unstructured, erro
 		return nil, err
 	}
 	return nil, errSourceGone
+}
+
+// partsOf is a digest of what a pass reads of a Source: what the templates read, which object
+// it is, and whether it is being deleted. It is empty when any change of the Source matters:
+// when not all of that is known, or is not the same for all imports, as during a rollout.
+func (s *policyState) partsOf(source *unstructured.Unstructured) string {
+	if source == nil || s.reads.IsWhole() {
+		return ""
+	}
+	parts := []any{source.GetUID(), source.GetDeletionTimestamp(), source.GetFinalizers()}
+	if s.reads != nil {
+		parts = append(parts, s.reads.Project(source.Object))
+	}
+	text, err := json.Marshal(parts)
+	if err != nil {
+		return ""
+	}
+	digest := sha256.Sum256(text)
+	return string(digest[:])
 }
 
 // objectNotFound reports whether the host says that an object of a type it serves does not

@@ -243,6 +243,55 @@ func TestAReferenceIsReadWhenTheInformerKnowsIt(t *testing.T) {
 	one.wantEndpoint(t, "https://two")
 }
 
+// Platforms write the status of their objects all the time. What no template reads costs no
+// read of a reference, and no rendering.
+func TestAChangeOfASourceThatNoTemplateReadsIsNotWorkedOn(t *testing.T) {
+	template := "spec:\n  apiserver: \"{{ .source.spec.endpoint }}\"\n  syncResources: []\n"
+	for name, test := range map[string]struct {
+		template string
+		change   func(*unstructured.Unstructured)
+		settled  bool
+	}{
+		"a heartbeat":        {template, func(o *unstructured.Unstructured) { o.Object["status"] = map[string]any{"heartbeat": "now"} }, true},
+		"a label":            {template, func(o *unstructured.Unstructured) { o.SetLabels(map[string]string{"tier": "gold"}) }, true},
+		"what is read":       {template, func(o *unstructured.Unstructured) { o.Object["spec"] = map[string]any{"endpoint": "https://new"} }, false},
+		"its deletion":       {template, func(o *unstructured.Unstructured) { o.SetDeletionTimestamp(&metav1.Time{Time: time.Now()}) }, false},
+		"whom it waits for":  {template, func(o *unstructured.Unstructured) { o.SetFinalizers([]string{"example.com/mine"}) }, false},
+		"that it is another": {template, func(o *unstructured.Unstructured) { o.SetUID("another") }, false},
+		"a part of a whole": {template + "  shardingName: \"{{ .source | toJson | len }}\"\n",
+			func(o *unstructured.Unstructured) { o.SetLabels(map[string]string{"tier": "gold"}) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			changes := func(version string, change func(*unstructured.Unstructured)) {
+				t.Helper()
+				source := sourceNamed("a")
+				source.Object["spec"] = map[string]any{"endpoint": "https://old"}
+				source.SetResourceVersion(version)
+				change(source)
+				if err := one.host.Tracker().Update(mcpClusters, source, ""); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, func() bool { return one.objects.ResourceVersion(one.policies.state("mcp").sources, "", "a") == version })
+			}
+			changes("6", func(*unstructured.Unstructured) {})
+			one.changeState(t, func(s *policyState) { s.policy.Spec.Template = test.template })
+			one.pass(t)
+			one.pass(t)
+			if !one.isSettledNow() {
+				t.Fatal("something is left to do before the change")
+			}
+			changes("7", test.change)
+			one.sourceChanged(one.Import, hostobjects.Present)
+			for range 2 {
+				if settled := one.isSettledNow(); settled != test.settled {
+					t.Errorf("nothing is to be done: %t", settled)
+				}
+			}
+		})
+	}
+}
+
 // A read that fails changes nothing, is told, and is tried again.
 func TestAReferenceThatCannotBeReadChangesNothing(t *testing.T) {
 	one := withSecret(t)

@@ -36,6 +36,7 @@ import (
 	policyclient "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 	policylisters "github.com/clusterpedia-io/policy-apiserver/pkg/generated/listers/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/rights"
 )
 
@@ -86,6 +87,8 @@ type policyController struct {
 type policyState struct {
 	policy   *policyv1alpha1.ClusterImportPolicy
 	compiled *render.Policy
+	// reads are the parts of a Source that the templates read.
+	reads    *engine.Paths
 	selector labels.Selector
 	source   servedtypes.Type
 	// sources and references are what is watched for this policy.
@@ -300,7 +303,7 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 	_, unserved := c.types.Resolve(render.PediaClusterGVR.GroupResource(), []string{render.PediaClusterGVR.Version})
 	state.pediaClusters = unserved == nil
 	if before != nil && before.policy.UID == policy.UID && before.policy.Generation == policy.Generation && before.compiled != nil {
-		state.compiled, state.selector = before.compiled, before.selector
+		state.compiled, state.reads, state.selector = before.compiled, before.reads, before.selector
 	} else if state.problem = state.compile(); state.problem != nil {
 		return state
 	}
@@ -349,7 +352,7 @@ func (s *policyState) compile() *problem {
 	if err != nil {
 		return &problem{reason: policyv1alpha1.ReasonSelectorFailed, message: "spec.source.labelSelector: " + err.Error(), lasting: true}
 	}
-	s.compiled, s.selector = compiled, selector
+	s.compiled, s.reads, s.selector = compiled, compiled.Paths().At("source"), selector
 	return nil
 }
 

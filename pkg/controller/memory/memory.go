@@ -68,6 +68,8 @@ type Settled struct {
 	// Lifecycle is UID and resourceVersion of the lifecycle, Source and PediaCluster are
 	// resourceVersions.
 	Lifecycle, Source, PediaCluster string
+	// Parts is a digest of all that matters of the Source, empty when any change of it does.
+	Parts string
 	// Before is the resourceVersion of the PediaCluster that the pass began with, empty for
 	// none: the informer may still show it.
 	Before string
@@ -305,6 +307,18 @@ func (m *Memory) Is(left *Settled, now Settled) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return left != nil && left.Lifecycle == now.Lifecycle && left.Source == now.Source && left.leaves(now.PediaCluster)
+}
+
+// IsButForSource reports whether the versions are those that a pass left, but for that of a
+// Source whose Parts are the same. What the pass left counts for the new version then.
+func (m *Memory) IsButForSource(left *Settled, now Settled) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if left == nil || left.Parts == "" || left.Parts != now.Parts || left.Lifecycle != now.Lifecycle || !left.leaves(now.PediaCluster) {
+		return false
+	}
+	left.Source = now.Source
+	return true
 }
 
 // leaves reports whether the informer shows the PediaCluster as it was left, or as it was

@@ -211,7 +211,7 @@ func TestEveryVersionCountsInWhatIsSettled(t *testing.T) {
 		t.Fatal("the same versions differ")
 	}
 	for field := range reflect.TypeFor[Settled]().Fields() {
-		if !field.IsExported() || field.Name == "Before" { // what a pass began with
+		if !field.IsExported() || field.Name == "Before" || field.Name == "Parts" { // what a pass began with, what is part of Source
 			continue
 		}
 		now := Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}
@@ -222,6 +222,31 @@ func TestEveryVersionCountsInWhatIsSettled(t *testing.T) {
 	}
 	if m.Is(nil, left) {
 		t.Error("nothing is settled, and it is the same")
+	}
+}
+
+// Of a Source in another version only the parts matter, if it is known which ones do.
+func TestOfASourceOnlyItsPartsMatter(t *testing.T) {
+	m := New()
+	left := Settled{Lifecycle: "lc/1", Source: "5", Parts: "parts", PediaCluster: "100"}
+	now := left
+	now.Source = "6"
+	if settled := left; !m.IsButForSource(&settled, now) || !m.Is(&settled, now) || m.Is(&settled, left) {
+		t.Error("what is settled does not count for the new version, or still for the former")
+	}
+	for field := range reflect.TypeFor[Settled]().Fields() {
+		if !field.IsExported() || field.Name == "Before" || field.Name == "Source" {
+			continue
+		}
+		other, settled := now, left
+		reflect.ValueOf(&other).Elem().FieldByIndex(field.Index).SetString("another")
+		if m.IsButForSource(&settled, other) {
+			t.Errorf("another %s makes no difference", field.Name)
+		}
+	}
+	left.Parts, now.Parts = "", ""
+	if m.IsButForSource(&left, now) || m.IsButForSource(nil, now) {
+		t.Error("nothing is known of the parts, and they are the same")
 	}
 }
 
