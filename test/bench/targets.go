@@ -140,6 +140,7 @@ func (s *sheet) costs() {
 	if p := s.phase(churnPhase); p != nil && p.Figures["updates"] > 0 {
 		s.add("churn: CPU milliseconds of the server per update of a Source",
 			1000*p.Processes[serverProcess].CPUSeconds/p.Figures["updates"], maxUpdateCPU)
+		s.add("churn: GETs of Secrets", float64(p.Requests["GET secrets"]), 0)
 	}
 }
 
