@@ -76,6 +76,18 @@ func contains(t *testing.T, text string, parts ...string) {
 	}
 }
 
+// column is what the first row of a table has in the column of that name.
+func column(table, name string) string {
+	header, rows, _ := strings.Cut(table, "\n")
+	at := strings.Index(header, name)
+	if row, _, _ := strings.Cut(rows, "\n"); at >= 0 && at < len(row) {
+		if fields := strings.Fields(row[at:]); len(fields) > 0 {
+			return fields[0]
+		}
+	}
+	return ""
+}
+
 // kubectl runs kubectl, which must succeed, and returns what it prints.
 func (h *host) kubectl(t *testing.T, args ...string) string {
 	t.Helper()

@@ -743,7 +743,7 @@ func TestTheImageIsWhatTheManifestsRun(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	for _, folder := range []string{"cmd", "pkg"} {
+	for _, folder := range []string{"artifacts/crds", "cmd", "pkg"} {
 		must(t, os.CopyFS(filepath.Join(checkout, folder), os.DirFS("../../"+folder)))
 	}
 	for _, file := range []string{"go.mod", "go.sum"} {

@@ -312,8 +312,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	// An expired certificate is passed on as it is: the platform may renew it.
 	for _, name := range []string{"vc-" + vcluster + "-expired", "vela-expired", "kubeconfig-" + anySecret + "-expired"} {
 		eventually(t, name+" says that its certificate has expired", func() error {
-			columns := strings.Fields(shared.kubectl(t, "get", "pcl", name, "-o", "wide", "--no-headers"))
-			return same("EXPIRES", columns[len(columns)-1], "expired")
+			return same("EXPIRES", column(shared.kubectl(t, "get", "pcl", name, "-o", "wide"), "EXPIRES"), "expired")
 		})
 	}
 
