@@ -116,14 +116,14 @@ func BenchmarkPolicyStatus(b *testing.B) {
 	for _, size := range []struct{ imports, failures int }{{1_000, 0}, {100_000, 0}, {100_000, 10}, {100_000, 1_000}, {100_000, 100_000}} {
 		b.Run(fmt.Sprintf("imports=%d/failures=%d", size.imports, size.failures), func(b *testing.B) {
 			t, state := countedSummaries(size.imports, size.failures), exampleState(b)
-			status, ok := t.status(state, pruning{})
+			status, ok := t.status(state, pruning{}, nil)
 			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, mostFailures) {
 				b.Fatalf("the status is %+v, %t", status, ok)
 			}
 			state.policy.Status = status
 			b.ReportAllocs()
 			for b.Loop() {
-				if status, ok := t.status(state, pruning{}); !ok || !equality.Semantic.DeepEqual(status, state.policy.Status) {
+				if status, ok := t.status(state, pruning{}, nil); !ok || !equality.Semantic.DeepEqual(status, state.policy.Status) {
 					b.Fatalf("another status: %+v", status)
 				}
 			}

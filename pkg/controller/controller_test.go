@@ -190,6 +190,8 @@ type running struct {
 	storage  *lifecyclestest.Storage
 	host     *dynamicfake.FakeDynamicClient
 	metadata *metadatafake.FakeMetadataClient
+	// stop ends the controllers.
+	stop func()
 }
 
 // ownClient keeps spec and status apart, as the API does: a status that was computed from an older
@@ -233,22 +235,29 @@ func run(t *testing.T) *running {
 			sourceNamed("a"), sourceNamed("b"), sourceNamed("c")),
 		metadata: metadatafake.NewSimpleMetadataClient(scheme, definition())}
 	r.rotate("1", "b25l")
+	r.start()
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// start starts controllers, as a replica does that begins to lead.
+func (r *running) start() {
+	r.t.Helper()
 	c, err := assemble(r.own, hostClients{served{}, r.host, r.metadata, permissive()},
 		Config{Lifecycles: r.storage, Workers: 2, Probe: &probe.Config{}})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.controllers = c
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(ctx) }()
-	t.Cleanup(func() {
+	r.stop = func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("they ended with %v", err)
+			r.t.Errorf("they ended with %v", err)
 		}
-	})
-	return r
+	}
 }
 
 // rotate stores the Secret that all imports read in another version.

@@ -101,6 +101,12 @@ type convergence struct {
 	// instead is why the import does not have the name that its policy wants, nil when it does.
 	instead *decision.Reason
 
+	// by is what the import is converted by. With a rollout, revision is what the lifecycle
+	// records of its revision, and recorded is set until it is its turn.
+	by       converter
+	revision *decision.Record
+	recorded *recordedConversion
+
 	conversion render.Conversion
 	// current is the PediaCluster, and former that of a former name; nil for none.
 	current, former *unstructured.Unstructured
@@ -120,12 +126,20 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 	}
 	if c.lifecycle == nil {
 		c.lifecycle, c.uncreated = p.newLifecycle(name), true
+		p.carryOver(c.lifecycle, c.replaced)
 		if taken := c.whoHas(c.lifecycle); taken != nil {
 			return p.giveWay(ctx, name, taken)
 		}
 	}
 	if instead == nil {
 		p.waitFor(p.Import, "")
+	}
+	if blocked, err := c.takeTurn(ctx); err != nil {
+		return p.unchanged(), err
+	} else if blocked != nil && c.uncreated {
+		return p.keepName(ctx, blocked) // its turn comes under the name that it has
+	} else if blocked != nil {
+		return p.block(ctx, nil, blocked)
 	}
 	result, err := c.run(ctx)
 	if taken := (*decision.Reason)(nil); errors.As(err, &taken) {
@@ -202,18 +216,14 @@ func (c *convergence) run(ctx context.Context) (*importResult, error) {
 
 // makePlan converts the Source and compares the result with what there is.
 func (c *convergence) makePlan(ctx context.Context) (err error) {
-	rendering := rendering{began: time.Now()}
-	c.conversion = c.state.compiled.Convert(render.Inputs{
-		Name: c.lifecycle.Name, Source: c.source, Versions: c.state.versions(),
-		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
-			defer rendering.pause()()
-			return c.lookup(ctx, target)
-		},
-		Env:    engine.Env{Now: c.lifecycle.CreationTimestamp.Time, Seed: string(c.lifecycle.UID)},
-		Schema: c.state.schema,
-	})
-	rendering.done(c.Policy)
-	c.memory.SetReads(c.Import, reads(c.conversion.References))
+	c.conversion = c.convert(ctx, c.by)
+	references := c.conversion.References
+	if c.recorded != nil && c.conversion.MayDelete() {
+		newest := c.convert(ctx, converter{compiled: c.state.compiled, references: c.state.references})
+		c.conversion.DeleteOnlyWith(&newest)
+		references = append(slices.Clone(references), newest.References...)
+	}
+	c.memory.SetReads(c.Import, reads(references))
 
 	if c.former, err = c.pass.former(ctx, c.replaced); err != nil {
 		return err
@@ -224,6 +234,21 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 	c.plan = c.conversion.Plan(decision.OwnerOf(c.lifecycle), c.current, c.former)
 	planned(c.Policy, c.plan)
 	return nil
+}
+
+// convert converts the Source, and reads what that takes.
+func (c *convergence) convert(ctx context.Context, by converter) render.Conversion {
+	rendering := rendering{began: time.Now()}
+	defer rendering.done(c.Policy)
+	return by.compiled.Convert(render.Inputs{
+		Name: c.lifecycle.Name, Source: c.source, Versions: by.versions(),
+		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+			defer rendering.pause()()
+			return c.lookup(ctx, by.references, target)
+		},
+		Env:    engine.Env{Now: c.lifecycle.CreationTimestamp.Time, Seed: string(c.lifecycle.UID)},
+		Schema: c.state.schema,
+	})
 }
 
 // askBrake asks the brake about the PediaCluster that deletionCondition would delete. It
@@ -243,7 +268,7 @@ func (c *convergence) askBrake(ctx context.Context) (held *decision.Reason, unde
 func (c *convergence) hold(ctx context.Context, held *decision.Reason) (*importResult, error) {
 	status := c.project(c.lifecycle).Blocked(held, c.current)
 	result := mergeResults(c.keepHeld(ctx, resultOf(status), c.replaced), c.others)
-	_, err := c.write(ctx, c.lifecycle, c.desiredSpec(), status)
+	_, err := c.write(ctx, c.lifecycle, c.spec(), status)
 	c.withdraw()
 	return result, err
 }
@@ -286,18 +311,18 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	status := c.project(c.lifecycle).Converged(decision.Convergence{
 		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
 		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
-		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now(),
+		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now(), Rollout: c.verify(done),
 	})
 	if c.uncreated {
 		err := c.createLifecycle(ctx, status)
 		return resultOf(status), err
 	}
 	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || c.others != nil || done.Err != nil
-	written, pending, err := c.writeRecord(ctx, c.lifecycle, c.desiredSpec(), status, urgent)
+	written, pending, err := c.writeRecord(ctx, c.lifecycle, c.spec(), status, urgent)
 	if err != nil {
 		return nil, err
 	}
-	if status.Phase == policyv1alpha1.LifecycleImported && len(c.replaced) == 0 && c.others == nil && !c.live && done.Err == nil {
+	if status.Phase == policyv1alpha1.LifecycleImported && !isUnverified(status) && len(c.replaced) == 0 && c.others == nil && !c.live && done.Err == nil {
 		c.settle(written, done.PediaCluster)
 	}
 	c.pending = pending

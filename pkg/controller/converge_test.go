@@ -140,7 +140,7 @@ func TestWhatAnotherImportHasIsNotTaken(t *testing.T) {
 			if writes := one.writesToHost(asked); len(writes) > 0 {
 				t.Errorf("it writes %v to the host", writes)
 			}
-			status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
+			status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{}, nil)
 			if len(status.Failures) != 1 || status.Failures[0].Reason != test.reason || !strings.Contains(status.Failures[0].Message, test.message) || status.Counts.Conflict != 1 {
 				t.Errorf("the policy says %+v", status)
 			}

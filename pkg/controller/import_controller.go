@@ -96,6 +96,8 @@ type pass struct {
 	live bool
 	// changed is since when a change waits to be written, zero when none does.
 	changed time.Time
+	// member is what a rollout knows of the import, nil while it is not worked on.
+	member *decision.Member
 	// asked are the removals that the brake was asked about.
 	asked []brake.Removal
 	// wantedName is the name that the policy wants, empty while that is not known.
@@ -142,6 +144,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 		c.memory.Change(i, p.changed)
 		return err // all imports are enqueued when the problem has passed
 	}
+	p.reportMember()
 	switch {
 	case err != nil:
 		c.memory.Change(i, p.changed) // until it is tried again

@@ -50,14 +50,15 @@ var (
 	sourcesDesc   = desc("sources", "Sources that the policy selects.", "policy")
 	conditionDesc = desc("policy_condition",
 		"1 for the status and reason that each condition of the policy has.", "policy", "condition", "status", "reason")
-	heldDesc = desc("held_removals", "Removals of PediaClusters that maxPrune holds until somebody decides.", "policy")
+	rolloutDesc = desc("rollout_imports", "Imports by how far the newest revision of a policy with a rollout has come.", "policy", "state")
+	heldDesc    = desc("held_removals", "Removals of PediaClusters that maxPrune holds until somebody decides.", "policy")
 
 	expiringDesc = desc("credentials_expiring",
 		"PediaClusters whose credentials expire within that time; the longer times include the shorter ones.", "policy", "within")
 	earliestDesc = desc("credentials_earliest_expiration_timestamp_seconds",
 		"When the first credentials of the policy expire, or did.", "policy")
 
-	fleetDescs = []*metrics.Desc{leaderDesc, importsDesc, sourcesDesc, conditionDesc, heldDesc, expiringDesc, earliestDesc}
+	fleetDescs = []*metrics.Desc{leaderDesc, importsDesc, sourcesDesc, conditionDesc, heldDesc, rolloutDesc, expiringDesc, earliestDesc}
 )
 
 func desc(name, help string, labels ...string) *metrics.Desc {
@@ -142,6 +143,9 @@ func (f *fleetCollector) CollectWithStability(ch chan<- metrics.Metric) {
 			held = policy.Status.Prune.Held
 		}
 		gauge(heldDesc, float64(held), name)
+		for state, n := range byRolloutState(policy.Status.Rollout) {
+			gauge(rolloutDesc, float64(n), name, state)
+		}
 		expiring := credentials[name]
 		for i, span := range expirySpans {
 			n := 0
@@ -154,6 +158,15 @@ func (f *fleetCollector) CollectWithStability(ch chan<- metrics.Metric) {
 			gauge(earliestDesc, expiring.earliest, name)
 		}
 	}
+}
+
+// byRolloutState is nothing for a policy without a rollout.
+func byRolloutState(rollout *policyv1alpha1.RolloutStatus) map[string]int32 {
+	if rollout == nil {
+		return nil
+	}
+	return map[string]int32{"former": rollout.Total - rollout.Updated, "verified": rollout.Verified, "failed": rollout.Failed,
+		"unverified": rollout.Updated - rollout.Verified - rollout.Failed}
 }
 
 func byPhase(counts policyv1alpha1.ImportCounts) map[policyv1alpha1.LifecyclePhase]int32 {

@@ -123,14 +123,14 @@ func objectNotFound(err error) bool {
 }
 
 // lookup reads a reference in a state at least as new as the informer knows of.
-func (p *pass) lookup(ctx context.Context, target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
-	at := slices.IndexFunc(p.state.references, func(ref referenceType) bool {
+func (p *pass) lookup(ctx context.Context, references []referenceType, target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+	at := slices.IndexFunc(references, func(ref referenceType) bool {
 		return ref.Group == target.Group && ref.Resource == target.Resource && ref.Version == target.Version
 	})
 	if at < 0 {
 		return nil, fmt.Errorf("%s is no type that the policy reads", target.Resource)
 	}
-	ref := p.state.references[at]
+	ref := references[at]
 	switch {
 	case ref.Namespaced && target.Namespace == "":
 		return nil, fmt.Errorf("%s have a namespace: set namespaceTemplate", target.Resource)

@@ -320,7 +320,7 @@ func TestWhichTypesAReferenceMayHave(t *testing.T) {
 		{Version: "v1", Resource: "configmaps", Namespace: "d", Name: "a"}:    "configmaps is no type that the policy reads",
 		{Version: "v2", Resource: "secrets", Namespace: "default", Name: "a"}: "secrets is no type that the policy reads",
 	} {
-		if object, err := one.newPass().lookup(t.Context(), target); err == nil || err.Error() != want || object != nil {
+		if object, err := one.newPass().lookup(t.Context(), one.policies.state("mcp").references, target); err == nil || err.Error() != want || object != nil {
 			t.Errorf("%+v: %v, %v", target, object, err)
 		}
 	}

@@ -60,6 +60,7 @@ type policyController struct {
 	queue     workqueue.TypedRateLimitingInterface[string]
 	summaries *policySummaries
 	brake     *brake.Brake
+	rollouts  *rollouts
 	// announcer tells of what becomes of imports.
 	announcer *announcer
 
@@ -94,6 +95,11 @@ type policyState struct {
 	// sources and references are what is watched for this policy.
 	sources    hostobjects.Kind
 	references []referenceType
+	// newest and its hash are what a rollout brings to the imports, and recorded is what they
+	// live by until it is their turn. They are empty without a rollout.
+	newest   decision.Revision
+	revision string
+	recorded []*recordedConversion
 	// pediaClusters says whether the host serves PediaClusters.
 	pediaClusters bool
 	// schema is what they are like, nil when the host does not say so.
@@ -116,6 +122,11 @@ type policyState struct {
 type referenceType struct {
 	servedtypes.Type
 	kind hostobjects.Kind
+}
+
+func newReferenceType(resolved servedtypes.Type) referenceType {
+	return referenceType{Type: resolved, kind: hostobjects.Kind{
+		GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition, MetadataOnly: true}}
 }
 
 // problem is why the imports of a policy cannot be worked on.
@@ -145,6 +156,7 @@ func newPolicyController(client policyclient.ClusterImportPolicyInterface, liste
 		queue:     newQueue[string]("policies", nil),
 		summaries: newPolicySummaries(),
 		brake:     brake.New(clock.RealClock{}),
+		rollouts:  newRollouts(),
 		written:   map[string]time.Time{},
 		states:    map[string]*policyState{},
 	}
@@ -243,6 +255,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	before := c.state(name)
 	if before != nil && before.policy.UID != policy.UID {
 		c.brake.Forget(name)
+		c.rollouts.forget(name)
 		c.checkOwners(name)
 	} else if before != nil && before.policy.Generation != policy.Generation {
 		c.brake.Revoke(name)
@@ -252,6 +265,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 		klog.FromContext(ctx).V(2).Info("Trying again later", "policy", name, "err", err)
 		c.queue.AddAfter(name, schemaDelay)
 	}
+	c.resolveRollout(state, before)
 	c.subscribe(state, before)
 	state.examine(c.objects.Status)
 	if rest := state.settle(before, time.Now()); rest > 0 {
@@ -295,6 +309,7 @@ func (c *policyController) forget(name string) {
 	delete(c.written, name)
 	forgetSeries(name)
 	c.brake.Forget(name)
+	c.rollouts.forget(name)
 }
 
 // resolve compiles the policy and negotiates the versions of its types.
@@ -328,10 +343,7 @@ func (c *policyController) resolve(policy *policyv1alpha1.ClusterImportPolicy, b
 				fmt.Errorf("reference %q: %w", ref.Key, err))
 			return state
 		}
-		state.references = append(state.references, referenceType{
-			Type: resolved,
-			kind: hostobjects.Kind{GroupVersionResource: resolved.GroupVersionResource, Definition: resolved.Definition, MetadataOnly: true},
-		})
+		state.references = append(state.references, newReferenceType(resolved))
 	}
 	if unserved != nil {
 		state.problem = typeProblem(policyv1alpha1.ReasonPediaClusterTypeNotServed, policyv1alpha1.ReasonPediaClusterTypeNotServed, unserved)
@@ -380,7 +392,7 @@ func (c *policyController) known(kind hostobjects.Kind) bool {
 // examine finds out whether the objects that the policy needs are known, and
 // whether they can be listed and watched.
 func (s *policyState) examine(status func(hostobjects.Kind) (synced bool, failure error)) {
-	for _, kind := range s.watched() {
+	for _, kind := range s.needed() {
 		synced, failure := status(kind)
 		problem := s.unavailable(kind, synced, failure)
 		switch {
@@ -451,6 +463,11 @@ func (s *policyState) reason() *problem { return cmp.Or(s.problem, s.outage) }
 
 // watched are the kinds that are watched for the policy.
 func (s *policyState) watched() []hostobjects.Kind {
+	return append(s.needed(), s.recordedKinds()...)
+}
+
+// needed are those without which all its imports rest.
+func (s *policyState) needed() []hostobjects.Kind {
 	if s.next == nil {
 		return s.kinds()
 	}
@@ -470,15 +487,6 @@ func (s *policyState) kinds() (kinds []hostobjects.Kind) {
 		kinds = append(kinds, ref.kind)
 	}
 	return kinds
-}
-
-// versions are the negotiated versions of the references, in their order.
-func (s *policyState) versions() []string {
-	versions := make([]string, len(s.references))
-	for i, ref := range s.references {
-		versions[i] = ref.Version
-	}
-	return versions
 }
 
 // sourceResource names the Source of an import.
@@ -527,7 +535,7 @@ func concernsImports(before, now *policyState) bool {
 		(before.policy.DeletionTimestamp == nil) != (now.policy.DeletionTimestamp == nil) ||
 		!before.problem.equal(now.problem) ||
 		before.schema != now.schema ||
-		!slices.Equal(before.kinds(), now.kinds())
+		!slices.Equal(before.kinds(), now.kinds()) || recordedChanged(before, now)
 }
 
 // enqueueImports has every import of the policy worked on.
@@ -589,8 +597,8 @@ func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
 // updateStatus writes the status of a policy if it has changed, and reports
 // whether it is what is stored now. What has changed in nothing but figures is
 // not written more often than every statusDelay.
-func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning) (stored bool, err error) {
-	status, ok := c.summaries.status(state, prune)
+func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning, turn *decision.Turn) (stored bool, err error) {
+	status, ok := c.summaries.status(state, prune, turn)
 	if !ok {
 		return false, nil
 	}
@@ -618,6 +626,9 @@ func (c *policyController) updateStatus(ctx context.Context, state *policyState,
 // failures and messages.
 func sameButFigures(a, b policyv1alpha1.ClusterImportPolicyStatus) bool {
 	a.Counts, a.Failures = b.Counts, b.Failures
+	if a.Rollout != nil && b.Rollout != nil && a.Rollout.Revision == b.Rollout.Revision {
+		a.Rollout = b.Rollout
+	}
 	without := func(conditions []metav1.Condition) (reasons []metav1.Condition) {
 		for _, condition := range conditions {
 			condition.Message = ""

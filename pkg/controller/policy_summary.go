@@ -218,7 +218,7 @@ func (t *policySummaries) settled(policy string) (owned int, ok bool) {
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new
 // figures.
-func (t *policySummaries) status(state *policyState, prune pruning) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+func (t *policySummaries) status(state *policyState, prune pruning, turn *decision.Turn) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
@@ -241,10 +241,11 @@ func (t *policySummaries) status(state *policyState, prune pruning) (status poli
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
-	conditions := append(p.conditions(state, prune), prune.conditions(policy)...)
+	conditions := append(p.conditions(state, prune, turn), prune.conditions(policy)...)
 	if state.fit != nil {
 		conditions = append(conditions, *state.fit)
 	}
+	conditions = append(conditions, sayRollout(&status, policy, turn)...)
 	for _, condition := range conditions {
 		condition.ObservedGeneration = policy.Generation
 		condition.Message = render.Bounded(condition.Message, render.MaxMessage)
@@ -269,7 +270,7 @@ func (p *policySummary) firstFailures() (first []policyv1alpha1.SourceFailure) {
 	return first
 }
 
-func (p *policySummary) conditions(state *policyState, prune pruning) []metav1.Condition {
+func (p *policySummary) conditions(state *policyState, prune pruning, turn *decision.Turn) []metav1.Condition {
 	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
 	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
@@ -301,6 +302,8 @@ func (p *policySummary) conditions(state *policyState, prune pruning) []metav1.C
 	case len(p.outstanding) > 0:
 		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are left to work on", len(p.outstanding)))
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
+	case turn != nil && turn.Halted != "":
+		notReady(turn.Halted, p.summary()+"; see the condition RolloutHalted")
 	case prune.held > 0:
 		notReady(policyv1alpha1.ReasonPruneHeld, p.summary()+"; see the condition PruneHeld")
 	case len(p.failures) > 0 && p.counts.Held > 0:
@@ -309,6 +312,9 @@ func (p *policySummary) conditions(state *policyState, prune pruning) []metav1.C
 		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see status.failures and the lifecycles of this policy")
 	case p.counts.Held > 0:
 		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see the lifecycles of this policy in the phase Held")
+	}
+	if turn != nil {
+		showRollout(&ready, &reconciling, turn)
 	}
 	return []metav1.Condition{ready, validated, reconciling}
 }

@@ -49,7 +49,7 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 	summaries.set(importOfMCP("c"), failing(policyv1alpha1.ReasonNameTaken))
 	summaries.set(importOfMCP("d"), newImportResult(policyv1alpha1.LifecycleFailed, false, policyv1alpha1.ReasonSelectorFailed, ""))
 
-	status, ok := summaries.status(mcpState(), pruning{})
+	status, ok := summaries.status(mcpState(), pruning{}, nil)
 	if !ok {
 		t.Fatal("there is no status though every import was worked on")
 	}
@@ -67,7 +67,7 @@ func TestTheStatusOfAPolicySumsUpItsImports(t *testing.T) {
 	// What heals, and what goes, counts no more.
 	summaries.set(importOfMCP("c"), imported)
 	summaries.set(importOfMCP("d"), nil)
-	status, _ = summaries.status(mcpState(), pruning{})
+	status, _ = summaries.status(mcpState(), pruning{}, nil)
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 2, Waiting: 1, Imported: 2}, status.Counts); diff != "" {
 		t.Errorf("counts afterwards (-want +got):\n%s", diff)
 	}
@@ -81,14 +81,14 @@ func TestAfterARestartTheOldStatusStaysUntilAllIsCounted(t *testing.T) {
 	begin(summaries, "a", "b")
 	summaries.set(importOfMCP("a"), imported)
 	known := mcpState(func(s *policyState) { s.policy.Status.ObservedGeneration = 3 })
-	if status, ok := summaries.status(known, pruning{}); ok {
+	if status, ok := summaries.status(known, pruning{}, nil); ok {
 		t.Errorf("a half-counted status is written: %+v", status)
 	}
-	if status, ok := summaries.status(mcpState(), pruning{}); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
+	if status, ok := summaries.status(mcpState(), pruning{}, nil); !ok || meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReady) {
 		t.Errorf("a new policy does not show its progress: %t, %+v", ok, status)
 	}
 	summaries.set(importOfMCP("b"), imported)
-	if status, ok := summaries.status(known, pruning{}); !ok || status.Counts.Created != 2 {
+	if status, ok := summaries.status(known, pruning{}, nil); !ok || status.Counts.Created != 2 {
 		t.Errorf("the full count is not written: %t, %+v", ok, status)
 	}
 }
@@ -99,11 +99,11 @@ func TestAProblemThatPassesIsNotWorthAWrite(t *testing.T) {
 		s.policy.Status.ObservedGeneration = 3
 		s.problem = &problem{reason: policyv1alpha1.ReasonSourcesUnavailable, passing: true}
 	}
-	if _, ok := summaries.status(mcpState(passing), pruning{}); ok {
+	if _, ok := summaries.status(mcpState(passing), pruning{}, nil); ok {
 		t.Error("a passing problem is written")
 	}
 	lasting := func(s *policyState) { s.problem.passing = false }
-	status, ok := summaries.status(mcpState(passing, lasting), pruning{})
+	status, ok := summaries.status(mcpState(passing, lasting), pruning{}, nil)
 	if ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady); !ok || ready.Reason != policyv1alpha1.ReasonSourcesUnavailable {
 		t.Errorf("a problem that stays is not shown: %t, %+v", ok, status.Conditions)
 	}
@@ -120,7 +120,7 @@ func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
 	})
 	want := map[string]metav1.ConditionStatus{policyv1alpha1.PolicyReady: metav1.ConditionFalse,
 		policyv1alpha1.PolicyValidated: metav1.ConditionUnknown, policyv1alpha1.PolicyReconciling: metav1.ConditionTrue}
-	status, ok := summaries.status(state, pruning{})
+	status, ok := summaries.status(state, pruning{}, nil)
 	if !ok {
 		t.Fatal("it is not shown while imports are left to be counted")
 	}
@@ -133,7 +133,7 @@ func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
 	summaries.set(importOfMCP("b"), waiting)
-	status, _ = summaries.status(state, pruning{})
+	status, _ = summaries.status(state, pruning{}, nil)
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 2, Created: 1, Imported: 1, Waiting: 1}, status.Counts); diff != "" {
 		t.Errorf("counts when all are counted (-want +got):\n%s", diff)
 	}
@@ -162,7 +162,7 @@ func TestTheListOfFailuresIsBounded(t *testing.T) {
 		name := fmt.Sprintf("cluster-%04d", i)
 		summaries.set(importOfMCP(name), newImportResult(policyv1alpha1.LifecycleFailed, false, "NameTaken", strings.Repeat("why ", 10_000)))
 	}
-	status, _ := summaries.status(mcpState(), pruning{})
+	status, _ := summaries.status(mcpState(), pruning{}, nil)
 	if len(status.Failures) != 10 || status.Failures[0].Name != "cluster-0000" || status.Counts.Failed != 5000 {
 		t.Errorf("%d failures listed, first %q, %d counted", len(status.Failures), status.Failures[0].Name, status.Counts.Failed)
 	}
@@ -177,7 +177,7 @@ func TestWhatIsNoLongerThereIsNotCountedInANewPass(t *testing.T) {
 	summaries.set(importOfMCP("gone"), failing("NameTaken"))
 	begin(summaries, "a")
 	summaries.set(importOfMCP("a"), imported)
-	status, _ := summaries.status(mcpState(), pruning{})
+	status, _ := summaries.status(mcpState(), pruning{}, nil)
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Imported: 1}, status.Counts); diff != "" || len(status.Failures) != 0 {
 		t.Errorf("counts (-want +got):\n%s\nfailures: %v", diff, status.Failures)
 	}
@@ -225,7 +225,7 @@ func TestReadyPointsToWhereThereIsSomethingToSee(t *testing.T) {
 		for i, result := range test.results {
 			summaries.set(importOfMCP(names[i]), result)
 		}
-		status, _ := summaries.status(mcpState(), test.prune)
+		status, _ := summaries.status(mcpState(), test.prune, nil)
 		message := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady).Message
 		if !strings.HasSuffix(message, test.want) || len(status.Failures) == 0 && strings.Contains(message, "failures") {
 			t.Errorf("%s: Ready says %q, the failures are %v", name, message, status.Failures)
@@ -240,7 +240,7 @@ func TestTheCountsFollowAPlanAtOnce(t *testing.T) {
 		summaries.set(importOfMCP(name), imported)
 	}
 	summaries.turn([]memory.Import{importOfMCP("a"), importOfMCP("b"), importOfMCP("nobody")}, policyv1alpha1.LifecycleHeld)
-	status, _ := summaries.status(mcpState(), pruning{held: 2})
+	status, _ := summaries.status(mcpState(), pruning{held: 2}, nil)
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 3, Imported: 1, Held: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -273,7 +273,7 @@ func TestAPolicyThatIsBeingDeletedSaysWhatItWaitsFor(t *testing.T) {
 			s.policy.DeletionTimestamp, s.policy.Finalizers = &metav1.Time{}, test.finalizers
 			s.problem = &problem{reason: "SourceTypeNotServed", message: "no such type", lasting: true}
 		})
-		status, _ := summaries.status(state, pruning{})
+		status, _ := summaries.status(state, pruning{}, nil)
 		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
 		if ready.Status != metav1.ConditionFalse || ready.Reason != policyv1alpha1.ReasonPolicyDeleted || ready.Message != test.want {
 			t.Errorf("%s: Ready is %+v", name, ready)
@@ -289,7 +289,7 @@ func TestAPolicysMessagesAreBounded(t *testing.T) {
 	state := mcpState(func(s *policyState) {
 		s.problem = &problem{reason: "TemplateFailed", message: strings.Repeat("<", 1<<20), lasting: true}
 	})
-	status, _ := summaries.status(state, pruning{})
+	status, _ := summaries.status(state, pruning{}, nil)
 	if text, err := json.Marshal(status); err != nil || len(text) > 4<<10 {
 		t.Errorf("the status has %d bytes, %v", len(text), err)
 	}

@@ -39,13 +39,14 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 		c.brake.Revoke(policy.Name)
 	}
 	prune, settled := c.pruning(policy, metav1.Now())
+	turn := c.turn(state, settled)
 	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
-		_, err := c.updateStatus(ctx, state, prune)
+		_, err := c.updateStatus(ctx, state, prune, turn)
 		return err
 	}
 	decided := c.brake.Decide(policy.Name, brake.Limit{Most: prune.most, Recent: sum(prune.recent), Holding: prune.held > 0},
 		policy.Annotations[policyv1alpha1.ReleasePruneAnnotation])
-	stored, err := c.storeDecision(ctx, state, prune, decided)
+	stored, err := c.storeDecision(ctx, state, prune, turn, decided)
 	if err != nil || !stored {
 		return err
 	}
@@ -68,7 +69,8 @@ func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, n
 
 // storeDecision writes what was decided into the policy's status, and reports whether it is
 // stored.
-func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, decided brake.Decision) (stored bool, err error) {
+func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, turn *decision.Turn,
+	decided brake.Decision) (stored bool, err error) {
 	// What is held may be told before it is written: that deletes nothing.
 	for _, i := range decided.Concerned {
 		c.enqueueImport(i)
@@ -82,11 +84,12 @@ func (c *policyController) storeDecision(ctx context.Context, state *policyState
 	// say so one after the other.
 	c.summaries.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
 	c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
-	if stored, err = c.updateStatus(ctx, state, prune); err != nil || !stored {
+	if stored, err = c.updateStatus(ctx, state, prune, turn); err != nil || !stored {
 		c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
 		return false, err
 	}
 	c.announcer.pruneHeld(state.policy, prune)
+	c.announcer.rolloutHalted(state.policy, turn)
 	return true, nil
 }
 

@@ -75,7 +75,16 @@ func (p *pass) blocked(ctx context.Context, lifecycle *lifecycles.Lifecycle, rea
 // does not wait.
 func mayWait(before, now decision.Status) bool {
 	return now.Phase == policyv1alpha1.LifecycleImported && (before.Phase == "" || before.Phase == now.Phase) &&
-		before.SourceDefinition == now.SourceDefinition && before.PrunePlan == now.PrunePlan && before.LastResync == now.LastResync
+		before.SourceDefinition == now.SourceDefinition && before.PrunePlan == now.PrunePlan && before.LastResync == now.LastResync &&
+		rolloutState(before) == rolloutState(now)
+}
+
+// rolloutState is what is known of the revision: who is next is decided by what is stored.
+func rolloutState(status decision.Status) policyv1alpha1.RolloutState {
+	if status.Rollout == nil {
+		return policyv1alpha1.RolloutVerified
+	}
+	return status.Rollout.State
 }
 
 // write has a lifecycle say spec and status now.

@@ -106,7 +106,7 @@ func TestWhatHasNoLifecycleIsAFailureOfThePolicy(t *testing.T) {
 		if !one.isGone(t, "mcp-a") {
 			t.Errorf("%s: there is a lifecycle", reason)
 		}
-		status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
+		status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{}, nil)
 		if len(status.Failures) != 1 || status.Failures[0].Name != "a" || status.Failures[0].Reason != reason || status.Failures[0].Message == "" {
 			t.Errorf("%s: the failures are %+v", reason, status.Failures)
 		}

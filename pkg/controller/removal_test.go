@@ -177,7 +177,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 	if counts := one.policies.summaries.of("mcp").counts; counts != (policyv1alpha1.ImportCounts{Selected: 1, Deleting: 1}) {
 		t.Errorf("the counts are %+v", counts)
 	}
-	status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{})
+	status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{}, nil)
 	told := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
 	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is being deleted or gone") {
 		t.Errorf("the policy says %s: %s", told.Reason, told.Message)

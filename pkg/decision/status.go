@@ -72,6 +72,8 @@ type Convergence struct {
 	Waiters NameWaiters
 	// Now is the time of the write, should there have been one.
 	Now metav1.Time
+	// Rollout is what the lifecycle records of its revision, nil without a rollout.
+	Rollout *Record
 }
 
 // NameWaiters counts the imports that wait for a name, and names the first of them.
@@ -92,6 +94,7 @@ func (p Projection) Converged(c Convergence) Status {
 	status.LastResync = Resync(p.Lifecycle)
 	status.SourceDefinition = c.Definition
 	status.PrunePlan = "" // what is held does not come this far
+	status.Rollout = c.Rollout
 
 	ready := metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: c.Plan.Reason, Message: c.Plan.Message}
 	status.Phase = phaseOf(c.Plan.Action)

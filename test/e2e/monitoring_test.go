@@ -30,6 +30,7 @@ func TestTheMetricsTellOfAPolicyUntilItIsGone(t *testing.T) {
 	p := shared.newPlatform(t, "metered")
 	p.installType(t)
 	set(t, p.manifests.policy, `{{ if eq .source.metadata.name "two" }}{{ fail "broken" }}{{ end }}true`, "spec", "creationCondition")
+	set(t, p.manifests.policy, map[string]any{}, "spec", "rollout")
 	p.apply(t, p.manifests.policy.Object)
 	expiry := time.Now().Add(2 * time.Hour).Unix()
 	claims := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, expiry))
@@ -53,6 +54,7 @@ func TestTheMetricsTellOfAPolicyUntilItIsGone(t *testing.T) {
 			{`policy_apiserver_sources{policy="metered"}`, 2},
 			{`policy_apiserver_policy_condition{condition="Ready", policy="metered", reason="Failures", status="false"}`, 1},
 			{`policy_apiserver_held_removals{policy="metered"}`, 0},
+			{`policy_apiserver_rollout_imports{policy="metered", state="verified"}`, 2},
 			{`policy_apiserver_credentials_expiring{policy="metered", within="expired"}`, 0},
 			{`policy_apiserver_credentials_expiring{policy="metered", within="1d"}`, 1},
 			{`policy_apiserver_credentials_expiring{policy="metered", within="30d"}`, 1},

@@ -80,6 +80,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		newDiffCommand(f),
 		newTestCommand(f),
 		newExplainCommand(f),
+		newRolloutCommand(f),
 		newMigrateCommand(f),
 		newVersionCommand(f),
 	)

@@ -65,7 +65,7 @@ func (o *diffOptions) run(ctx context.Context) error {
 	}
 	changed := false
 	for _, policy := range policies {
-		d := differ{IOStreams: o.IOStreams, policy: policy, pediaClusters: objects.Resource(render.PediaClusterGVR)}
+		d := differ{IOStreams: o.IOStreams, policy: policy, objects: objects, pediaClusters: objects.Resource(render.PediaClusterGVR)}
 		if err := d.run(ctx, client, o.chunkSize); err != nil {
 			return fmt.Errorf("policy %q: %w", policy.Name, err)
 		}

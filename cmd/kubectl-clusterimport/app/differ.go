@@ -29,6 +29,7 @@ type differ struct {
 	genericiooptions.IOStreams
 	policy        *policyv1alpha1.ClusterImportPolicy
 	pediaClusters dynamic.ResourceInterface
+	objects       dynamic.Interface
 	// lifecycles are those of the policy, by their Source.
 	lifecycles map[policyv1alpha1.SourceName][]policyv1alpha1.PediaClusterLifecycle
 
@@ -53,6 +54,9 @@ func (d *differ) run(ctx context.Context, client policyv1alpha1client.PolicyV1al
 		if err := d.result(ctx, &review.Status.Results[i]); err != nil {
 			return err
 		}
+	}
+	if err := d.rollout(ctx); err != nil {
+		return err
 	}
 	fmt.Fprintf(d.Out, "policy %s: %d to create, %d to update, %d to delete; %d unchanged, %d waiting, %d with errors or conflicts\n",
 		d.policy.Name, d.created, d.updated, d.deleted, d.unchanged, d.waiting, d.failed)

@@ -26,7 +26,29 @@ type ClusterImportPolicySpec struct {
 	Conversion
 	MaxPrune *intstr.IntOrString
 	Suspend  bool
+	Rollout  *Rollout
 }
+
+// Rollout says how an edit of template, creationCondition and references
+// reaches the imports of a policy.
+type Rollout struct {
+	First           *metav1.LabelSelector
+	MaxConcurrent   *intstr.IntOrString
+	Verify          RolloutVerification
+	MinReadySeconds *int32
+	Timeout         *string
+	MaxFailures     *intstr.IntOrString
+	Paused          bool
+}
+
+// RolloutVerification is what makes an import verified.
+type RolloutVerification string
+
+// What verifies an import.
+const (
+	VerifyWritten      RolloutVerification = "Written"
+	VerifyClusterReady RolloutVerification = "ClusterReady"
+)
 
 // Conversion turns one Source and its references into a PediaCluster. A policy
 // declares it, and each lifecycle records the one it was made with.
@@ -78,6 +100,7 @@ type ClusterImportPolicyStatus struct {
 	Counts             ImportCounts
 	Failures           []SourceFailure
 	Prune              *PruneStatus
+	Rollout            *RolloutStatus
 	Conditions         []metav1.Condition
 }
 
@@ -111,6 +134,16 @@ type PruneStatus struct {
 type PruneCount struct {
 	Time  metav1.Time
 	Count int32
+}
+
+// RolloutStatus is how far the newest revision of a policy has come.
+type RolloutStatus struct {
+	Revision  string
+	Updated   int32
+	Verified  int32
+	Failed    int32
+	Total     int32
+	StartTime *metav1.Time
 }
 
 // SourceFailure is a Source that failed or met a conflict, and why.
@@ -218,6 +251,7 @@ type PediaClusterLifecycleStatus struct {
 	References         []DependentResource
 	Credentials        *CredentialsState
 	PrunePlan          string
+	Rollout            *LifecycleRollout
 	LastResync         string
 	Cluster            *ClusterState
 	Conditions         []metav1.Condition
@@ -236,6 +270,30 @@ const (
 	LifecycleFailed   LifecyclePhase = "Failed"
 	LifecycleDeleting LifecyclePhase = "Deleting"
 )
+
+// LifecycleRollout is which revision an import has, and what is known of it.
+type LifecycleRollout struct {
+	Revision    string
+	State       RolloutState
+	Message     string
+	TakenTime   *metav1.Time
+	WrittenTime *metav1.Time
+	ReadyTime   *metav1.Time
+	Before      RolloutBefore
+}
+
+// RolloutState is what is known of a revision that an import has.
+type RolloutState string
+
+// The states of a revision.
+const (
+	RolloutUnverified RolloutState = "Unverified"
+	RolloutVerified   RolloutState = "Verified"
+	RolloutFailed     RolloutState = "Failed"
+)
+
+// RolloutBefore is what was known of an import before it took a revision.
+type RolloutBefore string
 
 // CredentialsState is what can be said of credentials without showing them.
 type CredentialsState struct {

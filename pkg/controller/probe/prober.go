@@ -88,9 +88,11 @@ type Prober struct {
 // cluster is all that is kept of one: connections and what is parsed for them
 // live as long as a probe.
 type cluster struct {
-	target   Target
-	result   Result
-	asked    bool
+	target Target
+	result Result
+	asked  bool
+	// current is set when the result is an answer of the target, not of a former one.
+	current  bool
 	failures int
 }
 
@@ -123,7 +125,7 @@ func (p *Prober) Set(name string, target Target) {
 	// PediaCluster, and the former one's can go.
 	c.target = target
 	if !same {
-		c.failures = 0
+		c.failures, c.current = 0, false
 		p.queue.Add(name)
 	}
 }
@@ -144,6 +146,15 @@ func (p *Prober) Result(name string) (Result, bool) {
 		return Result{}, false
 	}
 	return c.result, true
+}
+
+// IsCurrent reports whether the result of a cluster is an answer of the target that was set
+// last, not of a former one.
+func (p *Prober) IsCurrent(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.clusters[name]
+	return ok && c.current
 }
 
 // Run asks clusters until the context ends, and returns when no probe is under
@@ -197,7 +208,8 @@ func (p *Prober) probe(ctx context.Context, name string) {
 		result.Version = c.result.Version
 	}
 	changed := !c.asked || c.result != result
-	c.result, c.asked = result, true
+	changed = changed || !c.current // whoever waits for an answer of this target is told
+	c.result, c.asked, c.current = result, true, true
 	if result.Ready == metav1.ConditionTrue {
 		c.failures = 0
 	} else {

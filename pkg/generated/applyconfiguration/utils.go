@@ -39,6 +39,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &policyv1alpha1.LabelSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LabelSelectorRequirement"):
 		return &policyv1alpha1.LabelSelectorRequirementApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LifecycleRollout"):
+		return &policyv1alpha1.LifecycleRolloutApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PediaClusterLifecycle"):
 		return &policyv1alpha1.PediaClusterLifecycleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PediaClusterLifecycleSpec"):
@@ -55,6 +57,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &policyv1alpha1.ReferenceTemplateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReferenceVersion"):
 		return &policyv1alpha1.ReferenceVersionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Rollout"):
+		return &policyv1alpha1.RolloutApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RolloutStatus"):
+		return &policyv1alpha1.RolloutStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SourceFailure"):
 		return &policyv1alpha1.SourceFailureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SourceType"):

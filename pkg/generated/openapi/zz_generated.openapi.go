@@ -33,6 +33,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.ImportCounts{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_ImportCounts(ref),
 		v1alpha1.LabelSelector{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_LabelSelector(ref),
 		v1alpha1.LabelSelectorRequirement{}.OpenAPIModelName():    schema_pkg_apis_policy_v1alpha1_LabelSelectorRequirement(ref),
+		v1alpha1.LifecycleRollout{}.OpenAPIModelName():            schema_pkg_apis_policy_v1alpha1_LifecycleRollout(ref),
 		v1alpha1.PediaClusterLifecycle{}.OpenAPIModelName():       schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref),
 		v1alpha1.PediaClusterLifecycleList{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleList(ref),
 		v1alpha1.PediaClusterLifecycleSpec{}.OpenAPIModelName():   schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref),
@@ -50,6 +51,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.RenderTotals{}.OpenAPIModelName():                schema_pkg_apis_policy_v1alpha1_RenderTotals(ref),
 		v1alpha1.RenderedCondition{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_RenderedCondition(ref),
 		v1alpha1.RenderedReference{}.OpenAPIModelName():           schema_pkg_apis_policy_v1alpha1_RenderedReference(ref),
+		v1alpha1.Rollout{}.OpenAPIModelName():                     schema_pkg_apis_policy_v1alpha1_Rollout(ref),
+		v1alpha1.RolloutStatus{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref),
 		v1alpha1.SourceClaim{}.OpenAPIModelName():                 schema_pkg_apis_policy_v1alpha1_SourceClaim(ref),
 		v1alpha1.SourceClaimList{}.OpenAPIModelName():             schema_pkg_apis_policy_v1alpha1_SourceClaimList(ref),
 		v1alpha1.SourceFailure{}.OpenAPIModelName():               schema_pkg_apis_policy_v1alpha1_SourceFailure(ref),
@@ -313,12 +316,18 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 							Format:      "",
 						},
 					},
+					"rollout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "rollout has an edit of template, creationCondition and references reach the imports in turns, and stops it when it breaks clusters. Without it an edit reaches all imports at once.",
+							Ref:         ref(v1alpha1.Rollout{}.OpenAPIModelName()),
+						},
+					},
 				},
 				Required: []string{"source", "nameTemplate", "template", "creationCondition"},
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ReferenceTemplate{}.OpenAPIModelName(), v1alpha1.SourceType{}.OpenAPIModelName(), intstr.IntOrString{}.OpenAPIModelName()},
+			v1alpha1.ReferenceTemplate{}.OpenAPIModelName(), v1alpha1.Rollout{}.OpenAPIModelName(), v1alpha1.SourceType{}.OpenAPIModelName(), intstr.IntOrString{}.OpenAPIModelName()},
 	}
 }
 
@@ -395,6 +404,12 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 							Ref:         ref(v1alpha1.PruneStatus{}.OpenAPIModelName()),
 						},
 					},
+					"rollout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "rollout is how far the newest revision has come. Empty without spec.rollout.",
+							Ref:         ref(v1alpha1.RolloutStatus{}.OpenAPIModelName()),
+						},
+					},
 					"conditions": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
@@ -405,7 +420,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions are Ready, Validated, Reconciling and PruneHeld.",
+							Description: "conditions are Ready, Validated, Reconciling, PruneHeld, RollingOut and RolloutHalted.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -420,7 +435,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ImportCounts{}.OpenAPIModelName(), v1alpha1.PruneStatus{}.OpenAPIModelName(), v1alpha1.ReferenceVersion{}.OpenAPIModelName(), v1alpha1.SourceFailure{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
+			v1alpha1.ImportCounts{}.OpenAPIModelName(), v1alpha1.PruneStatus{}.OpenAPIModelName(), v1alpha1.ReferenceVersion{}.OpenAPIModelName(), v1alpha1.RolloutStatus{}.OpenAPIModelName(), v1alpha1.SourceFailure{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -827,6 +842,72 @@ func schema_pkg_apis_policy_v1alpha1_LabelSelectorRequirement(ref common.Referen
 	}
 }
 
+func schema_pkg_apis_policy_v1alpha1_LifecycleRollout(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LifecycleRollout is which revision an import has, and what is known of it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"revision": {
+						SchemaProps: spec.SchemaProps{
+							Description: "revision is a hash of template, creationCondition and references in spec.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state is Unverified, Verified or Failed. An import that has failed stays so until it takes a newer revision.\n\nPossible enum values:\n - `\"Failed\"` met an error, or was not verified in time.\n - `\"Unverified\"` has taken the revision, and may yet turn out to be broken.\n - `\"Verified\"` is as spec.rollout.verify of the policy asks.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"Failed", "Unverified", "Verified"},
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says why it has failed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"takenTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "takenTime is when the import took the revision. Empty when it had it from the beginning.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"writtenTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "writtenTime is when the host first had what the revision makes of the Source.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"readyTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "readyTime is since when the cluster has been ready after that.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"before": {
+						SchemaProps: spec.SchemaProps{
+							Description: "before is what was known of the import before it took the revision, or the first one since it was last verified: ClusterReady, Imported or NotImported. No more is asked of it now.\n\nPossible enum values:\n - `\"ClusterReady\"` was imported, and its cluster was ready.\n - `\"Imported\"` was imported, and its cluster was not known to be ready.\n - `\"NotImported\"` was not imported.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"ClusterReady", "Imported", "NotImported"},
+						},
+					},
+				},
+				Required: []string{"revision", "state"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
+	}
+}
+
 func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceCallback) common.OpenAPIDefinition {
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
@@ -1074,6 +1155,12 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 							Format:      "",
 						},
 					},
+					"rollout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "rollout is which revision the import has, and whether that is verified. Empty when the policy has no rollout.",
+							Ref:         ref(v1alpha1.LifecycleRollout{}.OpenAPIModelName()),
+						},
+					},
 					"lastResync": {
 						SchemaProps: spec.SchemaProps{
 							Description: "lastResync is the value of the annotation policy.clusterpedia.io/resync that was last acted upon.",
@@ -1112,7 +1199,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 			},
 		},
 		Dependencies: []string{
-			v1alpha1.ClusterState{}.OpenAPIModelName(), v1alpha1.CredentialsState{}.OpenAPIModelName(), v1alpha1.DependentResource{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
+			v1alpha1.ClusterState{}.OpenAPIModelName(), v1alpha1.CredentialsState{}.OpenAPIModelName(), v1alpha1.DependentResource{}.OpenAPIModelName(), v1alpha1.LifecycleRollout{}.OpenAPIModelName(), v1.Condition{}.OpenAPIModelName()},
 	}
 }
 
@@ -1848,6 +1935,131 @@ func schema_pkg_apis_policy_v1alpha1_RenderedReference(ref common.ReferenceCallb
 				Required: []string{"key", "group", "version", "resource", "name", "found"},
 			},
 		},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_Rollout(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Rollout says how an edit of template, creationCondition and references reaches the imports of a policy.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"first": {
+						SchemaProps: spec.SchemaProps{
+							Description: "first selects the canaries by the labels of their Sources. The others follow when all canaries are verified, and not if one of them fails.",
+							Ref:         ref(v1alpha1.LabelSelector{}.OpenAPIModelName()),
+						},
+					},
+					"maxConcurrent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxConcurrent is how many imports may have taken an edit at a time without being verified: a number, or a percentage of the imports, rounded down but at least 1. Defaults to \"10%\".",
+							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
+						},
+					},
+					"verify": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verify is what makes an import verified: \"Written\", the default, when the host has taken its PediaCluster; \"ClusterReady\" when in addition a cluster that was ready before has been ready for minReadySeconds since.\n\nPossible enum values:\n - `\"ClusterReady\"` asks that the cluster is ready, too, if it was before.\n - `\"Written\"` asks that the host has taken the PediaCluster.",
+							Type:        []string{"string"},
+							Format:      "",
+							Enum:        []interface{}{"ClusterReady", "Written"},
+						},
+					},
+					"minReadySeconds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "minReadySeconds is for how long a cluster must be ready after its PediaCluster was written, with verify ClusterReady. Defaults to 30.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"timeout": {
+						SchemaProps: spec.SchemaProps{
+							Description: "timeout is how long an import may take to be verified, such as \"90s\" or \"1h\". After that it has failed. Defaults to \"5m\".",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"maxFailures": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxFailures is how many imports may fail before the rollout halts: a number, or a percentage of the imports, rounded down. Any failure of a canary halts it. Defaults to \"1%\".",
+							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
+						},
+					},
+					"paused": {
+						SchemaProps: spec.SchemaProps{
+							Description: "paused stops the rollout: while true, no further import takes the edit.",
+							Default:     false,
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			v1alpha1.LabelSelector{}.OpenAPIModelName(), intstr.IntOrString{}.OpenAPIModelName()},
+	}
+}
+
+func schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RolloutStatus is how far the newest revision of a policy has come.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"revision": {
+						SchemaProps: spec.SchemaProps{
+							Description: "revision is a hash of template, creationCondition and references.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"updated": {
+						SchemaProps: spec.SchemaProps{
+							Description: "updated counts the imports that have taken the revision.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"verified": {
+						SchemaProps: spec.SchemaProps{
+							Description: "verified counts those of them that are verified.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"failed": {
+						SchemaProps: spec.SchemaProps{
+							Description: "failed counts those of them that have failed.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"total": {
+						SchemaProps: spec.SchemaProps{
+							Description: "total counts the imports that have taken the revision or can take it. One that is paused or whose removal is held cannot.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"startTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "startTime is when the rollout of the revision began. Empty when every import had it from the beginning.",
+							Ref:         ref(v1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+				Required: []string{"revision"},
+			},
+		},
+		Dependencies: []string{
+			v1.Time{}.OpenAPIModelName()},
 	}
 }
 

@@ -4,6 +4,7 @@ package fuzzer
 import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/randfill"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -20,6 +21,15 @@ func Funcs(serializer.CodecFactory) []any {
 			}
 			spec.MaxPrune = &share
 			c.Fill(&spec.Conversion)
+		},
+		func(rollout *policy.Rollout, c randfill.Continue) {
+			c.FillNoCustom(rollout)
+			share := intstr.FromString("7%")
+			rollout.MaxConcurrent, rollout.MaxFailures = &share, &share
+			rollout.MinReadySeconds, rollout.Timeout = ptr.To(c.Int31()), ptr.To("7m")
+			if rollout.Verify == "" {
+				rollout.Verify = policy.VerifyClusterReady
+			}
 		},
 		func(conversion *policy.Conversion, c randfill.Continue) {
 			c.FillNoCustom(conversion)

@@ -21,3 +21,19 @@ func (p *DeletionPolicy) UnmarshalJSON(data []byte) error {
 	*p = DeletionPolicy(text)
 	return nil
 }
+
+// UnmarshalJSON refuses an empty verification, for the same reason.
+func (v *RolloutVerification) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	if text == "" {
+		return errors.New(`verify must be "Written" or "ClusterReady": to have the default, leave the field out`)
+	}
+	*v = RolloutVerification(text)
+	return nil
+}

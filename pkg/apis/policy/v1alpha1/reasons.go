@@ -101,6 +101,22 @@ const (
 	ReasonTypesDiffer = "TypesDiffer"
 	// ReasonTypesUnknown: the host does not say which fields a type has.
 	ReasonTypesUnknown = "TypesUnknown"
+	// ReasonRollingOut: imports take the newest revision in turns.
+	ReasonRollingOut = "RollingOut"
+	// ReasonRolledOut: every import that can has the newest revision.
+	ReasonRolledOut = "RolledOut"
+	// ReasonRolloutPaused: spec.rollout.paused stops the rollout.
+	ReasonRolloutPaused = "RolloutPaused"
+	// ReasonRolloutFailed: more imports have failed with the newest revision than
+	// spec.rollout.maxFailures allows, or a canary has.
+	ReasonRolloutFailed = "RolloutFailed"
+	// ReasonNoCanaries: spec.rollout.first selects no import.
+	ReasonNoCanaries = "NoCanaries"
+	// ReasonReadinessUnknown: verify is ClusterReady, and nobody says of any
+	// cluster whether it is ready.
+	ReasonReadinessUnknown = "ReadinessUnknown"
+	// ReasonNotHalted: the rollout is not halted.
+	ReasonNotHalted = "NotHalted"
 	// ReasonSuspended: spec.suspend stops the policy.
 	ReasonSuspended = "Suspended"
 )

@@ -65,7 +65,65 @@ type ClusterImportPolicySpec struct {
 	// releases its PediaCluster all the same.
 	// +optional
 	Suspend bool `json:"suspend"`
+
+	// rollout has an edit of template, creationCondition and references reach
+	// the imports in turns, and stops it when it breaks clusters. Without it an
+	// edit reaches all imports at once.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
+
+// Rollout says how an edit of template, creationCondition and references
+// reaches the imports of a policy.
+type Rollout struct {
+	// first selects the canaries by the labels of their Sources. The others
+	// follow when all canaries are verified, and not if one of them fails.
+	// +optional
+	First *LabelSelector `json:"first,omitempty"`
+
+	// maxConcurrent is how many imports may have taken an edit at a time without
+	// being verified: a number, or a percentage of the imports, rounded down but
+	// at least 1. Defaults to "10%".
+	// +optional
+	MaxConcurrent *intstr.IntOrString `json:"maxConcurrent,omitempty"`
+
+	// verify is what makes an import verified: "Written", the default, when the
+	// host has taken its PediaCluster; "ClusterReady" when in addition a cluster
+	// that was ready before has been ready for minReadySeconds since.
+	// +optional
+	Verify RolloutVerification `json:"verify,omitempty"`
+
+	// minReadySeconds is for how long a cluster must be ready after its
+	// PediaCluster was written, with verify ClusterReady. Defaults to 30.
+	// +optional
+	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
+
+	// timeout is how long an import may take to be verified, such as "90s" or "1h".
+	// After that it has failed. Defaults to "5m".
+	// +optional
+	Timeout *string `json:"timeout,omitempty"`
+
+	// maxFailures is how many imports may fail before the rollout halts: a number,
+	// or a percentage of the imports, rounded down. Any failure of a canary halts
+	// it. Defaults to "1%".
+	// +optional
+	MaxFailures *intstr.IntOrString `json:"maxFailures,omitempty"`
+
+	// paused stops the rollout: while true, no further import takes the edit.
+	// +optional
+	Paused bool `json:"paused"`
+}
+
+// RolloutVerification is what makes an import verified.
+// +enum
+type RolloutVerification string
+
+const (
+	// VerifyWritten asks that the host has taken the PediaCluster.
+	VerifyWritten RolloutVerification = "Written"
+	// VerifyClusterReady asks that the cluster is ready, too, if it was before.
+	VerifyClusterReady RolloutVerification = "ClusterReady"
+)
 
 // Conversion turns one Source and its references into a PediaCluster. A policy
 // declares it, and each lifecycle records the one it was made with.
@@ -230,7 +288,13 @@ type ClusterImportPolicyStatus struct {
 	// +optional
 	Prune *PruneStatus `json:"prune,omitempty"`
 
-	// conditions are Ready, Validated, Reconciling and PruneHeld.
+	// rollout is how far the newest revision has come. Empty without
+	// spec.rollout.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
+	// conditions are Ready, Validated, Reconciling, PruneHeld, RollingOut and
+	// RolloutHalted.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -302,6 +366,29 @@ type PruneCount struct {
 	Count int32 `json:"count"`
 }
 
+// RolloutStatus is how far the newest revision of a policy has come.
+type RolloutStatus struct {
+	// revision is a hash of template, creationCondition and references.
+	Revision string `json:"revision"`
+	// updated counts the imports that have taken the revision.
+	// +optional
+	Updated int32 `json:"updated"`
+	// verified counts those of them that are verified.
+	// +optional
+	Verified int32 `json:"verified"`
+	// failed counts those of them that have failed.
+	// +optional
+	Failed int32 `json:"failed"`
+	// total counts the imports that have taken the revision or can take it. One
+	// that is paused or whose removal is held cannot.
+	// +optional
+	Total int32 `json:"total"`
+	// startTime is when the rollout of the revision began. Empty when every
+	// import had it from the beginning.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+}
+
 // SourceFailure is a Source that failed or met a conflict, and why.
 type SourceFailure struct {
 	// namespace of the Source, empty for a type without namespaces.
@@ -331,6 +418,11 @@ const (
 	// PolicyTemplatesFit is true when the templates fit the types of the objects
 	// that they read. It is a help for authors: nothing depends on it.
 	PolicyTemplatesFit = "TemplatesFit"
+	// PolicyRollingOut is true while imports take the newest revision in turns.
+	PolicyRollingOut = "RollingOut"
+	// PolicyRolloutHalted is true while no further import takes the newest
+	// revision, because of failures or since the rollout cannot be judged.
+	PolicyRolloutHalted = "RolloutHalted"
 )
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -449,6 +541,11 @@ type PediaClusterLifecycleStatus struct {
 	// +optional
 	PrunePlan string `json:"prunePlan,omitempty"`
 
+	// rollout is which revision the import has, and whether that is verified.
+	// Empty when the policy has no rollout.
+	// +optional
+	Rollout *LifecycleRollout `json:"rollout,omitempty"`
+
 	// lastResync is the value of the annotation policy.clusterpedia.io/resync
 	// that was last acted upon.
 	// +optional
@@ -485,6 +582,66 @@ const (
 	LifecycleFailed LifecyclePhase = "Failed"
 	// LifecycleDeleting removes its PediaCluster, then itself.
 	LifecycleDeleting LifecyclePhase = "Deleting"
+)
+
+// LifecycleRollout is which revision an import has, and what is known of it.
+type LifecycleRollout struct {
+	// revision is a hash of template, creationCondition and references in spec.
+	Revision string `json:"revision"`
+
+	// state is Unverified, Verified or Failed. An import that has failed stays so
+	// until it takes a newer revision.
+	State RolloutState `json:"state"`
+
+	// message says why it has failed.
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// takenTime is when the import took the revision. Empty when it had it from
+	// the beginning.
+	// +optional
+	TakenTime *metav1.Time `json:"takenTime,omitempty"`
+
+	// writtenTime is when the host first had what the revision makes of the
+	// Source.
+	// +optional
+	WrittenTime *metav1.Time `json:"writtenTime,omitempty"`
+
+	// readyTime is since when the cluster has been ready after that.
+	// +optional
+	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
+
+	// before is what was known of the import before it took the revision, or the
+	// first one since it was last verified: ClusterReady, Imported or NotImported.
+	// No more is asked of it now.
+	// +optional
+	Before RolloutBefore `json:"before,omitempty"`
+}
+
+// RolloutState is what is known of a revision that an import has.
+// +enum
+type RolloutState string
+
+const (
+	// RolloutUnverified has taken the revision, and may yet turn out to be broken.
+	RolloutUnverified RolloutState = "Unverified"
+	// RolloutVerified is as spec.rollout.verify of the policy asks.
+	RolloutVerified RolloutState = "Verified"
+	// RolloutFailed met an error, or was not verified in time.
+	RolloutFailed RolloutState = "Failed"
+)
+
+// RolloutBefore is what was known of an import before it took a revision.
+// +enum
+type RolloutBefore string
+
+const (
+	// BeforeClusterReady was imported, and its cluster was ready.
+	BeforeClusterReady RolloutBefore = "ClusterReady"
+	// BeforeImported was imported, and its cluster was not known to be ready.
+	BeforeImported RolloutBefore = "Imported"
+	// BeforeNotImported was not imported.
+	BeforeNotImported RolloutBefore = "NotImported"
 )
 
 // CredentialsState is what can be said of credentials without showing them.

@@ -27,6 +27,9 @@ func RegisterDefaults(scheme *runtime.Scheme) error {
 func SetObjectDefaults_ClusterImportPolicy(in *ClusterImportPolicy) {
 	SetDefaults_ClusterImportPolicySpec(&in.Spec)
 	SetDefaults_Conversion(&in.Spec.Conversion)
+	if in.Spec.Rollout != nil {
+		SetDefaults_Rollout(in.Spec.Rollout)
+	}
 }
 
 func SetObjectDefaults_ClusterImportPolicyList(in *ClusterImportPolicyList) {
@@ -51,5 +54,8 @@ func SetObjectDefaults_RenderReview(in *RenderReview) {
 	if in.Spec.Policy != nil {
 		SetDefaults_ClusterImportPolicySpec(in.Spec.Policy)
 		SetDefaults_Conversion(&in.Spec.Policy.Conversion)
+		if in.Spec.Policy.Rollout != nil {
+			SetDefaults_Rollout(in.Spec.Policy.Rollout)
+		}
 	}
 }

@@ -69,6 +69,11 @@ func (in LabelSelectorRequirement) OpenAPIModelName() string {
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.
+func (in LifecycleRollout) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.LifecycleRollout"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
 func (in PediaClusterLifecycle) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.PediaClusterLifecycle"
 }
@@ -151,6 +156,16 @@ func (in RenderedCondition) OpenAPIModelName() string {
 // OpenAPIModelName returns the OpenAPI model name for this type.
 func (in RenderedReference) OpenAPIModelName() string {
 	return "io.clusterpedia.policy.v1alpha1.RenderedReference"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in Rollout) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.Rollout"
+}
+
+// OpenAPIModelName returns the OpenAPI model name for this type.
+func (in RolloutStatus) OpenAPIModelName() string {
+	return "io.clusterpedia.policy.v1alpha1.RolloutStatus"
 }
 
 // OpenAPIModelName returns the OpenAPI model name for this type.

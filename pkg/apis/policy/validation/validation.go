@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -97,21 +98,59 @@ func validatePolicySpec(spec *policy.ClusterImportPolicySpec, path *field.Path) 
 	}
 
 	errs = append(errs, validateRequiredTemplate(spec.NameTemplate, maxTextBytes, path.Child("nameTemplate"))...)
-	errs = append(errs, validateMaxPrune(spec.MaxPrune, path.Child("maxPrune"))...)
+	errs = append(errs, validateShare(spec.MaxPrune, 0, path.Child("maxPrune"))...)
+	if spec.Rollout != nil {
+		errs = append(errs, validateRollout(spec.Rollout, path.Child("rollout"))...)
+	}
 	return append(errs, validateConversion(&spec.Conversion, path)...)
 }
 
-func validateMaxPrune(share *intstr.IntOrString, path *field.Path) field.ErrorList {
+// validateShare checks a number or a percentage, neither of which may be less than least.
+func validateShare(share *intstr.IntOrString, least int, path *field.Path) field.ErrorList {
 	if share == nil {
 		return field.ErrorList{field.Required(path, `a number or a percentage, such as "10%"`)}
 	}
 	if share.Type == intstr.Int {
-		return apivalidation.ValidateNonnegativeField(int64(share.IntVal), path)
+		if least == 0 {
+			return apivalidation.ValidateNonnegativeField(int64(share.IntVal), path)
+		}
+		if share.IntValue() < least {
+			return field.ErrorList{field.Invalid(path, share.IntVal, fmt.Sprintf("must be at least %d", least))}
+		}
+		return nil
 	}
-	if percent, err := strconv.Atoi(strings.TrimSuffix(share.StrVal, "%")); err != nil || percent < 0 || percent > 100 || !strings.HasSuffix(share.StrVal, "%") {
-		return field.ErrorList{field.Invalid(path, share.StrVal, `must be a number, or a percentage from "0%" to "100%"`)}
+	percent, err := strconv.Atoi(strings.TrimSuffix(share.StrVal, "%"))
+	if err != nil || percent < least || percent > 100 || !strings.HasSuffix(share.StrVal, "%") {
+		return field.ErrorList{field.Invalid(path, share.StrVal, fmt.Sprintf(`must be a number, or a percentage from "%d%%" to "100%%"`, least))}
 	}
 	return nil
+}
+
+func validateRollout(rollout *policy.Rollout, path *field.Path) field.ErrorList {
+	errs := metav1validation.ValidateLabelSelector(rollout.First, metav1validation.LabelSelectorValidationOptions{}, path.Child("first"))
+	errs = append(errs, validateShare(rollout.MaxConcurrent, 1, path.Child("maxConcurrent"))...)
+	errs = append(errs, validateShare(rollout.MaxFailures, 0, path.Child("maxFailures"))...)
+	switch rollout.Verify {
+	case policy.VerifyWritten, policy.VerifyClusterReady:
+	default:
+		errs = append(errs, field.NotSupported(path.Child("verify"), rollout.Verify,
+			[]policy.RolloutVerification{policy.VerifyWritten, policy.VerifyClusterReady}))
+	}
+	after := ptr.Deref(rollout.Timeout, "")
+	duration, err := time.ParseDuration(after)
+	minReady, timeout := path.Child("minReadySeconds"), path.Child("timeout")
+	switch {
+	case rollout.MinReadySeconds == nil:
+		errs = append(errs, field.Required(minReady, "for how long a cluster must be ready, in seconds"))
+	case *rollout.MinReadySeconds < 0:
+		errs = append(errs, apivalidation.ValidateNonnegativeField(int64(*rollout.MinReadySeconds), minReady)...)
+	case err != nil || duration <= 0:
+		errs = append(errs, field.Invalid(timeout, after, `must be a duration of more than 0, such as "5m"`))
+	case rollout.Verify == policy.VerifyClusterReady && duration < time.Duration(*rollout.MinReadySeconds)*time.Second:
+		errs = append(errs, field.Invalid(timeout, after,
+			fmt.Sprintf("must not be less than minReadySeconds (%d): no cluster could be verified in time", *rollout.MinReadySeconds)))
+	}
+	return errs
 }
 
 func validateLifecycleSpec(spec *policy.PediaClusterLifecycleSpec, path *field.Path) field.ErrorList {

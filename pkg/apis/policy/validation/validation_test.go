@@ -52,6 +52,14 @@ func validLifecycle() *policy.PediaClusterLifecycle {
 	}
 }
 
+func validRollout() *policy.Rollout {
+	return &policy.Rollout{
+		First:         &metav1.LabelSelector{MatchLabels: map[string]string{"stage": "test"}},
+		MaxConcurrent: ptr.To(intstr.FromString("10%")), MaxFailures: ptr.To(intstr.FromString("1%")),
+		Verify: policy.VerifyClusterReady, MinReadySeconds: ptr.To[int32](30), Timeout: ptr.To("5m"),
+	}
+}
+
 func validConversion() policy.Conversion {
 	return policy.Conversion{
 		Template:          "spec: {}",
@@ -152,6 +160,33 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 			},
 			want: []string{`spec.references[1].key: Duplicate value: "auth"`},
 		},
+		"rollouts that could never go on, or never halt": {
+			change: func(p *policy.ClusterImportPolicy) {
+				p.Spec.Rollout = validRollout()
+				p.Spec.Rollout.First = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "stage", Operator: "Has"}}}
+				p.Spec.Rollout.MaxConcurrent, p.Spec.Rollout.MaxFailures = ptr.To(intstr.FromString("101%")), ptr.To(intstr.FromString("few"))
+				p.Spec.Rollout.Verify, p.Spec.Rollout.Timeout = "Perhaps", ptr.To("0s")
+			},
+			want: []string{
+				`spec.rollout.first.matchExpressions[0].operator: Invalid value: "Has": not a valid selector operator`,
+				`spec.rollout.maxConcurrent: Invalid value: "101%": must be a number, or a percentage from "1%" to "100%"`,
+				`spec.rollout.maxFailures: Invalid value: "few": must be a number, or a percentage from "0%" to "100%"`,
+				`spec.rollout.verify: Unsupported value: "Perhaps": supported values: "Written", "ClusterReady"`,
+				`spec.rollout.timeout: Invalid value: "0s": must be a duration of more than 0, such as "5m"`,
+			},
+		},
+		"a rollout of nobody at a time, with too little time": {
+			change: func(p *policy.ClusterImportPolicy) {
+				p.Spec.Rollout = validRollout()
+				p.Spec.Rollout.MaxConcurrent, p.Spec.Rollout.MaxFailures = ptr.To(intstr.FromInt32(0)), ptr.To(intstr.FromInt32(-1))
+				p.Spec.Rollout.Timeout = ptr.To("29s")
+			},
+			want: []string{
+				`spec.rollout.maxConcurrent: Invalid value: 0: must be at least 1`,
+				`spec.rollout.maxFailures: Invalid value: -1: must be greater than or equal to 0`,
+				`spec.rollout.timeout: Invalid value: "29s": must not be less than minReadySeconds (30): no cluster could be verified in time`,
+			},
+		},
 		"a deletionPolicy of another API": {
 			change: func(p *policy.ClusterImportPolicy) { p.Spec.DeletionPolicy = "Retain" },
 			want:   []string{`spec.deletionPolicy: Unsupported value: "Retain": supported values: "Delete", "Orphan"`},
@@ -191,6 +226,19 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestARolloutIsAccepted(t *testing.T) {
+	obj := validPolicy()
+	obj.Spec.Rollout = validRollout()
+	if errs := ValidateClusterImportPolicy(obj); len(errs) > 0 {
+		t.Errorf("a valid rollout is refused: %v", errs)
+	}
+	// Without a cluster to wait for, minReadySeconds means nothing.
+	obj.Spec.Rollout.Verify, obj.Spec.Rollout.Timeout = policy.VerifyWritten, ptr.To("1s")
+	if errs := ValidateClusterImportPolicy(obj); len(errs) > 0 {
+		t.Errorf("a short timeout is refused, though nothing has to be ready: %v", errs)
 	}
 }
 

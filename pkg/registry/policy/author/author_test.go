@@ -183,6 +183,7 @@ func TestOnlyAChangeOfWhatAPolicyReadsAndWritesIsAskedAbout(t *testing.T) {
 		"the status":                    {func(p *policy.ClusterImportPolicy) { p.Status.Counts.Selected = 1 }, false},
 		"suspend":                       {func(p *policy.ClusterImportPolicy) { p.Spec.Suspend = true }, false},
 		"maxPrune":                      {func(p *policy.ClusterImportPolicy) { p.Spec.MaxPrune = ptr.To(intstr.FromInt32(0)) }, false},
+		"rollout":                       {func(p *policy.ClusterImportPolicy) { p.Spec.Rollout = &policy.Rollout{Paused: true} }, false},
 		"deletionPolicy":                {func(p *policy.ClusterImportPolicy) { p.Spec.DeletionPolicy = policy.DeletionPolicyOrphan }, false},
 		"an empty list instead of none": {func(p *policy.ClusterImportPolicy) { p.Spec.Source.Versions = []string{} }, false},
 		"source.versions":               {func(p *policy.ClusterImportPolicy) { p.Spec.Source.Versions = []string{"v1"} }, true},

@@ -96,7 +96,7 @@ func imports(name string) permission {
 // that is added to the API counts until it is named here.
 func sameAuthority(updated, stored policy.ClusterImportPolicySpec) bool {
 	for _, spec := range []*policy.ClusterImportPolicySpec{&updated, &stored} {
-		spec.DeletionPolicy, spec.MaxPrune, spec.Suspend = "", nil, false
+		spec.DeletionPolicy, spec.MaxPrune, spec.Suspend, spec.Rollout = "", nil, false, nil
 	}
 	return apiequality.Semantic.DeepEqual(updated, stored)
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -359,7 +360,21 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {
 		result.Message += ", or you may not read it"
 	}
+	s.sayTurn(&result, lifecycles)
 	return result, nil
+}
+
+// sayTurn says of an edit that reaches the import in its turn that it does.
+func (s *session) sayTurn(result *policyv1alpha1.RenderResult, lifecycles []*policyv1alpha1.PediaClusterLifecycle) {
+	if s.Policy.Rollout == nil || result.Action != policyv1alpha1.RenderUpdate {
+		return
+	}
+	newest := decision.RevisionOfPolicy(s.Policy)
+	for _, lifecycle := range lifecycles {
+		if lifecycle.Name == result.Name && decision.PolicyOf(lifecycle) == s.PolicyName && !newest.IsOf(&lifecycle.Spec) {
+			result.Message = strings.TrimPrefix(result.Message+"; in its turn, since the policy has spec.rollout", "; ")
+		}
+	}
 }
 
 // lookup reads a reference, by the rules of the controllers.

@@ -37,6 +37,10 @@ type ClusterImportPolicySpecApplyConfiguration struct {
 	// deleted, and the status says so. A lifecycle that is deleted by hand
 	// releases its PediaCluster all the same.
 	Suspend *bool `json:"suspend,omitempty"`
+	// rollout has an edit of template, creationCondition and references reach
+	// the imports in turns, and stops it when it breaks clusters. Without it an
+	// edit reaches all imports at once.
+	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
 }
 
 // ClusterImportPolicySpecApplyConfiguration constructs a declarative configuration of the ClusterImportPolicySpec type for use with
@@ -119,5 +123,13 @@ func (b *ClusterImportPolicySpecApplyConfiguration) WithMaxPrune(value intstr.In
 // If called multiple times, the Suspend field is set to the value of the last call.
 func (b *ClusterImportPolicySpecApplyConfiguration) WithSuspend(value bool) *ClusterImportPolicySpecApplyConfiguration {
 	b.Suspend = &value
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *ClusterImportPolicySpecApplyConfiguration) WithRollout(value *RolloutApplyConfiguration) *ClusterImportPolicySpecApplyConfiguration {
+	b.Rollout = value
 	return b
 }

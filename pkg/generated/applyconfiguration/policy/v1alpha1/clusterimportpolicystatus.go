@@ -28,7 +28,11 @@ type ClusterImportPolicyStatusApplyConfiguration struct {
 	Failures []SourceFailureApplyConfiguration `json:"failures,omitempty"`
 	// prune is what maxPrune counts and holds.
 	Prune *PruneStatusApplyConfiguration `json:"prune,omitempty"`
-	// conditions are Ready, Validated, Reconciling and PruneHeld.
+	// rollout is how far the newest revision has come. Empty without
+	// spec.rollout.
+	Rollout *RolloutStatusApplyConfiguration `json:"rollout,omitempty"`
+	// conditions are Ready, Validated, Reconciling, PruneHeld, RollingOut and
+	// RolloutHalted.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
@@ -93,6 +97,14 @@ func (b *ClusterImportPolicyStatusApplyConfiguration) WithFailures(values ...*So
 // If called multiple times, the Prune field is set to the value of the last call.
 func (b *ClusterImportPolicyStatusApplyConfiguration) WithPrune(value *PruneStatusApplyConfiguration) *ClusterImportPolicyStatusApplyConfiguration {
 	b.Prune = value
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *ClusterImportPolicyStatusApplyConfiguration) WithRollout(value *RolloutStatusApplyConfiguration) *ClusterImportPolicyStatusApplyConfiguration {
+	b.Rollout = value
 	return b
 }
 

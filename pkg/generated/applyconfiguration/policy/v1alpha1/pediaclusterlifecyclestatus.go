@@ -36,6 +36,9 @@ type PediaClusterLifecycleStatusApplyConfiguration struct {
 	// prunePlan is the plan under which the removal of the PediaCluster is
 	// held, see maxPrune of the policy. Empty when it is not.
 	PrunePlan *string `json:"prunePlan,omitempty"`
+	// rollout is which revision the import has, and whether that is verified.
+	// Empty when the policy has no rollout.
+	Rollout *LifecycleRolloutApplyConfiguration `json:"rollout,omitempty"`
 	// lastResync is the value of the annotation policy.clusterpedia.io/resync
 	// that was last acted upon.
 	LastResync *string `json:"lastResync,omitempty"`
@@ -102,6 +105,14 @@ func (b *PediaClusterLifecycleStatusApplyConfiguration) WithCredentials(value *C
 // If called multiple times, the PrunePlan field is set to the value of the last call.
 func (b *PediaClusterLifecycleStatusApplyConfiguration) WithPrunePlan(value string) *PediaClusterLifecycleStatusApplyConfiguration {
 	b.PrunePlan = &value
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *PediaClusterLifecycleStatusApplyConfiguration) WithRollout(value *LifecycleRolloutApplyConfiguration) *PediaClusterLifecycleStatusApplyConfiguration {
+	b.Rollout = value
 	return b
 }
 

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,6 +24,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Ready", Type: "string", Description: "Whether every selected Source has what the policy wants for it."},
 	printing.AgeColumn,
 	{Name: "Deleting", Type: "integer", Priority: 1, Description: "The number of Sources whose PediaCluster or lifecycle is being deleted."},
+	{Name: "Rollout", Type: "string", Priority: 1, Description: "How many imports have taken the newest revision, of those that have taken or can take it."},
 	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the policy is ready, or is not."},
 	{Name: "Message", Type: "string", Priority: 1, Description: "The same in a sentence."},
 }
@@ -40,6 +42,13 @@ func cells(printed *policy.ClusterImportPolicy, name, age string) []any {
 	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.PolicyReady)
 	return []any{
 		name, source.String(), int64(counts.Selected), int64(counts.Created), int64(counts.Waiting), int64(counts.Held), int64(counts.Failed + counts.Conflict),
-		string(ready.Status), age, int64(counts.Deleting), ready.Reason, ready.Message,
+		string(ready.Status), age, int64(counts.Deleting), rollout(printed.Status.Rollout), ready.Reason, ready.Message,
 	}
+}
+
+func rollout(status *policy.RolloutStatus) string {
+	if status == nil {
+		return printing.None
+	}
+	return fmt.Sprintf("%d/%d", status.Updated, status.Total)
 }

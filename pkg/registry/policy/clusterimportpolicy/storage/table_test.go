@@ -16,6 +16,7 @@ func TestAPolicyIsPrinted(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "mcp", ResourceVersion: "7"},
 		Spec:       policy.ClusterImportPolicySpec{Source: policy.SourceType{Group: "cluster.mcp.io", Resource: "clusters"}},
 		Status: policy.ClusterImportPolicyStatus{
+			Rollout:    &policy.RolloutStatus{Updated: 2, Total: 3},
 			Counts:     policy.ImportCounts{Selected: 3, Created: 1, Waiting: 4, Held: 5, Conflict: 2, Failed: 1, Deleting: 6},
 			Conditions: []metav1.Condition{{Type: "Ready", Status: "False", Reason: "Failures", Message: "1 of 3 failed"}},
 		},
@@ -34,8 +35,8 @@ func TestAPolicyIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]any{
-		{"mcp", "clusters.cluster.mcp.io", int64(3), int64(1), int64(4), int64(5), int64(3), "False", "<unknown>", int64(6), "Failures", "1 of 3 failed"},
-		{"vcluster", "secrets", int64(0), int64(0), int64(0), int64(0), int64(0), "Unknown", "<unknown>", int64(0), "", ""},
+		{"mcp", "clusters.cluster.mcp.io", int64(3), int64(1), int64(4), int64(5), int64(3), "False", "<unknown>", int64(6), "2/3", "Failures", "1 of 3 failed"},
+		{"vcluster", "secrets", int64(0), int64(0), int64(0), int64(0), int64(0), "Unknown", "<unknown>", int64(0), "<none>", "", ""},
 	}
 	var got [][]any
 	for _, row := range table.Rows {
@@ -69,7 +70,7 @@ func TestAPolicyIsPrinted(t *testing.T) {
 func TestTheColumnsOfPolicies(t *testing.T) {
 	want := map[int32][]string{
 		0: {"Name", "Source", "Selected", "Created", "Waiting", "Held", "Failed", "Ready", "Age"},
-		1: {"Deleting", "Reason", "Message"},
+		1: {"Deleting", "Rollout", "Reason", "Message"},
 	}
 	got := map[int32][]string{}
 	for _, column := range columns {

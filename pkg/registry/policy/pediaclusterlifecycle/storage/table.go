@@ -29,6 +29,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "APIServer", Type: "string", Priority: 1, Description: "The address of the cluster's API server."},
 	{Name: "Synced", Type: "string", Priority: 1, Description: "How long ago endpoint or credentials of the PediaCluster last changed."},
 	{Name: "Expires", Type: "string", Priority: 1, Description: "In how long the client certificate or token that it carries expires."},
+	{Name: "Revision", Type: "string", Priority: 1, Description: "The revision of the policy that the import has, and its state unless it is verified."},
 	{Name: "Message", Type: "string", Priority: 1, Description: "The reason in a sentence, or its beginning."},
 }
 
@@ -73,7 +74,19 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 		cmp.Or(render.Bounded(cluster.APIServer, mostAddress), printing.None),
 		synced(credentials.ChangedTime),
 		expires(credentials.ExpirationTime, time.Now()),
+		revision(printed.Status.Rollout),
 		cmp.Or(render.Bounded(ready.Message, mostMessage), printing.None),
+	}
+}
+
+func revision(rollout *policy.LifecycleRollout) string {
+	switch {
+	case rollout == nil:
+		return printing.None
+	case rollout.State == policy.RolloutVerified:
+		return rollout.Revision
+	default:
+		return rollout.Revision + " " + string(rollout.State)
 	}
 }
 

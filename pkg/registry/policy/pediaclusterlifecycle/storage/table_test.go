@@ -27,6 +27,7 @@ func TestALifecycleIsPrinted(t *testing.T) {
 		Spec: policy.PediaClusterLifecycleSpec{Source: policy.DependentResource{Namespace: "default", Name: "amsterdam"}},
 		Status: policy.PediaClusterLifecycleStatus{
 			Phase:   policy.LifecycleImported,
+			Rollout: &policy.LifecycleRollout{Revision: "0a1b2c3d4e", State: policy.RolloutFailed},
 			Cluster: &policy.ClusterState{Ready: "True", Version: "v1.36.3", APIServer: "https://10.0.0.1:6443"},
 			Credentials: &policy.CredentialsState{
 				ChangedTime:    ptr.To(metav1.NewTime(time.Now().Add(-5 * time.Minute))),
@@ -49,8 +50,8 @@ func TestALifecycleIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]any{
-		{"mcp-amsterdam", "Imported", "UpToDate", "True", "v1.36.3", "<unknown>", "mcp", "default/amsterdam", "https://10.0.0.1:6443", "5m", "29d", "imported"},
-		{"mcp-bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "<none>", "bergen", "<none>", "<none>", "<none>", "<none>"},
+		{"mcp-amsterdam", "Imported", "UpToDate", "True", "v1.36.3", "<unknown>", "mcp", "default/amsterdam", "https://10.0.0.1:6443", "5m", "29d", "0a1b2c3d4e Failed", "imported"},
+		{"mcp-bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "<none>", "bergen", "<none>", "<none>", "<none>", "<none>", "<none>"},
 	}
 	var got [][]any
 	for _, row := range table.Rows {
@@ -87,7 +88,7 @@ func TestWhatHasExpiredSaysSo(t *testing.T) {
 func TestTheColumnsOfLifecycles(t *testing.T) {
 	want := map[int32][]string{
 		0: {"Name", "Phase", "Reason", "Ready", "Version", "Age"},
-		1: {"Policy", "Source", "APIServer", "Synced", "Expires", "Message"},
+		1: {"Policy", "Source", "APIServer", "Synced", "Expires", "Revision", "Message"},
 	}
 	got := map[int32][]string{}
 	for _, column := range columns {
@@ -129,7 +130,7 @@ func TestLinesFitTheTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for wide, most := range map[bool]int{false: 120, true: 340} {
+	for wide, most := range map[bool]int{false: 120, true: 350} {
 		for i, line := range strings.Split(strings.TrimSpace(printed(t, table, wide)), "\n") {
 			if width := utf8.RuneCountInString(line); width > most {
 				t.Errorf("wide %v: line %d has %d characters, more than %d:\n%s", wide, i, width, most, line)

@@ -1,0 +1,235 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
+)
+
+// followEvery is how often a rollout that is followed is read: its figures change once a second.
+const followEvery = time.Second
+
+func newRolloutCommand(f *factory) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "rollout SUBCOMMAND",
+		Short: "Follow, pause and resume the rollout of an edit",
+		Long: long(`
+			Follow, pause and resume the rollout of an edit.
+
+			With spec.rollout, an edit of template, creationCondition and references reaches the imports of a
+			policy in turns: the canaries first, and no further import when clusters break.`),
+		DisableFlagsInUseLine: true,
+	}
+	command.AddCommand(newRolloutStatusCommand(f),
+		newPauseCommand(f, "pause", true, "Let no further import take the edit", "paused"),
+		newPauseCommand(f, "resume", false, "Let imports take the edit again", "resumed"))
+	return command
+}
+
+const onePolicy = "name one policy"
+
+func newRolloutStatusCommand(f *factory) *cobra.Command {
+	return &cobra.Command{
+		Use:                   "status POLICY",
+		DisableFlagsInUseLine: true,
+		Short:                 "Follow a rollout until it is done or halted",
+		Long: long(`
+			Follow a rollout until it is done or halted.
+
+			Exit codes: 0 when every import that can has the newest revision, 1 when the rollout is halted, 2 when
+			there was an error.`),
+		Example: examples(`
+			# How far has the edit come?
+			kubectl clusterimport rollout status mcp`),
+		Args:              arguments(cobra.ExactArgs(1), onePolicy),
+		Annotations:       errorsExitWith(2),
+		ValidArgsFunction: f.completePolicies,
+		RunE: func(command *cobra.Command, args []string) error {
+			client, err := f.policies()
+			if err != nil {
+				return err
+			}
+			return f.follow(command.Context(), client.ClusterImportPolicies(), args[0])
+		},
+	}
+}
+
+// follow prints how far the rollout of a policy has come, until it is done or halted.
+func (f *factory) follow(ctx context.Context, client policyv1alpha1client.ClusterImportPolicyInterface, name string) error {
+	var last string
+	var halted bool
+	err := wait.PollUntilContextCancel(ctx, followEvery, true, func(ctx context.Context) (done bool, err error) {
+		policy, err := client.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		message, done, err := progress(policy)
+		if err != nil {
+			return false, err
+		}
+		if message != last {
+			fmt.Fprintln(f.Out, message)
+			last = message
+		}
+		halted = meta.IsStatusConditionTrue(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted)
+		return done, nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case halted:
+		return answerCode(1)
+	default:
+		return nil
+	}
+}
+
+// progress says how far the rollout of a policy has come, and whether that is all that is to be
+// expected without somebody's help.
+func progress(policy *policyv1alpha1.ClusterImportPolicy) (message string, done bool, err error) {
+	switch {
+	case policy.Spec.Rollout == nil:
+		return "", false, fmt.Errorf("policy %q has no spec.rollout: an edit reaches all its imports at once", policy.Name)
+	case policy.Spec.Suspend:
+		return "", false, fmt.Errorf("policy %q is suspended: nothing is rolled out until spec.suspend is false", policy.Name)
+	}
+	conditions := policy.Status.Conditions
+	rolling := meta.FindStatusCondition(conditions, policyv1alpha1.PolicyRollingOut)
+	halted := meta.FindStatusCondition(conditions, policyv1alpha1.PolicyRolloutHalted)
+	switch {
+	case rolling == nil || halted == nil || rolling.ObservedGeneration != policy.Generation:
+		return "waiting until every import has been looked at", false, nil
+	case halted.Status == metav1.ConditionTrue:
+		return rolling.Message + "\nhalted: " + halted.Message, true, nil
+	case rolling.Status == metav1.ConditionTrue:
+		return rolling.Message, false, nil
+	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
+		return rolling.Message, false, nil
+	default:
+		return rolling.Message + "\ndone", true, nil
+	}
+}
+
+func newPauseCommand(f *factory, use string, paused bool, short, verb string) *cobra.Command {
+	return &cobra.Command{
+		Use:                   use + " POLICY",
+		DisableFlagsInUseLine: true,
+		Short:                 short,
+		Long: long(`
+			` + short + `. It sets spec.rollout.paused of the policy: whatever applies the policy from
+			elsewhere may set it again.`),
+		Example:           examples("kubectl clusterimport rollout " + use + " mcp"),
+		Args:              arguments(cobra.ExactArgs(1), onePolicy),
+		ValidArgsFunction: f.completePolicies,
+		RunE: func(command *cobra.Command, args []string) error {
+			client, err := f.policies()
+			if err != nil {
+				return err
+			}
+			if err := pause(command.Context(), client.ClusterImportPolicies(), args[0], paused); err != nil {
+				return err
+			}
+			fmt.Fprintf(f.Out, "clusterimportpolicy.policy.clusterpedia.io/%s %s\n", args[0], verb)
+			return nil
+		},
+	}
+}
+
+// pause sets spec.rollout.paused of a policy that has a rollout.
+func pause(ctx context.Context, client policyv1alpha1client.ClusterImportPolicyInterface, name string, paused bool) error {
+	policy, err := client.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if policy.Spec.Rollout == nil {
+		return fmt.Errorf("policy %q has no spec.rollout: an edit reaches all its imports at once", name)
+	}
+	// The patch is for just this version: should the rollout be taken away meanwhile, it stays so.
+	patch := fmt.Sprintf(`{"metadata":{"resourceVersion":%q},"spec":{"rollout":{"paused":%t}}}`, policy.ResourceVersion, paused)
+	_, err = client.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-clusterimport"})
+	return err
+}
+
+// mostFirst is how many of the first imports are named.
+const mostFirst = 5
+
+// rollout prints in how many steps the edit would reach the imports, and who is first.
+func (d *differ) rollout(ctx context.Context) error {
+	if d.policy.Spec.Rollout == nil {
+		return nil
+	}
+	spec := d.policy.Spec.Rollout.DeepCopy()
+	policyv1alpha1.SetDefaults_Rollout(spec)
+	canaries, err := d.canaries(ctx, spec)
+	if err != nil {
+		return fmt.Errorf("listing the Sources that spec.rollout.first selects: %w", err)
+	}
+	newest := decision.RevisionOfPolicy(&d.policy.Spec)
+	r := decision.Rollout{Policy: d.policy.Name, Spec: spec, Revision: newest.Hash(), Now: time.Now()}
+	var members []decision.Member
+	for source, lifecycles := range d.lifecycles {
+		for i := range lifecycles {
+			lifecycle := &lifecycles[i]
+			revision := decision.RevisionOfLifecycle(&lifecycle.Spec).Hash()
+			members = append(members, decision.Member{Name: lifecycle.Name, Canary: canaries[source], Record: decision.RecordOf(lifecycle, revision),
+				Waits: revision != r.Revision && lifecycle.DeletionTimestamp == nil && lifecycle.Status.PrunePlan == "" && !decision.Paused(lifecycle)})
+		}
+	}
+	steps, first := r.Outline(members)
+	if steps == 0 {
+		fmt.Fprintf(d.Out, "policy %s: nothing is left to roll out\n", d.policy.Name)
+		return nil
+	}
+	named := strings.Join(first[:min(mostFirst, len(first))], ", ")
+	if len(first) > mostFirst {
+		named += fmt.Sprintf(" and %d others", len(first)-mostFirst)
+	}
+	fmt.Fprintf(d.Out, "policy %s: rolled out in %s, first to %s\n", d.policy.Name, count(steps, "step", "steps"), named)
+	return nil
+}
+
+// canaries are the Sources that spec.rollout.first selects, as far as the caller may list them.
+func (d *differ) canaries(ctx context.Context, spec *policyv1alpha1.Rollout) (map[policyv1alpha1.SourceName]bool, error) {
+	canaries := map[policyv1alpha1.SourceName]bool{}
+	if spec.First == nil {
+		return canaries, nil
+	}
+	var source policyv1alpha1.DependentResource
+	for _, lifecycles := range d.lifecycles {
+		source = lifecycles[0].Spec.Source // whose version is served
+		break
+	}
+	if source.Resource == "" {
+		return canaries, nil
+	}
+	selector, err := spec.First.Selector()
+	if err != nil {
+		return nil, err
+	}
+	options := metav1.ListOptions{LabelSelector: selector.String(), Limit: 500}
+	resource := schema.GroupVersionResource{Group: source.Group, Version: source.Version, Resource: source.Resource}
+	for {
+		page, err := d.objects.Resource(resource).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Items {
+			canaries[policyv1alpha1.SourceName{Namespace: page.Items[i].GetNamespace(), Name: page.Items[i].GetName()}] = true
+		}
+		if options.Continue = page.GetContinue(); options.Continue == "" {
+			return canaries, nil
+		}
+	}
+}

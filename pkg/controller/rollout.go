@@ -1,0 +1,374 @@
+package controller
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// This file has an edit of a policy with spec.rollout reach its imports in turns. pkg/decision
+// says who is next, from what lifecycles record. What is remembered here is lost with the
+// leader, and found again by the first pass over each import.
+
+// rollouts remembers what the imports record of policies with a rollout. A policy without one
+// costs nothing.
+type rollouts struct {
+	mu       sync.Mutex
+	policies map[string]*policyRollout
+	// unknown are policies whose lifecycles have to be looked through.
+	unknown map[string]bool
+}
+
+// policyRollout is what is remembered of one policy.
+type policyRollout struct {
+	members map[memory.Import]*rolloutMember
+	// changed is set when a member has changed since it was last decided, at decided, about
+	// that generation.
+	changed    bool
+	decided    time.Time
+	generation int64
+	turn       decision.Turn
+}
+
+// rolloutMember is an import as its last pass left it.
+type rolloutMember struct {
+	decision.Member
+	// generation is that of the policy that the pass was made under.
+	generation int64
+	// allowed is the revision that the import may take, empty for none.
+	allowed string
+}
+
+func newRollouts() *rollouts {
+	return &rollouts{policies: map[string]*policyRollout{}, unknown: map[string]bool{}}
+}
+
+// report says what an import records after a pass under that generation of its policy; nil
+// when nothing is left of it.
+func (r *rollouts) report(i memory.Import, generation int64, now *decision.Member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.policies[i.Policy]
+	if !ok {
+		p = &policyRollout{members: map[memory.Import]*rolloutMember{}}
+		r.policies[i.Policy] = p
+	}
+	before := p.members[i]
+	switch {
+	case now == nil:
+		p.changed = p.changed || before != nil
+		delete(p.members, i)
+		return
+	case before == nil:
+		before = &rolloutMember{}
+		p.members[i] = before
+	}
+	p.changed = p.changed || before.generation != generation || !equality.Semantic.DeepEqual(before.Member, *now)
+	before.Member, before.generation = *now, generation
+	if !now.Waits {
+		before.allowed = "" // it has taken it, or cannot now
+	}
+}
+
+// last is what was reported of an import, nil for nothing.
+func (r *rollouts) last(i memory.Import) *decision.Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, ok := r.policies[i.Policy]; ok && p.members[i] != nil {
+		m := p.members[i].Member
+		return &m
+	}
+	return nil
+}
+
+// mayTake reports whether it is the import's turn to take the revision.
+func (r *rollouts) mayTake(i memory.Import, revision string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.policies[i.Policy]
+	return ok && p.members[i] != nil && p.members[i].allowed == revision
+}
+
+// setUnknown says that a lifecycle of the policy records what nobody has looked up.
+func (r *rollouts) setUnknown(policy string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unknown[policy] = true
+}
+
+// takeUnknown reports whether one does, once.
+func (r *rollouts) takeUnknown(policy string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer delete(r.unknown, policy)
+	return r.unknown[policy]
+}
+
+// forget forgets a policy.
+func (r *rollouts) forget(policy string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.policies, policy)
+	delete(r.unknown, policy)
+}
+
+// decide decides who is next, at most once a second, and returns who may take the revision
+// now. It is not ok until every import has reported under the policy as it is now. After
+// again, unless that is 0, it has to be decided anew.
+func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn decision.Turn, next []memory.Import, again time.Duration, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, known := r.policies[rollout.Policy]
+	if !known {
+		return rollout.Decide(nil), nil, 0, true
+	}
+	if p.generation == generation {
+		if rest := statusDelay - rollout.Now.Sub(p.decided); rest > 0 {
+			return p.turn, nil, rest, true
+		}
+		if due := p.turn.Again > 0 && rollout.Now.Sub(p.decided) >= p.turn.Again; !p.changed && !due {
+			return p.turn, nil, 0, true
+		}
+	}
+	imports, members, ok := p.list(rollout.Revision, generation)
+	if !ok {
+		return turn, nil, 0, false
+	}
+	turn = rollout.Decide(members)
+	for _, at := range turn.Next {
+		p.members[imports[at]].allowed = rollout.Revision
+		next = append(next, imports[at])
+	}
+	turn.Next = nil
+	p.turn, p.decided, p.generation, p.changed = turn, rollout.Now, generation, false
+	return turn, next, turn.Again, true
+}
+
+// list are the imports of a policy and what they record. It is not ok while one has not
+// reported under the policy as it is now.
+func (p *policyRollout) list(revision string, generation int64) (imports []memory.Import, members []decision.Member, ok bool) {
+	for i, m := range p.members {
+		if m.generation != generation {
+			return nil, nil, false
+		}
+		member := m.Member
+		member.Allowed = m.Waits && m.allowed == revision
+		imports, members = append(imports, i), append(members, member)
+	}
+	return imports, members, true
+}
+
+// turn decides who is next under a policy, and has those worked on. It is nil while that cannot
+// be decided, and without a rollout.
+func (c *policyController) turn(state *policyState, settled bool) *decision.Turn {
+	policy := state.policy
+	if policy.Spec.Rollout == nil {
+		c.rollouts.forget(policy.Name)
+		return nil
+	}
+	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+		return nil
+	}
+	turn, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,
+		Revision: state.revision, Known: policy.Status.Rollout, Now: time.Now()}, policy.Generation)
+	if !ok {
+		return nil
+	}
+	for _, i := range next {
+		c.enqueueInBulk(i)
+	}
+	if again > 0 {
+		c.queue.AddAfter(policy.Name, again)
+	}
+	return &turn
+}
+
+// converter is what an import is converted by.
+type converter struct {
+	compiled   *render.Policy
+	references []referenceType
+}
+
+// versions are the negotiated versions of the references, in their order.
+func (c converter) versions() []string {
+	versions := make([]string, len(c.references))
+	for i, ref := range c.references {
+		versions[i] = ref.Version
+	}
+	return versions
+}
+
+// recordedConversion is what imports live by that have another revision than the newest, until
+// it is their turn. It is compiled once for all imports that record it, and dropped when none
+// does any more.
+type recordedConversion struct {
+	converter
+	revision decision.Revision
+	hash     string
+	// deletionCondition is no part of the revision, and recorded as well.
+	deletionCondition string
+	// unusable is why it cannot be used, nil when it can.
+	unusable *decision.Reason
+}
+
+// mostRecorded is how many of them are kept for one policy, so that however many edits are
+// broken off take bounded memory. Whoever records another one keeps what exists, and goes
+// first. Imports take an edit in a fixed order, so that there are hardly ever three.
+const mostRecorded = 16
+
+func (r *recordedConversion) isOf(spec *policyv1alpha1.PediaClusterLifecycleSpec) bool {
+	return r.deletionCondition == spec.DeletionCondition && r.revision.IsOf(spec)
+}
+
+// recordedBy is what a lifecycle with that spec lives by, nil when that is not known yet.
+func (s *policyState) recordedBy(spec *policyv1alpha1.PediaClusterLifecycleSpec) *recordedConversion {
+	for _, r := range s.recorded {
+		if r.isOf(spec) {
+			return r
+		}
+	}
+	return nil
+}
+
+// resolveRollout finds the newest revision, and what imports live by until it is their turn.
+// Lifecycles are looked through when the policy has changed, and as long as some record
+// another revision.
+func (c *policyController) resolveRollout(state, before *policyState) {
+	policy := state.policy
+	if policy.Spec.Rollout == nil || state.compiled == nil {
+		return
+	}
+	state.newest = decision.RevisionOfPolicy(&policy.Spec)
+	var known []*recordedConversion
+	if before != nil && before.policy.UID == policy.UID && before.policy.Generation == policy.Generation {
+		state.revision = before.revision
+		if known = before.recorded; len(known) == 0 && !c.rollouts.takeUnknown(policy.Name) {
+			return
+		}
+	} else {
+		state.revision = state.newest.Hash()
+	}
+	for _, lifecycle := range c.store.OfPolicy(policy.Name) {
+		spec := &lifecycle.Spec
+		if state.newest.IsOf(spec) || state.recordedBy(spec) != nil {
+			continue
+		}
+		at := slices.IndexFunc(known, func(r *recordedConversion) bool { return r.isOf(spec) })
+		var former *recordedConversion
+		if at >= 0 {
+			former = known[at]
+		}
+		state.recorded = append(state.recorded, c.resolveRecorded(state, spec, former))
+	}
+}
+
+// resolveRecorded compiles what a lifecycle records, unless that was done before, and
+// negotiates the versions of its types.
+func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alpha1.PediaClusterLifecycleSpec, before *recordedConversion) *recordedConversion {
+	r := &recordedConversion{revision: decision.RevisionOfLifecycle(spec), deletionCondition: spec.DeletionCondition}
+	if before != nil {
+		r.hash, r.compiled = before.hash, before.compiled
+	} else {
+		r.hash = r.revision.Hash()
+	}
+	if len(state.recorded) >= mostRecorded {
+		r.unusable = unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, "too many edits have not reached all imports")
+		return r
+	}
+	if r.compiled == nil {
+		recorded := state.policy.Spec.DeepCopy()
+		recorded.Template, recorded.CreationCondition, recorded.DeletionCondition = spec.Template, spec.CreationCondition, spec.DeletionCondition
+		recorded.References = nil
+		for _, ref := range spec.References {
+			recorded.References = append(recorded.References, policyv1alpha1.ReferenceTemplate{ReferenceTarget: ref.ReferenceTarget})
+		}
+		compiled, errs := render.Compile(recorded)
+		if len(errs) > 0 {
+			r.unusable = unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, errs.ToAggregate().Error())
+			return r
+		}
+		r.compiled = compiled
+	}
+	for _, ref := range spec.References {
+		resource := schema.GroupResource{Group: ref.Group, Resource: ref.Resource}
+		resolved, err := c.types.Resolve(resource, []string{ref.Version})
+		if err != nil { // other versions are no edit
+			resolved, err = c.types.Resolve(resource, nil)
+		}
+		if err != nil {
+			r.unusable = unusable(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, err.Error())
+			return r
+		}
+		r.references = append(r.references, newReferenceType(resolved))
+	}
+	return r
+}
+
+// unusable is why an import cannot be worked on by the revision that it has.
+func unusable(phase policyv1alpha1.LifecyclePhase, reason, message string) *decision.Reason {
+	return &decision.Reason{Phase: phase, Reason: reason, Message: "the revision that this import has cannot be used (" + message +
+		"): the PediaCluster stays as it is until it is the import's turn to take the newest one"}
+}
+
+// recordedChanged reports whether what imports live by can be used in another way than before.
+func recordedChanged(before, now *policyState) bool {
+	for _, r := range now.recorded {
+		for _, known := range before.recorded {
+			if known.hash == r.hash && known.deletionCondition == r.deletionCondition &&
+				((known.unusable == nil) != (r.unusable == nil) || !slices.Equal(known.references, r.references)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// recordedKinds are what is watched for recorded conversions alone.
+func (s *policyState) recordedKinds() (kinds []hostobjects.Kind) {
+	for _, r := range s.recorded {
+		for _, ref := range r.references {
+			kinds = append(kinds, ref.kind)
+		}
+	}
+	return kinds
+}
+
+// sayRollout has the status of a policy say how far its newest revision has come, and returns
+// the conditions that do. While that is not decided, it says what it said.
+func sayRollout(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, turn *decision.Turn) []metav1.Condition {
+	switch {
+	case policy.Spec.Rollout == nil:
+		status.Rollout = nil
+		meta.RemoveStatusCondition(&status.Conditions, policyv1alpha1.PolicyRollingOut)
+		meta.RemoveStatusCondition(&status.Conditions, policyv1alpha1.PolicyRolloutHalted)
+		return nil
+	case turn == nil:
+		return nil
+	default:
+		status.Rollout = turn.Status.DeepCopy()
+		return turn.Conditions
+	}
+}
+
+// showRollout has the conditions of a policy say that imports still have a former revision, or
+// are not verified.
+func showRollout(ready, reconciling *metav1.Condition, turn *decision.Turn) {
+	rolling := turn.Conditions[0]
+	if former := turn.Status.Updated < turn.Status.Total; ready.Status == metav1.ConditionTrue && (former || turn.RollingOut) {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, rolling.Reason, rolling.Message
+	}
+	if turn.RollingOut && reconciling.Status == metav1.ConditionFalse {
+		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, rolling.Reason, rolling.Message
+	}
+}

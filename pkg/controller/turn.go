@@ -1,0 +1,213 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// This file is the part of a pass that a rollout has: what the import is converted by, and
+// whether that is verified. Without spec.rollout it does nothing.
+
+// takeTurn finds what the import is converted by: the newest revision, which it takes if it is
+// its turn, or the one that it records. It returns why it cannot be worked on by that.
+func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, err error) {
+	c.by = converter{compiled: c.state.compiled, references: c.state.references}
+	rollout := c.state.policy.Spec.Rollout
+	if rollout == nil {
+		return nil, nil
+	}
+	c.member = &decision.Member{Name: c.lifecycle.Name, Canary: isCanary(rollout, c.source)}
+	if c.state.newest.IsOf(&c.lifecycle.Spec) {
+		record := decision.RecordOf(c.lifecycle, c.state.revision)
+		c.revision = &record
+		return nil, c.storeTaken(ctx)
+	}
+	recorded := c.state.recordedBy(&c.lifecycle.Spec)
+	if recorded == nil {
+		c.policies.rollouts.setUnknown(c.Policy)
+		c.policies.queue.Add(c.Policy)
+		return nil, errors.New("the revision that the lifecycle records is being looked up")
+	}
+	c.member.Waits, c.member.Unusable = true, recorded.unusable != nil
+	former := decision.RecordOf(c.lifecycle, recorded.hash)
+	if !c.uncreated && c.policies.rollouts.mayTake(c.Import, c.state.revision) {
+		return nil, c.take(ctx, former)
+	}
+	c.by, c.recorded, c.revision = recorded.converter, recorded, &former
+	return c.unusable(recorded)
+}
+
+// isCanary reports whether spec.rollout.first selects the Source.
+func isCanary(rollout *policyv1alpha1.Rollout, source *unstructured.Unstructured) bool {
+	if rollout.First == nil || source == nil {
+		return false
+	}
+	selector, err := rollout.First.Selector()
+	return err == nil && selector.Matches(labels.Set(source.GetLabels()))
+}
+
+// unusable is why the import cannot be worked on by what it records, nil when it can. What it
+// reads is watched for it alone, perhaps, and may not have been listed yet: absence says
+// nothing then.
+func (c *convergence) unusable(recorded *recordedConversion) (*decision.Reason, error) {
+	if recorded.unusable != nil {
+		return recorded.unusable, nil
+	}
+	for _, ref := range recorded.references {
+		switch synced, failure := c.objects.Status(ref.kind); {
+		case synced:
+		case failure == nil:
+			return nil, fmt.Errorf("listing %s, which revision %s reads", ref.GroupResource(), recorded.hash)
+		default:
+			c.member.Unusable = true
+			return unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonReferenceUnavailable,
+				fmt.Sprintf("listing %s: %s", ref.GroupResource(), render.Bounded(failure.Error(), render.MaxMessage/2))), nil
+		}
+	}
+	return nil, nil
+}
+
+// take records that the import has the newest revision, and what was known of it before. The
+// host is written after that: whoever leads next counts the import among the unverified.
+func (c *convergence) take(ctx context.Context, former decision.Record) (err error) {
+	current, err := c.pediaCluster(ctx, c.lifecycle.Name)
+	if err != nil {
+		return err
+	}
+	ready, _ := c.readiness(c.lifecycle.Name, current)
+	record := decision.Take(c.state.revision, former, c.lifecycle.Status, ready, time.Now())
+	status := *c.lifecycle.Status.DeepCopy()
+	status.Rollout = &record
+	c.revision = &record
+	c.lifecycle, err = c.write(ctx, c.lifecycle, c.desiredSpec(), status)
+	return err
+}
+
+// storeTaken makes sure that it is stored that the import has taken its revision before the
+// host is written: the write may have failed, and be pending.
+func (c *convergence) storeTaken(ctx context.Context) (err error) {
+	if c.revision.State == policyv1alpha1.RolloutUnverified && c.revision.WrittenTime == nil && c.store.HasPending(c.lifecycle.Name) {
+		c.lifecycle, err = c.write(ctx, c.lifecycle, c.lifecycle.Spec, c.lifecycle.Status)
+	}
+	return err
+}
+
+// spec is what the lifecycle is to record: what the policy wants, or until it is the import's
+// turn what it records, with what applies to all at once.
+func (c *convergence) spec() policyv1alpha1.PediaClusterLifecycleSpec {
+	if c.recorded == nil {
+		return c.desiredSpec()
+	}
+	return c.carried(c.lifecycle.Spec, c.recorded.references)
+}
+
+// carried is a recorded spec with what applies to all at once.
+func (p *pass) carried(spec policyv1alpha1.PediaClusterLifecycleSpec, references []referenceType) policyv1alpha1.PediaClusterLifecycleSpec {
+	spec = *spec.DeepCopy()
+	spec.Source, spec.DeletionPolicy = p.state.sourceResource(p.Import), p.state.policy.Spec.DeletionPolicy
+	for i := range references {
+		spec.References[i].Version = references[i].Version
+	}
+	return spec
+}
+
+// carryOver has a lifecycle that is about to be created record what that of the former name
+// does, should there be one: another name is no other revision.
+func (p *pass) carryOver(want *lifecycles.Lifecycle, replaced []*lifecycles.Lifecycle) {
+	if p.state.policy.Spec.Rollout == nil {
+		return
+	}
+	if len(replaced) == 0 {
+		want.Status.Rollout = &decision.Record{Revision: p.state.revision, State: policyv1alpha1.RolloutVerified}
+		return
+	}
+	former := replaced[0] // the newest
+	revision := decision.RevisionOfLifecycle(&former.Spec)
+	record := decision.RecordOf(former, revision.Hash())
+	want.Status.Rollout = &record
+	if !p.state.newest.IsOf(&former.Spec) {
+		want.Spec = p.carried(former.Spec, nil)
+	}
+}
+
+// verify is what the lifecycle is to record of its revision after a pass, nil without a rollout.
+func (c *convergence) verify(done decision.Execution) *decision.Record {
+	if c.revision == nil {
+		return nil
+	}
+	ready, since := c.readiness(c.lifecycle.Name, done.PediaCluster)
+	record, again := decision.Verification{Rollout: c.state.policy.Spec.Rollout, Done: done, Ready: ready, Since: since, Now: time.Now()}.Verify(*c.revision)
+	if again > 0 {
+		c.queue.AddAfter(c.Import, again)
+	}
+	return &record
+}
+
+// readiness is whether the cluster is ready, as Clusterpedia says, and since when, or as it
+// has answered since its target was last changed. It is empty when nobody has said so.
+func (c *importController) readiness(name string, pediaCluster *unstructured.Unstructured) (ready string, since time.Time) {
+	if pediaCluster == nil {
+		return "", since
+	}
+	if ready, since = decision.ClusterReady(pediaCluster); ready != "" || c.prober == nil {
+		return ready, since
+	}
+	if answer := c.probe(name, pediaCluster); answer != nil && c.prober.IsCurrent(name) {
+		return answer.Ready, since
+	}
+	return "", since
+}
+
+// reportMember says what the import records after the pass. One that was not worked on cannot
+// take a revision now.
+func (p *pass) reportMember() {
+	if p.state.policy.Spec.Rollout == nil || p.rests {
+		return
+	}
+	member, lifecycle := p.member, (*lifecycles.Lifecycle)(nil)
+	for _, candidate := range p.lifecyclesOf(p.Import) {
+		if candidate.DeletionTimestamp == nil && (lifecycle == nil || member != nil && candidate.Name == member.Name) {
+			lifecycle = candidate
+		}
+	}
+	if lifecycle == nil {
+		p.policies.rollouts.report(p.Import, p.state.policy.Generation, nil)
+		return
+	}
+	if member == nil {
+		member = &decision.Member{}
+		if last := p.policies.rollouts.last(p.Import); last != nil {
+			member.Canary = last.Canary
+		}
+	}
+	revision, newest := p.state.revision, p.state.newest.IsOf(&lifecycle.Spec)
+	if !newest {
+		if recorded := p.state.recordedBy(&lifecycle.Spec); recorded != nil {
+			revision = recorded.hash
+		} else {
+			revision = decision.RevisionOfLifecycle(&lifecycle.Spec).Hash()
+		}
+	}
+	member.Name, member.Record = lifecycle.Name, decision.RecordOf(lifecycle, revision)
+	member.Waits = member.Waits && !newest && lifecycle.Status.PrunePlan == ""
+	member.Created = decision.IsCreated(lifecycle.Status)
+	if cluster := lifecycle.Status.Cluster; cluster != nil {
+		member.Ready = cluster.Ready
+	}
+	p.policies.rollouts.report(p.Import, p.state.policy.Generation, member)
+}
+
+// isUnverified reports whether a lifecycle has to be looked at again though nothing changes.
+func isUnverified(status decision.Status) bool {
+	return status.Rollout != nil && status.Rollout.State == policyv1alpha1.RolloutUnverified
+}

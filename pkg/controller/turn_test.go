@@ -1,0 +1,367 @@
+package controller
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/utils/ptr"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+func rolloutOf(change func(*policyv1alpha1.Rollout)) *policyv1alpha1.Rollout {
+	rollout := &policyv1alpha1.Rollout{}
+	if change != nil {
+		change(rollout)
+	}
+	policyv1alpha1.SetDefaults_Rollout(rollout)
+	return rollout
+}
+
+// editInTurns edits the policy, which has a rollout from then on, and has the import worked on.
+func (o *oneImport) editInTurns(t *testing.T, generation int64, endpoint string, change func(*policyv1alpha1.ClusterImportPolicy)) {
+	t.Helper()
+	state := stateOfOne(t, generation, endpoint)
+	state.policy.Spec.Rollout = rolloutOf(nil)
+	if change != nil {
+		change(state.policy)
+		if problem := state.compile(); problem != nil {
+			t.Fatal(problem)
+		}
+	}
+	o.policies.resolveRollout(state, o.policies.state("mcp"))
+	o.setState(state)
+	o.again(t)
+}
+
+// nextTurn has it decided who is next.
+func (o *oneImport) nextTurn(t *testing.T) *decision.Turn {
+	t.Helper()
+	turn := o.policies.turn(o.policies.state("mcp"), true)
+	if turn == nil {
+		t.Fatal("it is not decided who is next")
+	}
+	return turn
+}
+
+// takes has the import take its turn.
+func (o *oneImport) takes(t *testing.T) {
+	t.Helper()
+	o.nextTurn(t)
+	o.again(t)
+	o.isWritten(t)
+}
+
+func (o *oneImport) rollout(t *testing.T) policyv1alpha1.LifecycleRollout {
+	t.Helper()
+	rollout := o.stored(t).Status.Rollout
+	if rollout == nil {
+		t.Fatal("the lifecycle says nothing of its revision")
+	}
+	return *rollout
+}
+
+func TestAnImportKeepsWhatItHasUntilItsTurn(t *testing.T) {
+	one := newOneImport(t)
+	one.editInTurns(t, 2, "https://new", func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.DeletionPolicy = policyv1alpha1.DeletionPolicyOrphan
+	})
+	one.isWritten(t)
+	one.wantEndpoint(t, "https://old")
+	former := one.stored(t)
+	if !strings.Contains(former.Spec.Template, "https://old") || former.Spec.DeletionPolicy != policyv1alpha1.DeletionPolicyOrphan {
+		t.Errorf("it records %+v", former.Spec)
+	}
+	if former.Status.Rollout == nil || former.Status.Rollout.State != policyv1alpha1.RolloutVerified {
+		t.Errorf("it says %+v of its revision", former.Status.Rollout)
+	}
+	written := len(one.storage.Writes())
+	one.again(t)
+	if writes := one.storage.Writes()[written:]; len(writes) > 0 {
+		t.Errorf("it writes %v while it waits", writes)
+	}
+
+	// The host is written when it is stored what the import takes.
+	asked, stored := len(one.host.Actions()), policyv1alpha1.LifecycleRollout{}
+	one.host.PrependReactor("patch", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		lifecycle, err := one.storage.Get(t.Context(), "mcp-a")
+		if err == nil && lifecycle.Status.Rollout != nil && strings.Contains(lifecycle.Spec.Template, "https://new") {
+			stored = *lifecycle.Status.Rollout
+		}
+		return false, nil, nil
+	})
+	turn := one.nextTurn(t)
+	if !turn.RollingOut || turn.Status.Total != 1 || turn.Status.Updated != 0 || turn.Status.StartTime == nil {
+		t.Errorf("the policy says %+v", turn.Status)
+	}
+	one.again(t)
+	one.wantEndpoint(t, "https://new")
+	revision := one.policies.state("mcp").revision
+	if stored.State != policyv1alpha1.RolloutUnverified || stored.Revision != revision || stored.TakenTime == nil || stored.Before == "" {
+		t.Errorf("when the host was written, what was stored is %+v", stored)
+	}
+	if got := one.rollout(t); got.State != policyv1alpha1.RolloutVerified || got.Revision != revision || got.WrittenTime == nil {
+		t.Errorf("in the end it says %+v", got)
+	}
+	if writes := one.writesToHost(asked); !slices.Equal(writes, []string{"patch"}) {
+		t.Errorf("it writes %v to the host", writes)
+	}
+	if writes := one.storage.Writes()[written:]; !slices.Equal(writes, []string{"update mcp-a", "update mcp-a"}) {
+		t.Errorf("it writes %v to storage", writes)
+	}
+}
+
+func TestTheHostIsNotWrittenBeforeTheRevisionIsStored(t *testing.T) {
+	one := newOneImport(t)
+	one.editInTurns(t, 2, "https://new", nil)
+	one.isWritten(t)
+	one.nextTurn(t)
+	one.memory.Invalidate(one.Import)
+	one.host.PrependReactor("patch", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if lifecycle, err := one.storage.Get(t.Context(), "mcp-a"); err != nil || !strings.Contains(lifecycle.Spec.Template, "https://new") {
+			t.Errorf("the host is written before the revision is stored: %v", err)
+		}
+		return false, nil, nil
+	})
+	one.storage.Fail(errors.New("storage is down"), false)
+	if err := one.reconcile(t.Context(), one.Import); err == nil {
+		t.Error("it is not tried again")
+	}
+	one.wantEndpoint(t, "https://old")
+	one.isWritten(t)
+	one.syncOverlay(t, "mcp-a")
+	one.again(t)
+	one.wantEndpoint(t, "https://new")
+}
+
+func TestWhatNoLongerCompilesKeepsWhatExists(t *testing.T) {
+	one := newOneImport(t)
+	before := one.policies.state("mcp")
+	one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.Spec.Template = "spec: {{ removedFunction }}" })
+	one.syncOverlay(t, "mcp-a")
+	state := stateOfOne(t, 2, "https://new")
+	state.policy.Spec.Rollout = rolloutOf(nil)
+	one.policies.resolveRollout(state, before)
+	one.setState(state)
+	one.again(t)
+	one.wantEndpoint(t, "https://old")
+	if said := one.stored(t); said.Status.Phase != policyv1alpha1.LifecycleFailed || !strings.Contains(readyOf(said).Message, "removedFunction") {
+		t.Errorf("it says %+v", said.Status)
+	}
+	if last := one.policies.rollouts.last(one.Import); last == nil || !last.Waits || !last.Unusable {
+		t.Errorf("it reports %+v", last)
+	}
+	one.takes(t)
+	one.wantEndpoint(t, "https://new")
+}
+
+// An import that cannot be worked on by what it records gets its new name when it has had its turn.
+func TestWhatNoLongerCompilesIsRenamedLater(t *testing.T) {
+	one := newOneImport(t)
+	one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.Spec.Template = "spec: {{ removedFunction }}" })
+	one.syncOverlay(t, "mcp-a")
+	one.editInTurns(t, 2, "https://new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.NameTemplate = "renamed" })
+	one.wantEndpoint(t, "https://old")
+	one.takes(t)
+	one.wantEndpoint(t, "https://new")
+	one.syncOverlay(t, "mcp-a")
+	one.again(t)
+	if renamed := one.pediaCluster(t, "renamed"); renamed == nil || endpointOf(renamed) != "https://new" {
+		t.Errorf("under the new name there is %v", renamed)
+	}
+}
+
+func TestNeitherRevisionDeletesAlone(t *testing.T) {
+	for name, test := range map[string]struct{ recorded, newest string }{
+		"the recorded one": {"true", "false"}, "the newest": {"", "true"}, "the newest has none": {"true", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.Spec.DeletionCondition = test.recorded })
+			one.syncOverlay(t, "mcp-a")
+			one.editInTurns(t, 2, "https://new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.DeletionCondition = test.newest })
+			one.brakeDecides(10)
+			one.again(t)
+			one.wantEndpoint(t, "https://old")
+		})
+	}
+}
+
+func TestAnotherNameIsNoOtherRevision(t *testing.T) {
+	one := newOneImport(t)
+	one.editInTurns(t, 2, "https://new", func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.NameTemplate = "renamed" })
+	renamed := one.pediaCluster(t, "renamed")
+	if renamed == nil || endpointOf(renamed) != "https://old" {
+		t.Fatalf("under the new name there is %v", renamed)
+	}
+	lifecycle, err := one.storage.Get(t.Context(), "renamed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(lifecycle.Spec.Template, "https://old") || lifecycle.Status.Rollout == nil || lifecycle.Status.Rollout.Revision == one.policies.state("mcp").revision {
+		t.Errorf("it records %+v of %+v", lifecycle.Spec, lifecycle.Status.Rollout)
+	}
+}
+
+func TestANewSourceTakesTheNewestRevision(t *testing.T) {
+	one := newUnimported(t)
+	one.editInTurns(t, 2, "https://new", nil)
+	one.isWritten(t)
+	one.wantEndpoint(t, "https://new")
+	if got := one.rollout(t); got.State != policyv1alpha1.RolloutVerified || got.TakenTime != nil {
+		t.Errorf("it says %+v", got)
+	}
+	if turn := one.nextTurn(t); turn.RollingOut || turn.Status.StartTime != nil {
+		t.Errorf("the policy says %+v", turn)
+	}
+}
+
+func TestARolloutThatEndsIsForgotten(t *testing.T) {
+	one := newOneImport(t)
+	one.editInTurns(t, 2, "https://new", nil)
+	one.isWritten(t)
+	one.edit(t, "https://newer") // without a rollout
+	one.isWritten(t)
+	one.wantEndpoint(t, "https://newer")
+	if got := one.stored(t).Status.Rollout; got != nil {
+		t.Errorf("it says %+v", got)
+	}
+}
+
+func TestTheClusterHasToBeReadyAfterTheWrite(t *testing.T) {
+	one := newOneImport(t)
+	ready := func(status string, since time.Time) func(*unstructured.Unstructured) {
+		return func(object *unstructured.Unstructured) {
+			object.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": status,
+				"lastTransitionTime": since.UTC().Format(time.RFC3339)}}}
+		}
+	}
+	one.changePediaCluster(t, "300", ready("True", time.Now().Add(-time.Hour)))
+	one.again(t)
+	one.editInTurns(t, 2, "https://new", func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.Rollout = rolloutOf(func(r *policyv1alpha1.Rollout) { r.Verify = policyv1alpha1.VerifyClusterReady })
+	})
+	one.isWritten(t)
+	one.takes(t)
+	one.wantEndpoint(t, "https://new")
+	if got := one.rollout(t); got.State != policyv1alpha1.RolloutUnverified || got.Before != policyv1alpha1.BeforeClusterReady || got.ReadyTime == nil {
+		t.Errorf("after the write it says %+v", got)
+	}
+	if one.isSettledNow() {
+		t.Error("nobody looks at it again")
+	}
+	one.changePediaCluster(t, "301", ready("False", time.Now()))
+	one.again(t)
+	one.isWritten(t)
+	if got := one.rollout(t); got.State != policyv1alpha1.RolloutUnverified || got.ReadyTime != nil {
+		t.Errorf("when the cluster is not ready it says %+v", got)
+	}
+}
+
+// All parts together: an edit that breaks the canary stops there, and its correction reaches
+// that first.
+func TestAnEditThatBreaksTheCanaryStopsThere(t *testing.T) {
+	r := run(t)
+	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+	canary := sourceNamed("b")
+	canary.SetLabels(map[string]string{"stage": "test"})
+	canary.SetResourceVersion("6")
+	if err := r.host.Tracker().Update(mcpClusters, canary, ""); err != nil {
+		t.Fatal(err)
+	}
+	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.Rollout = rolloutOf(func(rollout *policyv1alpha1.Rollout) {
+			rollout.First = &policyv1alpha1.LabelSelector{MatchLabels: map[string]string{"stage": "test"}}
+			rollout.MaxConcurrent = ptr.To(intstr.FromString("100%"))
+		})
+		p.Spec.References = nil // which the others go on reading
+		p.Spec.Template = `spec: {apiserver: "https://{{ fail "broken" }}"}`
+	})
+	r.says(func(s policyv1alpha1.ClusterImportPolicyStatus) bool {
+		halted := meta.FindStatusCondition(s.Conditions, policyv1alpha1.PolicyRolloutHalted)
+		return halted != nil && halted.Status == metav1.ConditionTrue && strings.Contains(halted.Message, "mcp-b") &&
+			s.Rollout != nil && s.Rollout.Updated == 1 && s.Rollout.Failed == 1 && s.Rollout.Total == 3
+	})
+	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+	r.rotate("2", "dHdv") // the others follow their Secret as ever
+	r.has("mcp-a https://a/two", "mcp-b https://b/one", "mcp-c https://c/two")
+
+	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.Template = `spec: {apiserver: "https://{{ .source.metadata.name }}/fixed"}`
+	})
+	r.has("mcp-a https://a/fixed", "mcp-b https://b/fixed", "mcp-c https://c/fixed")
+	r.says(func(s policyv1alpha1.ClusterImportPolicyStatus) bool {
+		return meta.IsStatusConditionFalse(s.Conditions, policyv1alpha1.PolicyRolloutHalted) &&
+			meta.IsStatusConditionFalse(s.Conditions, policyv1alpha1.PolicyRollingOut) &&
+			meta.IsStatusConditionTrue(s.Conditions, policyv1alpha1.PolicyReady) &&
+			s.Rollout.Verified == 3 && s.Rollout.Failed == 0
+	})
+	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Rollout = nil })
+	r.says(func(s policyv1alpha1.ClusterImportPolicyStatus) bool {
+		return s.Rollout == nil && meta.FindStatusCondition(s.Conditions, policyv1alpha1.PolicyRollingOut) == nil
+	})
+	for _, action := range r.host.Actions() {
+		if action.GetVerb() == "delete" && action.GetResource() == render.PediaClusterGVR {
+			t.Errorf("a rollout deletes: %v", action)
+		}
+	}
+}
+
+// Whoever leads next counts the same imports as unverified, though it remembers nothing.
+func TestAnotherLeaderKeepsTheBoundsOfARollout(t *testing.T) {
+	r := run(t)
+	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+	var refuses atomic.Bool
+	refuses.Store(true)
+	r.host.PrependReactor("patch", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return refuses.Load(), nil, apierrors.NewServiceUnavailable("down")
+	})
+	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.Rollout = rolloutOf(nil) // one at a time
+		p.Spec.Template = `spec: {apiserver: "https://{{ .source.metadata.name }}/new"}`
+	})
+	taken := func() (names []string) {
+		list, err := r.storage.List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, lifecycle := range list.(*policyv1alpha1.PediaClusterLifecycleList).Items {
+			if strings.Contains(lifecycle.Spec.Template, "/new") {
+				names = append(names, lifecycle.Name)
+			}
+		}
+		return names
+	}
+	eventually(t, func() bool { return len(taken()) == 1 })
+	first := taken()
+	for range 2 {
+		r.stop()
+		r.start()
+		eventually(t, func() bool {
+			r.policies.rollouts.mu.Lock()
+			defer r.policies.rollouts.mu.Unlock()
+			p := r.policies.rollouts.policies["mcp"]
+			return p != nil && p.turn.Status.Updated == 1 // it has decided
+		})
+		if now := taken(); !slices.Equal(now, first) {
+			t.Fatalf("%v have taken the revision, and may be %v", now, first)
+		}
+	}
+	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
+	refuses.Store(false)
+	r.has("mcp-a https://a/new", "mcp-b https://b/new", "mcp-c https://c/new")
+}

@@ -1,0 +1,355 @@
+package decision
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
+)
+
+// Rollout decides which imports of a policy take its newest revision next. It is made from
+// what lifecycles record, so that it does not matter who decides, nor how often.
+type Rollout struct {
+	// Policy is the name of the policy, and Spec its spec.rollout.
+	Policy string
+	Spec   *policyv1alpha1.Rollout
+	// Revision is the newest one.
+	Revision string
+	// Known is what the status of the policy says, nil for nothing.
+	Known *policyv1alpha1.RolloutStatus
+	Now   time.Time
+}
+
+// Member is what a rollout knows of one import.
+type Member struct {
+	// Name is that of its lifecycle.
+	Name string
+	// Canary is set when spec.rollout.first selects its Source.
+	Canary bool
+	// Record is what the lifecycle records.
+	Record Record
+	// Waits is set when it could take the newest revision now, and has another one. One
+	// that is paused, or whose removal is held, does not wait.
+	Waits bool
+	// Allowed is set when it may take the newest revision, and is about to.
+	Allowed bool
+	// Unusable is set when it cannot be worked on by the revision that it has.
+	Unusable bool
+	// Created is set when its PediaCluster exists, and Ready is what is known of its cluster.
+	Created bool
+	Ready   string
+}
+
+// Turn is what was decided about a rollout.
+type Turn struct {
+	// Next are the members that may take the newest revision, by their index.
+	Next []int
+	// Status and Conditions are for the status of the policy.
+	Status     policyv1alpha1.RolloutStatus
+	Conditions []metav1.Condition
+	// Halted is why nothing takes the newest revision, empty when it is not halted; it is the
+	// reason of the condition.
+	Halted string
+	// RollingOut is set while imports take the newest revision.
+	RollingOut bool
+	// Again is after how long to decide again though nothing changes; 0 for never.
+	Again time.Duration
+}
+
+// mostNamed is how many failures a condition names.
+const mostNamed = 10
+
+// fleetState is what the members are together.
+type fleetState struct {
+	// broken failed, or are not verified, with another revision than the newest, and wait.
+	// canaries and others wait as well.
+	broken, canaries, others []int
+	// failed are the members that failed with the newest revision.
+	failed []int
+	// unverified counts the imports that take a revision or may turn out to be broken.
+	unverified int
+	// selected counts the canaries, and openCanaries those with the newest revision that are
+	// not verified.
+	selected, openCanaries int
+	failedCanaries         int
+	// created and ready count the PediaClusters, and those of a cluster that is known to be
+	// ready or not to be.
+	created, ready int
+	status         policyv1alpha1.RolloutStatus
+	deadline       time.Time
+}
+
+// Decide decides which members take the newest revision next.
+func (r Rollout) Decide(members []Member) Turn {
+	state := r.sum(members)
+	turn := Turn{Status: state.status}
+	waiting := len(state.broken) + len(state.canaries) + len(state.others)
+	turn.Halted = r.halted(state, waiting)
+	if turn.Halted == "" && !r.Spec.Paused {
+		turn.Next = r.next(members, state)
+	}
+	former, unverified := state.status.Total > state.status.Updated, state.status.Updated > state.status.Verified+state.status.Failed
+	turn.Status.StartTime = r.startTime(former || unverified)
+	turn.RollingOut = turn.Halted == "" && (unverified || former && !r.Spec.Paused)
+	turn.Conditions = r.conditions(members, state, turn)
+	if !state.deadline.IsZero() {
+		turn.Again = max(time.Second, state.deadline.Sub(r.Now))
+	}
+	return turn
+}
+
+// sum is what the members are together.
+func (r Rollout) sum(members []Member) (state fleetState) {
+	state.status.Revision = r.Revision
+	for i := range members {
+		m := &members[i]
+		failed, unverified := r.judge(m, &state)
+		if unverified || m.Allowed {
+			state.unverified++
+		}
+		state.count(m)
+		if m.Record.Revision == r.Revision {
+			state.addUpdated(i, m, failed, unverified)
+		} else {
+			state.addFormer(i, m, failed || unverified)
+		}
+	}
+	return state
+}
+
+// judge says whether a member has failed, or may yet turn out to be broken, and notes the first
+// deadline. One that cannot be worked on meanwhile cannot record that its time is over.
+func (r Rollout) judge(m *Member, state *fleetState) (failed, unverified bool) {
+	if m.Record.State != policyv1alpha1.RolloutUnverified {
+		return m.Record.State == policyv1alpha1.RolloutFailed, false
+	}
+	deadline := Deadline(m.Record, r.Spec)
+	if !r.Now.Before(deadline) {
+		return true, false
+	}
+	if state.deadline.IsZero() || deadline.Before(state.deadline) {
+		state.deadline = deadline
+	}
+	return false, true
+}
+
+// count counts what a member has, whatever its revision.
+func (s *fleetState) count(m *Member) {
+	if m.Canary {
+		s.selected++
+	}
+	if m.Created {
+		s.created++
+	}
+	if m.Ready == string(metav1.ConditionTrue) || m.Ready == string(metav1.ConditionFalse) {
+		s.ready++
+	}
+}
+
+// addUpdated adds a member that has the newest revision.
+func (s *fleetState) addUpdated(i int, m *Member, failed, unverified bool) {
+	s.status.Total++
+	s.status.Updated++
+	switch {
+	case failed:
+		s.status.Failed++
+		s.failed = append(s.failed, i)
+		if m.Canary {
+			s.failedCanaries++
+		}
+	case unverified:
+		if m.Canary {
+			s.openCanaries++
+		}
+	default:
+		s.status.Verified++
+	}
+}
+
+// addFormer adds a member that has another revision.
+func (s *fleetState) addFormer(i int, m *Member, broken bool) {
+	if m.Waits || m.Allowed {
+		s.status.Total++
+	}
+	switch {
+	case m.Allowed && m.Canary:
+		s.openCanaries++
+	case m.Allowed || !m.Waits:
+	case broken:
+		s.broken = append(s.broken, i)
+	case m.Canary:
+		s.canaries = append(s.canaries, i)
+	default:
+		s.others = append(s.others, i)
+	}
+}
+
+// next are the members that take the newest revision now: the broken without a turn of their
+// own, then canaries, and when those are verified the others, as far as there is room.
+func (r Rollout) next(members []Member, state fleetState) (next []int) {
+	next = slices.Clone(state.broken)
+	for _, i := range state.broken {
+		if members[i].Record.State == policyv1alpha1.RolloutFailed || !r.Now.Before(Deadline(members[i].Record, r.Spec)) {
+			state.unverified++ // the others count already
+		}
+		if members[i].Canary {
+			state.openCanaries++
+		}
+	}
+	candidates := state.canaries
+	if len(candidates) == 0 && state.openCanaries == 0 {
+		candidates = state.others
+	}
+	inOrder(members, candidates)
+	room := max(0, r.most(int(state.status.Total))-state.unverified)
+	return append(next, candidates[:min(room, len(candidates))]...)
+}
+
+// Outline says in how many steps the members that wait would take the newest revision, if
+// nothing fails, and which ones are first.
+func (r Rollout) Outline(members []Member) (steps int, first []string) {
+	state := r.sum(members)
+	most := r.most(int(state.status.Total))
+	stages := [][]int{state.broken, state.canaries, state.others}
+	for i, stage := range stages {
+		inOrder(members, stage)
+		size := most
+		if i == 0 {
+			size = max(1, len(stage)) // the broken take it all at once
+		}
+		steps += (len(stage) + size - 1) / size
+		if first != nil {
+			continue
+		}
+		for _, at := range stage[:min(size, len(stage))] {
+			first = append(first, members[at].Name)
+		}
+	}
+	return steps, first
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
+
+// inOrder brings members of one stage into the order in which they take a revision.
+func inOrder(members []Member, stage []int) {
+	slices.SortFunc(stage, func(a, b int) int {
+		return cmp.Or(-compareBool(members[a].Unusable, members[b].Unusable),
+			cmp.Compare(place(members[a].Name), place(members[b].Name)), cmp.Compare(members[a].Name, members[b].Name))
+	})
+}
+
+// place is where a member stands in the order: by chance, but always the same.
+func place(name string) uint64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(name))
+	return hash.Sum64()
+}
+
+// most is how many imports may be unverified at a time.
+func (r Rollout) most(total int) int { return max(1, share(r.Spec.MaxConcurrent, total)) }
+
+// mostFailures is how many imports may fail.
+func (r Rollout) mostFailures(total int) int { return share(r.Spec.MaxFailures, total) }
+
+func share(of *intstr.IntOrString, total int) int {
+	n, err := intstr.GetScaledValueFromIntOrPercent(of, total, false)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// halted is why nothing takes the newest revision, empty when it is not halted.
+func (r Rollout) halted(state fleetState, waiting int) string {
+	switch {
+	case state.failedCanaries > 0, len(state.failed) > r.mostFailures(int(state.status.Total)):
+		return policyv1alpha1.ReasonRolloutFailed
+	case waiting == 0:
+		return ""
+	case r.Spec.First != nil && state.selected == 0:
+		return policyv1alpha1.ReasonNoCanaries
+	case r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.created > 0 && state.ready == 0:
+		return policyv1alpha1.ReasonReadinessUnknown
+	default:
+		return ""
+	}
+}
+
+// startTime is when the rollout of the newest revision began, nil when there was none.
+func (r Rollout) startTime(open bool) *metav1.Time {
+	if r.Known != nil && r.Known.Revision == r.Revision && r.Known.StartTime != nil {
+		return r.Known.StartTime
+	}
+	if !open {
+		return nil
+	}
+	return timestamp(r.Now)
+}
+
+func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []metav1.Condition {
+	rolling := metav1.Condition{Type: policyv1alpha1.PolicyRollingOut, Status: metav1.ConditionFalse}
+	switch {
+	case turn.Halted != "":
+		rolling.Reason = turn.Halted
+	case turn.RollingOut:
+		rolling.Status, rolling.Reason = metav1.ConditionTrue, policyv1alpha1.ReasonRollingOut
+	case r.Spec.Paused && turn.Status.Total > turn.Status.Updated:
+		rolling.Reason = policyv1alpha1.ReasonRolloutPaused
+	default:
+		rolling.Reason = policyv1alpha1.ReasonRolledOut
+	}
+	rolling.Message = fmt.Sprintf("%d of %d imports have revision %s; verified: %d, failed: %d",
+		turn.Status.Updated, turn.Status.Total, r.Revision, turn.Status.Verified, turn.Status.Failed)
+	if rolling.Reason == policyv1alpha1.ReasonRolloutPaused {
+		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
+	}
+	halted := metav1.Condition{Type: policyv1alpha1.PolicyRolloutHalted, Status: metav1.ConditionFalse,
+		Reason: policyv1alpha1.ReasonNotHalted, Message: "the rollout is not halted"}
+	if turn.Halted != "" {
+		halted.Status, halted.Reason, halted.Message = metav1.ConditionTrue, turn.Halted, r.explain(members, state, turn.Halted)
+	}
+	return []metav1.Condition{rolling, halted}
+}
+
+// explain says why the rollout is halted, and what to do.
+func (r Rollout) explain(members []Member, state fleetState, reason string) string {
+	switch reason {
+	case policyv1alpha1.ReasonNoCanaries:
+		return "spec.rollout.first selects no Source of an import, and no other takes the newest revision before a canary is verified: correct the selector, or remove it"
+	case policyv1alpha1.ReasonReadinessUnknown:
+		return "spec.rollout.verify is ClusterReady, but nobody says of any cluster whether it is ready: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
+	}
+	why := fmt.Sprintf("more than maxFailures (%s)", r.Spec.MaxFailures)
+	remedy := "edit the policy, which reaches these first, or raise spec.rollout.maxFailures"
+	if state.failedCanaries > 0 {
+		why, remedy = fmt.Sprintf("%d of them canaries", state.failedCanaries), "edit the policy, which reaches these first"
+	}
+	slices.SortFunc(state.failed, func(a, b int) int { return cmp.Compare(members[a].Name, members[b].Name) })
+	var named []string
+	for _, i := range state.failed[:min(mostNamed, len(state.failed))] {
+		named = append(named, fmt.Sprintf("%s (%s)", members[i].Name, render.Bounded(cmp.Or(members[i].Record.Message, "not verified in time"), 64)))
+	}
+	if len(state.failed) > mostNamed {
+		named = append(named, "…")
+	}
+	// What to do comes first: names may be long, and the end is cut off.
+	return fmt.Sprintf("%d imports failed with revision %s, %s, and no further import takes it: %s. They are %s",
+		len(state.failed), r.Revision, why, remedy, strings.Join(named, ", "))
+}
