@@ -96,7 +96,7 @@ func (p *pass) readSource(ctx context.Context) (*unstructured.Unstructured, erro
 // it is, and whether it is being deleted. It is empty when any change of the Source matters:
 // when not all of that is known, or is not the same for all imports, as during a rollout.
 func (s *policyState) partsOf(source *unstructured.Unstructured) string {
-	if source == nil || s.reads.IsWhole() {
+	if source == nil || s.policy.Spec.Rollout != nil || s.reads.IsWhole() {
 		return ""
 	}
 	parts := []any{source.GetUID(), source.GetDeletionTimestamp(), source.GetFinalizers()}
