@@ -73,12 +73,13 @@ func (s *Schema) validateFollowed(spec map[string]any) (problems Problems) {
 // validateContent validates by the schema, as an API server with strict validation does.
 func (s *Schema) validateContent(object map[string]any) (problems Problems) {
 	content := maps.Clone(object)
-	content["spec"] = copyWithoutNulls(object["spec"]) // pruning changes it
+	content["spec"] = copyJSON(object["spec"], true) // pruning changes it
 	for _, path := range pruning.PruneWithOptions(content, s.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
 		if around := s.at(parentOf(path)); around == nil || around.Type == "object" { // else it has the wrong type
 			problems = append(problems, s.unknownField(path))
 		}
 	}
+	content["spec"] = copyJSON(content["spec"], false)
 	for _, err := range s.validator.Validate(content).Errors {
 		problems = append(problems, s.invalidField(err, func(path string) (string, bool) { return typeAt(content, path) }))
 	}
@@ -88,22 +89,22 @@ func (s *Schema) validateContent(object map[string]any) (problems Problems) {
 	return problems
 }
 
-// copyWithoutNulls copies a value without the fields that are null: an API server drops them
-// before it validates.
-func copyWithoutNulls(value any) any {
+// copyJSON copies a value, with or without the fields that are null: an API server looks for
+// unknown fields, drops those that are null, and then validates.
+func copyJSON(value any, nulls bool) any {
 	switch v := value.(type) {
 	case map[string]any:
 		copied := make(map[string]any, len(v))
 		for key, field := range v {
-			if field != nil {
-				copied[key] = copyWithoutNulls(field)
+			if nulls || field != nil {
+				copied[key] = copyJSON(field, nulls)
 			}
 		}
 		return copied
 	case []any:
 		copied := make([]any, len(v))
 		for i, item := range v {
-			copied[i] = copyWithoutNulls(item)
+			copied[i] = copyJSON(item, nulls)
 		}
 		return copied
 	}

@@ -50,7 +50,7 @@ func TestClustersAreAskedWhetherTheyAnswer(t *testing.T) {
 	must(t, p.createCluster(t.Context(), "answers", "unused", true))
 	reach("answers", config.Host, token)
 	p.waitForCluster(t, "answers", "True", version.GitVersion, "")
-	contains(t, h.kubectl(t, "get", "pcl", "probed-answers", "--no-headers"), "True", version.GitVersion, config.Host)
+	contains(t, h.kubectl(t, "get", "pcl", "probed-answers", "-o", "wide", "--no-headers"), "True", version.GitVersion, config.Host)
 
 	must(t, p.createCluster(t.Context(), "metadata", "unused", true))
 	reach("metadata", "https://169.254.169.254", token)

@@ -601,7 +601,7 @@ func TestTheStateOfTheClusterShowsInTheTable(t *testing.T) {
 		}
 		return nil
 	})
-	contains(t, shared.kubectl(t, "get", "pcl", "stateful-one"), "True", "v1.36.3", "https://seen.example.com")
+	contains(t, shared.kubectl(t, "get", "pcl", "stateful-one", "-o", "wide"), "True", "v1.36.3", "https://seen.example.com")
 }
 
 func TestRule11AReferenceTypeMayComeLateAndGo(t *testing.T) {
