@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +21,26 @@ import (
 // publishing is a host that publishes a schema of clusters, whose spec has these
 // fields, all of them strings. Without fields it publishes none.
 type publishing struct {
+	mu     sync.Mutex
 	fields []string
 	err    error
 }
 
+func (p *publishing) publishes() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fields
+}
+
+// publish has the host publish a schema with other fields.
+func (p *publishing) publish(fields ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fields = fields
+}
+
 func (p *publishing) PathsWithContext(context.Context) (map[string]openapi.GroupVersionWithContext, error) {
-	if len(p.fields) == 0 || p.err != nil {
+	if len(p.publishes()) == 0 || p.err != nil {
 		return nil, p.err
 	}
 	return map[string]openapi.GroupVersionWithContext{"apis/" + mcpClusters.GroupVersion().String(): p}, nil
@@ -33,7 +48,7 @@ func (p *publishing) PathsWithContext(context.Context) (map[string]openapi.Group
 
 func (p *publishing) SchemaWithContext(context.Context, string) ([]byte, error) {
 	var fields []string
-	for _, field := range p.fields {
+	for _, field := range p.publishes() {
 		fields = append(fields, fmt.Sprintf(`%q: {"type": "string"}`, field))
 	}
 	return fmt.Appendf(nil, `{
@@ -43,7 +58,7 @@ func (p *publishing) SchemaWithContext(context.Context, string) ([]byte, error) 
 }
 
 func (p *publishing) ServerRelativeURL() string {
-	return "/openapi/v3/x?hash=" + strings.Join(p.fields, "-")
+	return "/openapi/v3/x?hash=" + strings.Join(p.publishes(), "-")
 }
 
 // fitting returns the state of a policy that reads .source.spec.apiEndpoint.
@@ -153,7 +168,7 @@ func TestAChangeIsCheckedUntilTheHostHasPublishedIt(t *testing.T) {
 		f.check()
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		host.fields = []string{"endpoint"} // the host takes its time
+		host.publish("endpoint") // the host takes its time
 		synctest.Wait()
 		time.Sleep(6 * time.Second)
 		if got := f.of(state); got == nil || got.Reason != policyv1alpha1.ReasonTypesDiffer {

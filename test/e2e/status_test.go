@@ -100,7 +100,7 @@ func TestTheWideTableTellsWhenCredentialsChanged(t *testing.T) {
 	}
 	header, _, _ := strings.Cut(p.kubectl(t, "get", "pcl", "synced-one", "-o", "wide"), "\n")
 	must(t, same("columns", strings.Join(strings.Fields(header), " "),
-		"NAME PHASE REASON READY VERSION AGE POLICY SOURCE APISERVER SYNCED EXPIRES MESSAGE"))
+		"NAME PHASE REASON READY VERSION AGE POLICY SOURCE APISERVER SYNCED EXPIRES REVISION MESSAGE"))
 
 	// Times have seconds.
 	time.Sleep(time.Until(created.Status.Credentials.ChangedTime.Add(1100 * time.Millisecond)))

@@ -170,7 +170,7 @@ func (s *Store) flush(ctx context.Context, name string, behind bool) error {
 		if err != nil {
 			return fmt.Errorf("writing the lifecycle: %w", err)
 		}
-		defer s.recorded(stored, updated, behind)
+		s.recorded(stored, updated, behind)
 		stored = updated
 	}
 	s.wrote(stored, p)

@@ -61,7 +61,12 @@ type entry struct {
 type Pass struct {
 	// settled is what it left, nil while it is under way or when something is left to do.
 	settled *Settled
+	// rewritten is how its record has changed the version of the lifecycle meanwhile.
+	rewritten *rewrite
 }
+
+// rewrite is another version of a lifecycle.
+type rewrite struct{ before, now string }
 
 // Settled are the versions of the inputs of a pass that left nothing to do.
 type Settled struct {
@@ -269,6 +274,9 @@ func (m *Memory) End(i Import, begun *Pass, settled *Settled) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.imports[i]; ok && e.pass == begun {
+		if settled != nil && begun.rewritten != nil && settled.Lifecycle == begun.rewritten.before {
+			settled.Lifecycle = begun.rewritten.now
+		}
 		begun.settled = settled
 	}
 }
@@ -278,7 +286,11 @@ func (m *Memory) End(i Import, begun *Pass, settled *Settled) {
 func (m *Memory) Rewritten(i Import, before, now string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.imports[i]; ok && e.pass != nil && e.pass.settled != nil && e.pass.settled.Lifecycle == before {
+	switch e := m.imports[i]; {
+	case e == nil || e.pass == nil:
+	case e.pass.settled == nil: // the pass has not ended yet
+		e.pass.rewritten = &rewrite{before, now}
+	case e.pass.settled.Lifecycle == before:
 		e.pass.settled.Lifecycle = now
 	}
 }

@@ -188,7 +188,12 @@ func TestWhatIsSettledFollowsTheRecordThatIsWrittenBehind(t *testing.T) {
 	i := Import{Policy: "p", Name: "a"}
 	m.Rewritten(i, "1", "2") // nothing is known of it
 	begun, _ := m.Begin(i)
-	m.Rewritten(i, "1", "2") // nothing is settled
+	m.Rewritten(i, "1", "2") // the pass has not ended
+	m.End(i, begun, &Settled{Lifecycle: "1"})
+	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "2"}) {
+		t.Error("it does not follow what was written before the pass ended")
+	}
+	begun, _ = m.Begin(i)
 	m.End(i, begun, &Settled{Lifecycle: "1"})
 	m.Rewritten(i, "0", "2") // another version than the one that is settled
 	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "1"}) {
