@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -190,6 +192,8 @@ type running struct {
 	storage  *lifecyclestest.Storage
 	host     *dynamicfake.FakeDynamicClient
 	metadata *metadatafake.FakeMetadataClient
+	// refusesPatches is set while the host takes no patches.
+	refusesPatches atomic.Bool
 	// stop ends the controllers.
 	stop func()
 }
@@ -234,6 +238,9 @@ func run(t *testing.T) *running {
 			mcpClusters: "ClusterList", render.PediaClusterGVR: "PediaClusterList", secrets: "SecretList"},
 			sourceNamed("a"), sourceNamed("b"), sourceNamed("c")),
 		metadata: metadatafake.NewSimpleMetadataClient(scheme, definition())}
+	r.host.PrependReactor("patch", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return r.refusesPatches.Load(), nil, apierrors.NewServiceUnavailable("down")
+	})
 	r.rotate("1", "b25l")
 	r.start()
 	t.Cleanup(func() { r.stop() })

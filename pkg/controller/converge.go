@@ -231,6 +231,12 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 	if c.current, err = c.pediaCluster(ctx, c.lifecycle.Name); err != nil {
 		return err
 	}
+	if c.current == nil && decision.IsCreated(c.lifecycle.Status) {
+		// The informer may not show it yet, and what could not be created may still be updated.
+		if c.current, err = c.livePediaCluster(ctx, c.lifecycle.Name); err != nil {
+			return err
+		}
+	}
 	c.plan = c.conversion.Plan(decision.OwnerOf(c.lifecycle), c.current, c.former)
 	planned(c.Policy, c.plan)
 	return nil
@@ -296,12 +302,6 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 // removes the version that said otherwise may still be under way, and must not take the owner
 // of another PediaCluster.
 func (c *convergence) recordUncreated(ctx context.Context) (err error) {
-	switch live, err := c.livePediaCluster(ctx, c.lifecycle.Name); {
-	case err != nil:
-		return err
-	case live != nil:
-		return errors.New("the PediaCluster exists: waiting until the informer shows it")
-	}
 	c.lifecycle, err = c.write(ctx, c.lifecycle, c.lifecycle.Spec, c.project(c.lifecycle).Uncreated())
 	return err
 }

@@ -4,11 +4,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -137,11 +135,13 @@ func TestTheHostIsNotWrittenBeforeTheRevisionIsStored(t *testing.T) {
 		}
 		return false, nil, nil
 	})
+	one.isBusy.Store(true) // else the write may be made behind the pass, and fail there
 	one.storage.Fail(errors.New("storage is down"), false)
 	if err := one.reconcile(t.Context(), one.Import); err == nil {
 		t.Error("it is not tried again")
 	}
 	one.wantEndpoint(t, "https://old")
+	one.isBusy.Store(false)
 	one.isWritten(t)
 	one.syncOverlay(t, "mcp-a")
 	one.again(t)
@@ -325,11 +325,7 @@ func TestAnEditThatBreaksTheCanaryStopsThere(t *testing.T) {
 func TestAnotherLeaderKeepsTheBoundsOfARollout(t *testing.T) {
 	r := run(t)
 	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
-	var refuses atomic.Bool
-	refuses.Store(true)
-	r.host.PrependReactor("patch", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return refuses.Load(), nil, apierrors.NewServiceUnavailable("down")
-	})
+	r.refusesPatches.Store(true)
 	r.changePolicy(func(p *policyv1alpha1.ClusterImportPolicy) {
 		p.Spec.Rollout = rolloutOf(nil) // one at a time
 		p.Spec.Template = `spec: {apiserver: "https://{{ .source.metadata.name }}/new"}`
@@ -362,6 +358,6 @@ func TestAnotherLeaderKeepsTheBoundsOfARollout(t *testing.T) {
 		}
 	}
 	r.has("mcp-a https://a/one", "mcp-b https://b/one", "mcp-c https://c/one")
-	refuses.Store(false)
+	r.refusesPatches.Store(false)
 	r.has("mcp-a https://a/new", "mcp-b https://b/new", "mcp-c https://c/new")
 }
