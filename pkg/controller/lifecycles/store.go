@@ -365,8 +365,10 @@ func (s *Store) observe(shown *Lifecycle) (own bool) {
 		written.stored, written.shown, written.version = shown, written.pending.on(shown), shown.ResourceVersion
 		return false
 	}
+	// The informer may be faster than the response to the write of a pending record.
+	own = err == nil && order == 0 || written.writes(shown)
 	s.drop(shown.Name)
-	return err == nil && order == 0
+	return own
 }
 
 // ObserveDeleted is called when the informer shows that a lifecycle is gone.

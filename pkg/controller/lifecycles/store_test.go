@@ -436,6 +436,38 @@ func TestAnAnswerThatIsSlowerThanTheInformerLeavesNothingBehind(t *testing.T) {
 	w.wantNothingKept()
 }
 
+// The informer may show a record that is written behind before the response to its write.
+func TestARecordThatIsShownBeforeItsResponseIsAnOwnWrite(t *testing.T) {
+	for name, test := range map[string]struct {
+		between func(w *world)
+		own     bool
+	}{
+		"nothing comes between": {func(*world) {}, true},
+		"somebody else has written another status": {func(w *world) {
+			w.storage.Change("mcp-a", func(l *Lifecycle) { l.Status.Phase = policyv1alpha1.LifecycleFailed })
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			created := w.create("mcp-a")
+			w.syncOverlay("mcp-a")
+			_, err := w.Record(t.Context(), created, recordOf(created, policyv1alpha1.LifecycleImported), false)
+			w.must(err)
+			stored, pending := w.pendingOf("mcp-a")
+			written, err := w.storage.Update(t.Context(), pending.written(stored))
+			w.must(err)
+			test.between(w)
+			if own := w.syncOverlay("mcp-a"); own != test.own {
+				t.Errorf("an own write: %t", own)
+			}
+			if test.own {
+				w.wrote(written, pending)
+				w.wantNothingKept()
+			}
+		})
+	}
+}
+
 func TestADeletionMarkReplacesAPendingRecord(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")

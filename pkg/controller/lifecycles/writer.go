@@ -65,6 +65,12 @@ func (e *entry) isBeneath(shown *Lifecycle) bool {
 		equality.Semantic.DeepEqual(shown.Spec, e.stored.Spec) && equality.Semantic.DeepEqual(shown.Status, e.stored.Status)
 }
 
+// writes reports whether the lifecycle that the informer shows is what the pending record makes
+// of the one that is stored.
+func (e *entry) writes(shown *Lifecycle) bool {
+	return e.pending != nil && e.stored != nil && shown.UID == e.stored.UID && e.pending.isStored(shown)
+}
+
 // writer writes pending records, the oldest first.
 type writer struct {
 	queue workqueue.TypedRateLimitingInterface[string]
