@@ -38,7 +38,7 @@ helm: ## Build Helm, once for each version
 	@hack/build-host.sh helm
 
 .PHONY: quickstart
-quickstart: host-binaries build ## Bring up a development cluster with the server and the MCP example
+quickstart: host-binaries build ## Bring up a development cluster with the server and the Oak example
 	@go run ./hack/devcluster up
 
 .PHONY: dev-down

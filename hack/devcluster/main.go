@@ -1,6 +1,6 @@
 // Command devcluster runs the development cluster of `make quickstart`: a
 // Kubernetes control plane on loopback, the policy-apiserver registered with
-// it, and the MCP example.
+// it, and the Oak example.
 //
 //	go run ./hack/devcluster up     start it, or what of it is not running
 //	go run ./hack/devcluster down   stop what up has started
@@ -25,7 +25,7 @@ import (
 const (
 	binDir  = "_output/bin"
 	dir     = "_output/dev"
-	example = "artifacts/examples/mcp"
+	example = "artifacts/examples/oak"
 
 	// importTimeout is how long the example's clusters may take to be imported.
 	importTimeout = time.Minute
@@ -96,10 +96,10 @@ To look around:
 
 To see the third cluster become ready, a token change and a cluster go:
 
-  kubectl patch clusters.cluster.mcp.io cusco --type=merge -p '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
-  kubectl -n mcp-system patch secret bergen-auth -p '{"stringData":{"token":"a new token"}}'
-  kubectl get pediacluster mcp-bergen -o jsonpath='{.spec.tokenData}' | base64 -d
-  kubectl delete clusters.cluster.mcp.io amsterdam
+  kubectl patch oakcluster cusco --type=merge -p '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
+  kubectl -n oak-system patch secret bergen-auth -p '{"stringData":{"token":"a new token"}}'
+  kubectl get pediacluster oak-bergen -o jsonpath='{.spec.tokenData}' | base64 -d
+  kubectl delete oakcluster amsterdam
   kubectl get pediaclusterlifecycle,pediacluster
 
 Logs are in _output/dev/logs. "make quickstart" once more puts the example back
@@ -113,7 +113,7 @@ func applyExample(ctx context.Context, cluster *devcluster.Cluster) error {
 	if _, err := cluster.Kubectl(ctx, nil, append(apply, "-f", "artifacts/crds", "-f", example+"/crd.yaml")...); err != nil {
 		return err
 	}
-	if err := cluster.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io", "clusters.cluster.mcp.io"); err != nil {
+	if err := cluster.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io", "oakclusters.oak.example.com"); err != nil {
 		return err
 	}
 	_, err := cluster.Kubectl(ctx, nil, append(apply, "-f", example)...)
@@ -133,7 +133,7 @@ func waitForImports(ctx context.Context, cluster *devcluster.Cluster) error {
 	for _, name := range expected {
 		waits = append(waits, []string{"wait", timeout, "--for=create", name})
 	}
-	waits = append(waits, []string{"wait", timeout, "--for=condition=Ready", "clusterimportpolicy/mcp"})
+	waits = append(waits, []string{"wait", timeout, "--for=condition=Ready", "clusterimportpolicy/oak"})
 	for _, args := range waits {
 		if _, err := cluster.Kubectl(ctx, nil, args...); err != nil {
 			found, getErr := cluster.Kubectl(ctx, nil, "get", "clusterimportpolicy,pediaclusterlifecycle", "-o", "wide")
@@ -159,7 +159,7 @@ func readyClusters() ([]string, error) {
 		}
 		for _, item := range conditions {
 			if condition, _ := item.(map[string]any); condition["type"] == "Ready" && condition["status"] == "True" {
-				names = append(names, "pediacluster/mcp-"+object.GetName())
+				names = append(names, "pediacluster/oak-"+object.GetName())
 			}
 		}
 	}

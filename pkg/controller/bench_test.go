@@ -19,11 +19,11 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 )
 
-// exampleState is what is known of the policy of artifacts/examples/mcp while
+// exampleState is what is known of the policy of test/mcp while
 // its imports are worked on.
 func exampleState(b *testing.B) *policyState {
 	b.Helper()
-	text, err := os.ReadFile("../../artifacts/examples/mcp/policy.yaml")
+	text, err := os.ReadFile("../../test/mcp/policy.yaml")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package decision
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -286,32 +285,6 @@ func (p Projection) credentials(c Convergence) *policyv1alpha1.CredentialsState 
 }
 
 func inSpec(path string) bool { return strings.HasPrefix(path, "spec.") }
-
-// clusterState is what Clusterpedia says of the cluster, and where it says nothing, what the
-// cluster itself has answered.
-func clusterState(pediaCluster *unstructured.Unstructured, answer *policyv1alpha1.ClusterState) *policyv1alpha1.ClusterState {
-	if pediaCluster == nil {
-		return nil
-	}
-	state := &policyv1alpha1.ClusterState{}
-	state.Version, _, _ = unstructured.NestedString(pediaCluster.Object, "status", "version")
-	state.APIServer, _, _ = unstructured.NestedString(pediaCluster.Object, "status", "apiserver")
-	if state.APIServer == "" {
-		state.APIServer, _, _ = unstructured.NestedString(pediaCluster.Object, "spec", "apiserver")
-	}
-	conditions, _, _ := unstructured.NestedSlice(pediaCluster.Object, "status", "conditions")
-	for _, condition := range conditions {
-		if condition, ok := condition.(map[string]any); ok && condition["type"] == "Ready" {
-			state.Ready, _ = condition["status"].(string)
-		}
-	}
-	if answer != nil && state.Ready == "" {
-		state.Ready, state.Message = answer.Ready, answer.Message
-		state.Version = cmp.Or(state.Version, answer.Version)
-		state.APIServer = cmp.Or(state.APIServer, answer.APIServer)
-	}
-	return state
-}
 
 // Resync is the value of the annotation by which somebody asks for a pass on facts that are
 // read from the host.

@@ -145,6 +145,9 @@ func TestTheStatusOfTheCluster(t *testing.T) {
 	ready := func(status string) []any {
 		return []any{"no condition", map[string]any{"type": "Validated", "status": "True"}, map[string]any{"type": "Ready", "status": status}}
 	}
+	condition := func(kind, status, reason, message string) any {
+		return map[string]any{"type": kind, "status": status, "reason": reason, "message": message}
+	}
 	answer := &policyv1alpha1.ClusterState{Ready: "False", Message: "refused", Version: "v1.36.0", APIServer: "https://answer"}
 	for name, test := range map[string]struct {
 		pediaCluster *unstructured.Unstructured
@@ -160,6 +163,34 @@ func TestTheStatusOfTheCluster(t *testing.T) {
 		"only it answers": {with(nil), answer, answer},
 		"Clusterpedia knows": {with(map[string]any{"spec": spec, "status": map[string]any{"version": "v1.35.1", "apiserver": "https://status", "conditions": ready("True")}}), answer,
 			&policyv1alpha1.ClusterState{Ready: "True", Version: "v1.35.1", APIServer: "https://status"}},
+		"Clusterpedia cannot start": {with(map[string]any{"status": map[string]any{"conditions": []any{
+			condition("Ready", "False", "NotReady", "SynchroRunning condition is False, reason is InitialFailed"),
+			condition("ClusterHealthy", "Unknown", "MonitorStop", "wait cluster synchro"),
+			condition("SynchroRunning", "False", "InitialFailed", "the server has asked for the client to provide credentials"),
+			condition("Validated", "True", "Validated", "")}}}), answer,
+			&policyv1alpha1.ClusterState{Ready: "False", Message: "SynchroRunning: the server has asked for the client to provide credentials"}},
+		"Clusterpedia does not reach it, from another port each time": {with(map[string]any{"status": map[string]any{"conditions": []any{
+			condition("Validated", "True", "Validated", "Warning: sync resource ref is not found"), condition("SynchroRunning", "True", "Running", ""),
+			condition("ClusterHealthy", "False", "NotReachable", "read tcp 10.0.0.7:43210->10.0.0.8:6443: connection reset by peer"),
+			condition("Ready", "False", "NotReady", "ClusterHealthy condition is False, reason is NotReachable")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "False", Message: "ClusterHealthy: read tcp 10.0.0.7->10.0.0.8:6443: connection reset by peer"}},
+		"Clusterpedia gives a reason only": {with(map[string]any{"status": map[string]any{"conditions": []any{
+			condition("Ready", "Unknown", "NotReady", "SynchroRunning condition is Unknown"), condition("SynchroRunning", "Unknown", "Pending", "")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "Unknown", Message: "SynchroRunning: Pending"}},
+		"Clusterpedia gives a cause with Ready only": {with(map[string]any{"status": map[string]any{"conditions": []any{
+			condition("Validated", "True", "", ""), condition("Ready", "False", "NotReady", "SynchroRunning condition is not found")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "False", Message: "Ready: SynchroRunning condition is not found"}},
+		"Clusterpedia gives no cause": {with(map[string]any{"status": map[string]any{"conditions": ready("False")}}), answer,
+			&policyv1alpha1.ClusterState{Ready: "False"}},
+		"Clusterpedia's cause has credentials": {with(map[string]any{"spec": map[string]any{"tokenData": "aHVudGVyMg=="}, "status": map[string]any{"conditions": []any{
+			condition("ClusterHealthy", "False", "NotReachable", "Get \"https://joe:secret@one\" with hunter2 (aHVudGVyMg==): refused"), condition("Ready", "False", "NotReady", "")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "False", Message: "ClusterHealthy: Get \"https://one\" with *** (***): refused"}},
+		"Clusterpedia's cause is long": {with(map[string]any{"status": map[string]any{"conditions": []any{
+			condition("Validated", "False", "InvalidConfig", strings.Repeat("é", 200)), condition("Ready", "False", "NotReady", "")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "False", Message: "Validated: " + strings.Repeat("é", 121) + "…"}},
+		"a cause while it is ready": {with(map[string]any{"status": map[string]any{"conditions": []any{
+			condition("ClusterHealthy", "True", "Healthy", "a version cannot be read"), condition("Ready", "True", "Ready", "")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "True"}},
 		"Clusterpedia knows the version only": {with(map[string]any{"status": map[string]any{"version": "v1.35.1"}}), answer,
 			&policyv1alpha1.ClusterState{Ready: "False", Message: "refused", Version: "v1.35.1", APIServer: "https://answer"}},
 	} {

@@ -14,11 +14,11 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
 
-// mcpSpec is the policy of artifacts/examples/mcp. With a kubeconfig, the
+// mcpSpec is the policy of test/mcp. With a kubeconfig, the
 // endpoint and all credentials come in one key of the Secret.
 func mcpSpec(b *testing.B, kubeconfig bool) *policyv1alpha1.ClusterImportPolicySpec {
 	b.Helper()
-	text, err := os.ReadFile("../../artifacts/examples/mcp/policy.yaml")
+	text, err := os.ReadFile("../../test/mcp/policy.yaml")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -181,7 +181,7 @@ func (f *fleet) createPolicy(ctx context.Context) error {
 }
 
 func examplePolicy() (*unstructured.Unstructured, error) {
-	objects, err := devcluster.ReadManifest(artifacts + "/examples/mcp/policy.yaml")
+	objects, err := devcluster.ReadManifest("test/mcp/policy.yaml")
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func newHost(ctx context.Context) (h *host, err error) {
 	}
 	if err == nil {
 		_, err = h.Kubectl(ctx, nil, "apply", "--server-side", "-f", artifacts+"/crds",
-			"-f", artifacts+"/examples/mcp/crd.yaml", "-f", artifacts+"/examples/mcp/rbac.yaml")
+			"-f", "test/mcp/crd.yaml", "-f", "test/mcp/rbac.yaml")
 	}
 	if err == nil {
 		err = h.WaitForTypes(ctx, pediaClusters.GroupResource().String(), sources.GroupResource().String())

@@ -22,17 +22,17 @@ var digestText = regexp.MustCompile(`hmac-sha256:[0-9a-f]{32}`)
 // TestTheExamplesOfTheRenderDocumentation runs docs/render.md: titled blocks are
 // files, sh blocks are run, and a yaml block says what of the answer is shown.
 func TestTheExamplesOfTheRenderDocumentation(t *testing.T) {
-	const examples = artifacts + "/examples/mcp"
+	const examples = artifacts + "/examples/oak"
 	shared.kubectl(t, "apply", "-f", examples+"/crd.yaml", "-f", examples+"/rbac.yaml")
-	must(t, shared.WaitForTypes(t.Context(), "clusters.cluster.mcp.io"))
+	must(t, shared.WaitForTypes(t.Context(), "oakclusters.oak.example.com"))
 	shared.kubectl(t, "apply", "-f", examples+"/clusters.yaml", "-f", examples+"/policy.yaml")
-	for _, name := range []string{"mcp-amsterdam", "mcp-bergen"} {
+	for _, name := range []string{"oak-amsterdam", "oak-bergen"} {
 		shared.kubectl(t, "wait", "--for=create", "--timeout=60s", "pediaclusterlifecycle/"+name)
 		shared.kubectl(t, "wait", "--for=condition=Ready", "--timeout=60s", "pediaclusterlifecycle/"+name)
 	}
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
-		err := shared.policy.PolicyV1alpha1().ClusterImportPolicies().Delete(context.Background(), "mcp", metav1.DeleteOptions{})
+		err := shared.policy.PolicyV1alpha1().ClusterImportPolicies().Delete(context.Background(), "oak", metav1.DeleteOptions{})
 		if err != nil {
 			t.Error(err)
 		}

@@ -172,7 +172,7 @@ func (p *platform) installType(t *testing.T) {
 
 func example(t *testing.T, file string) unstructured.Unstructured {
 	t.Helper()
-	objects, err := devcluster.ReadManifest(artifacts + "/examples/mcp/" + file)
+	objects, err := devcluster.ReadManifest("../mcp/" + file)
 	must(t, err)
 	return objects[0]
 }

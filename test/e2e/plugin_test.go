@@ -200,7 +200,7 @@ func (p *platform) applyPolicy(t *testing.T, value any, path ...string) {
 
 func TestPluginLints(t *testing.T) {
 	t.Parallel()
-	_, errOut := plugin(t, 0, "lint", "-f", artifacts+"/examples/mcp")
+	_, errOut := plugin(t, 0, "lint", "-f", artifacts+"/examples/oak")
 	contains(t, errOut, "1 policy checked, 0 errors", "CustomResourceDefinition")
 
 	// What lint says is what the server says.

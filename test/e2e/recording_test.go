@@ -27,9 +27,9 @@ var varying = regexp.MustCompile(`\b[0-9]+s\b|\b[0-9a-f]{16}\b`)
 // shows, on the host of the quickstart, and compares what they print.
 func TestTheRecordingShowsWhatHappens(t *testing.T) {
 	h := ownHost(t)
-	const example = artifacts + "/examples/mcp/"
+	const example = artifacts + "/examples/oak/"
 	h.kubectl(t, "apply", "-f", example+"crd.yaml", "-f", example+"rbac.yaml")
-	must(t, h.WaitForTypes(t.Context(), "clusters.cluster.mcp.io"))
+	must(t, h.WaitForTypes(t.Context(), "oakclusters.oak.example.com"))
 	h.kubectl(t, "apply", "-f", example+"clusters.yaml")
 
 	text, err := os.ReadFile(recording)

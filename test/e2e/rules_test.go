@@ -602,6 +602,16 @@ func TestTheStateOfTheClusterShowsInTheTable(t *testing.T) {
 		return nil
 	})
 	contains(t, shared.kubectl(t, "get", "pcl", "stateful-one", "-o", "wide"), "True", "v1.36.3", "https://seen.example.com")
+
+	// Not ready: Clusterpedia's summary names a condition, and that has the cause.
+	_, err = p.objects.Resource(pediaClusters).Patch(t.Context(), "stateful-one", types.MergePatchType, []byte(
+		`{"status":{"conditions":[{"type":"Ready","status":"False","reason":"NotReady",`+
+			`"message":"SynchroRunning condition is False, reason is InitialFailed","lastTransitionTime":"2026-01-01T00:00:00Z"},`+
+			`{"type":"SynchroRunning","status":"False","reason":"InitialFailed","message":"no route to host","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`),
+		metav1.PatchOptions{}, "status")
+	must(t, err)
+	shared.kubectl(t, "wait", "--for=jsonpath={.status.cluster.message}=SynchroRunning: no route to host", "--timeout=60s", "pcl/stateful-one")
+	contains(t, shared.kubectl(t, "get", "pcl", "stateful-one", "-o", "wide"), "False", "SynchroRunning: no route to host")
 }
 
 func TestRule11AReferenceTypeMayComeLateAndGo(t *testing.T) {

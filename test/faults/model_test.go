@@ -107,7 +107,7 @@ func newPlatform(t *testing.T, h *host, name, maxPrune string, serve serveType) 
 
 func example(t *testing.T, file string) unstructured.Unstructured {
 	t.Helper()
-	objects, err := devcluster.ReadManifest(artifacts + "/examples/mcp/" + file)
+	objects, err := devcluster.ReadManifest("../mcp/" + file)
 	must(t, err)
 	return objects[0]
 }

@@ -68,7 +68,7 @@ func TestARelease(t *testing.T) {
 	t.Run("plugin", func(t *testing.T) {
 		binary := unpack(t, dir, "kubectl-clusterimport", mostPlugin)
 		contains(t, run(t, binary, "version"), version)
-		run(t, binary, "lint", "-f", root+"/artifacts/examples/mcp/policy.yaml")
+		run(t, binary, "lint", "-f", root+"/artifacts/examples/oak/policy.yaml")
 	})
 	t.Run("SBOM", func(t *testing.T) { checkSBOM(t, dir) })
 	t.Run("manifest for krew", func(t *testing.T) { checkKrew(t, dir) })

@@ -70,9 +70,9 @@ func TestCommands(t *testing.T) {
 		{name: "lint strictly", args: []string{"lint", "--strict", "-f", "testdata/inputs/refused.yaml"}},
 		{name: "lint a right policy strictly", args: []string{"lint", "--strict", "-f", policy}},
 		{name: "render what PediaClusters cannot have", args: render("-f", "testdata/inputs/refused.yaml", "--source", source)},
-		{name: "lint with types", args: []string{"lint", "-f", "testdata/inputs/misspelled.yaml", "--crd", "../../../artifacts/examples/mcp/crd.yaml"}},
+		{name: "lint with types", args: []string{"lint", "-f", "testdata/inputs/misspelled.yaml", "--crd", "../../../test/mcp/crd.yaml"}},
 		{name: "lint with a folder of types", args: []string{"lint", "-f", "testdata/inputs/misspelled.yaml", "--crd", "testdata/crds", "--strict"}},
-		{name: "lint what is right strictly", args: []string{"lint", "-f", policy, "--crd", "../../../artifacts/examples/mcp/crd.yaml", "--strict"}},
+		{name: "lint what is right strictly", args: []string{"lint", "-f", policy, "--crd", "../../../test/mcp/crd.yaml", "--strict"}},
 		{name: "lint without a schema of the type", args: []string{"lint", "-f", policy, "--crd", "../../../artifacts/platforms/karmada/example/crd.yaml"}},
 		{name: "lint with types of none", args: []string{"lint", "-f", policy, "--crd", policy}},
 		{name: "lint nothing", args: []string{"lint"}},
@@ -135,10 +135,10 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-func TestTheExampleThatIsTestedIsTheOneThatIsShipped(t *testing.T) {
+func TestTheCopiesOfTheDocumentedPolicyAreCurrent(t *testing.T) {
 	for _, pair := range [][2]string{
-		{policy, "../../../artifacts/examples/mcp/policy.yaml"},
-		{clusters, "../../../artifacts/examples/mcp/clusters.yaml"},
+		{policy, "../../../test/mcp/policy.yaml"},
+		{clusters, "../../../test/mcp/clusters.yaml"},
 	} {
 		if diff := cmp.Diff(readFile(t, pair[1]), readFile(t, pair[0])); diff != "" {
 			t.Errorf("%s differs from %s: copy it (-want +got):\n%s", pair[0], pair[1], diff)

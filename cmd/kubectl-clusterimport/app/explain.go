@@ -41,7 +41,7 @@ func newExplainCommand(f *factory) *cobra.Command {
 			Exit codes: 0, or 1 when there is no such lifecycle.`),
 		Example: examples(`
 			# Why is this cluster not there?
-			kubectl clusterimport explain mcp-cusco`),
+			kubectl clusterimport explain oak-cusco`),
 		Args:              arguments(cobra.ExactArgs(1), "name one lifecycle"),
 		ValidArgsFunction: f.completeLifecycles,
 		RunE: func(command *cobra.Command, args []string) error {

@@ -250,6 +250,8 @@ func (f *facts) clusterStep(step stepFunc) {
 		step(unasked, "Cluster", "Clusterpedia has not said yet whether it answers")
 	case cluster.Ready == "True":
 		step(good, "Cluster", "answers at %s, version %s", cluster.APIServer, cluster.Version)
+	case cluster.Message != "":
+		step(bad, "Cluster", "is not ready: %s", cluster.Message)
 	default:
 		step(bad, "Cluster", "Clusterpedia says that it is not ready: see kubectl describe pediacluster %s", f.lifecycle.Name)
 	}

@@ -128,6 +128,9 @@ func TestExplain(t *testing.T) {
 			f.result.Reason = policyv1alpha1.ReasonExisted
 			f.lifecycle.Status.Cluster.Ready = "False"
 		}},
+		{name: "does not answer", change: func(f *facts) {
+			f.lifecycle.Status.Cluster.Ready, f.lifecycle.Status.Cluster.Message = "False", "ClusterHealthy: connection refused"
+		}},
 		{name: "deselected", change: func(f *facts) {
 			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete, Reason: policyv1alpha1.ReasonSourceDeselected, Message: "the selectors do not select the Source"}
 		}},

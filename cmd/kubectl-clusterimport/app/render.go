@@ -71,17 +71,17 @@ func newRenderCommand(f *factory) *cobra.Command {
 			# Render a policy without a cluster
 			kubectl clusterimport render -f policy.yaml --source cluster.yaml --reference authSecret=secret.yaml
 
-			# What does the policy mcp make of all its Sources?
-			kubectl clusterimport render mcp
+			# What does the policy oak make of all its Sources?
+			kubectl clusterimport render oak
 
 			# And of one of them, credentials included?
-			kubectl clusterimport render mcp --source fleet/blue --include-credentials -o yaml
+			kubectl clusterimport render oak --source amsterdam --include-credentials -o yaml
 
 			# What would an edit of a policy make of the Sources of the cluster?
 			kubectl clusterimport render -f policy.yaml --all
 
 			# The names of all PediaClusters of a policy
-			kubectl clusterimport render mcp -o name`),
+			kubectl clusterimport render oak -o name`),
 		Args:              arguments(cobra.MaximumNArgs(1), "name one policy"),
 		ValidArgsFunction: f.completePolicies,
 		RunE: func(command *cobra.Command, args []string) error {

@@ -52,7 +52,7 @@ func newRolloutStatusCommand(f *factory) *cobra.Command {
 			there was an error.`),
 		Example: examples(`
 			# How far has the edit come?
-			kubectl clusterimport rollout status mcp`),
+			kubectl clusterimport rollout status oak`),
 		Args:              arguments(cobra.ExactArgs(1), onePolicy),
 		Annotations:       errorsExitWith(2),
 		ValidArgsFunction: f.completePolicies,
@@ -130,7 +130,7 @@ func newPauseCommand(f *factory, use string, paused bool, short, verb string) *c
 		Long: long(`
 			` + short + `. It sets spec.rollout.paused of the policy: whatever applies the policy from
 			elsewhere may set it again.`),
-		Example:           examples("kubectl clusterimport rollout " + use + " mcp"),
+		Example:           examples("kubectl clusterimport rollout " + use + " oak"),
 		Args:              arguments(cobra.ExactArgs(1), onePolicy),
 		ValidArgsFunction: f.completePolicies,
 		RunE: func(command *cobra.Command, args []string) error {

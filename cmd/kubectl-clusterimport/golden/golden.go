@@ -40,12 +40,21 @@ type Case struct {
 	policy string
 }
 
-// Find returns the cases in a folder and all those below it. A case without a
-// policy of its own tests the nearest one above.
+// Find returns the cases in a folder and all those below it; a file stands for its
+// folder. A case without a policy of its own tests the nearest one above, be that
+// in the folder, below it or above it.
 func Find(root string) ([]Case, error) {
+	dir, err := folder(root)
+	if err != nil {
+		return nil, err
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
 	var cases []Case
-	policies := map[string]string{} // by folder
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	policies := map[string]string{filepath.Dir(dir): policyAbove(absolute)} // by folder
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.IsDir() {
 			return err
 		}
@@ -56,9 +65,9 @@ func Find(root string) ([]Case, error) {
 		if !exists(filepath.Join(path, sourceFile)) {
 			return nil
 		}
-		name, err := filepath.Rel(root, path)
+		name, err := filepath.Rel(dir, path)
 		if name == "." {
-			name = filepath.Base(path)
+			name = filepath.Base(absolute)
 		}
 		cases = append(cases, Case{Name: name, dir: path, policy: policies[path]})
 		return err
@@ -70,6 +79,30 @@ func Find(root string) ([]Case, error) {
 		return nil, fmt.Errorf("no case in %s: a case is a folder with a %s", root, sourceFile)
 	}
 	return cases, nil
+}
+
+// folder is the folder of that name as filepath.WalkDir needs it: clean, so that it
+// is the parent of what is found in it, and no symbolic link.
+func folder(name string) (string, error) {
+	dir, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	return dir, err
+}
+
+// policyAbove is the nearest policy in a folder above, empty when there is none.
+func policyAbove(dir string) string {
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		if policy := filepath.Join(parent, policyFile); exists(policy) {
+			return policy
+		}
+	}
+	return ""
 }
 
 func exists(path string) bool {

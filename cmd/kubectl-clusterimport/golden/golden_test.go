@@ -32,6 +32,36 @@ func newCase(t *testing.T) Case {
 	return cases[0]
 }
 
+func TestAFolderIsFoundHoweverItIsNamed(t *testing.T) {
+	dir := filepath.Dir(newCase(t).dir)
+	for _, link := range []string{"link", "deep/link"} {
+		if err := os.MkdirAll(filepath.Join(dir, "deep"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(dir, "ready"), filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct{ in, name string }{
+		{dir, "."}, {dir, "./"}, {dir, "ready"}, {dir, "ready/"}, {dir, "./ready"}, {dir, "ready//"}, {dir, "ready/.."}, {dir, "ready/../ready/"},
+		{dir, "ready/source.yaml"}, {dir, "policy.yaml"}, {dir, "link"}, {dir, "link/"}, {dir, "deep/link"},
+		{dir, filepath.Join(dir, "ready")}, {dir, dir + "/"},
+		{filepath.Join(dir, "ready"), "."}, {filepath.Join(dir, "ready"), ".."}, {filepath.Join(dir, "ready"), "../ready/"},
+		{filepath.Join(dir, "ready"), "source.yaml"}, {filepath.Join(dir, "ready", "references"), ".."},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(test.in)
+			cases, err := Find(test.name)
+			if err != nil || len(cases) != 1 {
+				t.Fatalf("cases are %+v: %v", cases, err)
+			}
+			if outcome := cases[0].Run(t.Context(), false); outcome.Name != "ready" || outcome.Failure != "" {
+				t.Errorf("%s: %s", outcome.Name, outcome.Failure)
+			}
+		})
+	}
+}
+
 func TestUpdateKeepsAnExpectationThatSaysTheSame(t *testing.T) {
 	test := newCase(t)
 	file := filepath.Join(test.dir, expectedFile)

@@ -45,7 +45,7 @@ func sources(t testing.TB) map[string]*Object {
 		"v1beta1": capi.Objects["v1beta1"], "v1beta2": capi.Objects["v1beta2"],
 		"karmada": FromOpenAPI(read(t, "testdata/karmada.json"), schema.GroupVersionResource{Group: "cluster.karmada.io", Version: "v1alpha1", Resource: "clusters"}),
 		"crd":     definition(t, "../../../artifacts/platforms/karmada/example/crd.yaml").Objects["v1alpha1"],
-		"mcp":     definition(t, "../../../artifacts/examples/mcp/crd.yaml").Objects["v1alpha1"],
+		"mcp":     definition(t, "../../../test/mcp/crd.yaml").Objects["v1alpha1"],
 		"secret":  Builtin("", "secrets"),
 		"node":    FromOpenAPI(read(t, "testdata/core-v1.json"), schema.GroupVersionResource{Version: "v1", Resource: "nodes"}),
 	}

@@ -30,7 +30,7 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Synced", Type: "string", Priority: 1, Description: "How long ago endpoint or credentials of the PediaCluster last changed."},
 	{Name: "Expires", Type: "string", Priority: 1, Description: "In how long the client certificate or token that it carries expires."},
 	{Name: "Revision", Type: "string", Priority: 1, Description: "The revision of the policy that the import has, and its state unless it is verified."},
-	{Name: "Message", Type: "string", Priority: 1, Description: "The reason in a sentence, or its beginning."},
+	{Name: "Message", Type: "string", Priority: 1, Description: "The reason in a sentence, or why the cluster is not ready; or the beginning of that."},
 }
 
 // What comes from data and from messages is cut, so that a line of usual names has at most
@@ -62,6 +62,10 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 		credentials = *printed.Status.Credentials
 	}
 	ready := printing.Condition(printed.Status.Conditions, policyv1alpha1.LifecycleReady)
+	message := ready.Message
+	if ready.Status == metav1.ConditionTrue { // of an import that is up to date, the cluster has the news
+		message = cmp.Or(cluster.Message, message)
+	}
 	return []any{
 		name,
 		string(pediaclusterlifecycle.PhaseOf(printed)),
@@ -75,7 +79,7 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 		synced(credentials.ChangedTime),
 		expires(credentials.ExpirationTime, time.Now()),
 		revision(printed.Status.Rollout),
-		cmp.Or(render.Bounded(ready.Message, mostMessage), printing.None),
+		cmp.Or(render.Bounded(message, mostMessage), printing.None),
 	}
 }
 

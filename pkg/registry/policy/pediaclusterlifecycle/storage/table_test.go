@@ -40,9 +40,14 @@ func TestALifecycleIsPrinted(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "mcp-bergen"},
 		Spec:       policy.PediaClusterLifecycleSpec{Source: policy.DependentResource{Name: "bergen"}},
 	}
+	// What the cluster says is shown unless the import itself has a problem.
+	down, failed := *imported.DeepCopy(), *imported.DeepCopy()
+	down.Status.Cluster.Ready, down.Status.Cluster.Message = "False", "ClusterHealthy: refused"
+	failed.Status.Cluster = down.Status.Cluster
+	failed.Status.Conditions[0].Status = "False"
 	list := &policy.PediaClusterLifecycleList{
 		ListMeta: metav1.ListMeta{ResourceVersion: "9", Continue: "more", RemainingItemCount: ptr.To[int64](1)},
-		Items:    []policy.PediaClusterLifecycle{imported, fresh},
+		Items:    []policy.PediaClusterLifecycle{imported, down, failed, fresh},
 	}
 
 	table, err := tableConvertor{}.ConvertToTable(context.Background(), list, nil)
@@ -51,6 +56,8 @@ func TestALifecycleIsPrinted(t *testing.T) {
 	}
 	want := [][]any{
 		{"mcp-amsterdam", "Imported", "UpToDate", "True", "v1.36.3", "<unknown>", "mcp", "default/amsterdam", "https://10.0.0.1:6443", "5m", "29d", "0a1b2c3d4e Failed", "imported"},
+		{"mcp-amsterdam", "Imported", "UpToDate", "False", "v1.36.3", "<unknown>", "mcp", "default/amsterdam", "https://10.0.0.1:6443", "5m", "29d", "0a1b2c3d4e Failed", "ClusterHealthy: refused"},
+		{"mcp-amsterdam", "Imported", "UpToDate", "False", "v1.36.3", "<unknown>", "mcp", "default/amsterdam", "https://10.0.0.1:6443", "5m", "29d", "0a1b2c3d4e Failed", "imported"},
 		{"mcp-bergen", "Pending", "<none>", "<none>", "<none>", "<unknown>", "<none>", "bergen", "<none>", "<none>", "<none>", "<none>", "<none>"},
 	}
 	var got [][]any
