@@ -235,10 +235,10 @@ func (c *controllers) run(ctx context.Context) error {
 	return nil
 }
 
-// releaseMemory returns the memory that a bulk has taken. By itself Go keeps it for
-// minutes, as long as hardly any garbage is made.
+// releaseMemory returns the memory that a bulk has taken, when its records are written as well.
+// By itself Go keeps it for minutes, as long as hardly any garbage is made.
 func (c *controllers) releaseMemory(context.Context) {
-	if c.imports.order.bulkIsOver() {
+	if c.store.Waiting() == 0 && c.imports.order.bulkIsOver() {
 		debug.FreeOSMemory()
 	}
 }

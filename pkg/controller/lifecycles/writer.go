@@ -90,6 +90,9 @@ func (s *Store) HasPending(name string) bool {
 	return p != nil
 }
 
+// Waiting is how many records wait to be written behind.
+func (s *Store) Waiting() int { return s.queue.Len() }
+
 func newWriter() writer {
 	return writer{recorded: func(*Lifecycle, *Lifecycle, bool) {}, queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[string](50*time.Millisecond, 30*time.Second),

@@ -142,6 +142,9 @@ func TestPendingRecordsAreWrittenInTheEnd(t *testing.T) {
 				created := w.create("mcp-a")
 				w.storage.Fail(test.fail, false)
 				w.pend(created, policyv1alpha1.LifecycleImported)
+				if waiting := w.Waiting(); waiting != 1 {
+					t.Errorf("%d records wait", waiting)
+				}
 				began := time.Now()
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan struct{})
@@ -155,6 +158,9 @@ func TestPendingRecordsAreWrittenInTheEnd(t *testing.T) {
 				}
 				if took := time.Since(began); took > test.most+yield || w.live("mcp-a").Status.Phase != policyv1alpha1.LifecycleImported {
 					t.Errorf("after %s it says %q", took, w.live("mcp-a").Status.Phase)
+				}
+				if waiting := w.Waiting(); waiting != 0 {
+					t.Errorf("%d records wait in the end", waiting)
 				}
 				cancel()
 				<-ended
