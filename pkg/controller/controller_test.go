@@ -409,7 +409,7 @@ func TestControllersAreMadeOfClientsThatShareABudget(t *testing.T) {
 
 func TestMemoryIsReleasedAfterABulk(t *testing.T) {
 	one := newOneImport(t)
-	c := &controllers{imports: one.importController}
+	c := &controllers{imports: one.importController, store: one.store}
 	for n := range muchMemory {
 		one.enqueueInBulk(importOfMCP(fmt.Sprint(n)))
 	}
