@@ -396,7 +396,7 @@ func TestRule10TheMessageOfWhatIsHeldDoesNotContradictItself(t *testing.T) {
 }
 
 func TestRule10ARemovalStaysShownAsHeldWhileItsImportWaits(t *testing.T) {
-	p := shared.newPlatform(t, "heldwaiting")
+	p := ownHost(t).newPlatform(t, "heldwaiting")
 	set(t, p.manifests.policy, int64(0), "spec", "maxPrune")
 	set(t, p.manifests.policy, `{{ eq .source.metadata.labels.retired "yes" }}{{ with .references.authSecret.data.retired }}{{ end }}`, "spec", "deletionCondition")
 	p.installType(t)
@@ -420,10 +420,10 @@ func TestRule10ARemovalStaysShownAsHeldWhileItsImportWaits(t *testing.T) {
 	// As in every deletion of Cluster API: the Secret goes before its cluster does.
 	p.kubectl(t, "delete", "secret", "-n", p.name, "one-auth")
 	check("while its Secret is missing")
-	must(t, shared.server.Kill())
-	must(t, shared.server.Start(t.Context()))
+	must(t, p.server.Kill())
+	must(t, p.server.Start(t.Context()))
 	// Another platform shows that the controllers work again.
-	other := shared.installPlatform(t, "heldother")
+	other := p.installPlatform(t, "heldother")
 	must(t, other.createCluster(t.Context(), "one", "secret", true))
 	other.waitForToken(t, "one", "secret")
 	p.setReady(t, "one")

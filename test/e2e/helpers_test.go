@@ -36,15 +36,21 @@ func eventually(t *testing.T, what string, check func() error) {
 
 func within(t *testing.T, limit time.Duration, what string, check func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(pause(time.Since(began))) {
 		err := check()
 		if err == nil {
 			return
 		}
-		if t.Context().Err() != nil || time.Now().After(deadline) {
+		if t.Context().Err() != nil || time.Since(began) > limit {
 			t.Fatalf("%s: not within %s: %v", what, limit, err)
 		}
 	}
+}
+
+// pause is how long to wait before a check that has failed for so long is made again: asking takes
+// the processor from what is waited for.
+func pause(failing time.Duration) time.Duration {
+	return min(max(failing/10, 50*time.Millisecond), time.Second)
 }
 
 // must fails the test on an error.

@@ -29,17 +29,17 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		capi, karmada, vcluster, anySecret = "bad-capi", "bad-karmada", "bad-vcluster", "bad-kubeconfig"
 		vela                               = "vela-system"
 	)
-	cleanUpPlatforms(t, capi, karmada, vcluster, anySecret, vela)
+	h := ownHost(t)
 	for _, name := range []string{capi, karmada, vcluster, anySecret, vela} {
-		shared.kubectl(t, "create", "namespace", name)
+		h.kubectl(t, "create", "namespace", name)
 	}
-	shared.installClusterAPI(t)
-	shared.installLaxKarmada(t)
+	h.installClusterAPI(t)
+	h.installLaxKarmada(t)
 	apply := []string{"apply"}
 	for _, name := range platformNames {
 		apply = append(apply, "-f", platformsDir+"/"+name)
 	}
-	shared.kubectl(t, apply...)
+	h.kubectl(t, apply...)
 
 	var bad []badSource
 	expect := func(lifecycle, reason, message string) { bad = append(bad, badSource{lifecycle, reason, message}) }
@@ -71,29 +71,29 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	// Cluster API.
 	cluster := func(name string) {
 		t.Helper()
-		_, err := shared.objects.Resource(capiV1beta2).Namespace(capi).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		_, err := h.objects.Resource(capiV1beta2).Namespace(capi).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
 			"metadata": map[string]any{"name": name},
 			"spec":     map[string]any{"paused": false},
 		}}, metav1.CreateOptions{})
 		must(t, err)
-		shared.kubectl(t, "patch", "clusters.cluster.x-k8s.io", name, "-n", capi, "--subresource=status", "--type=merge",
+		h.kubectl(t, "patch", "clusters.cluster.x-k8s.io", name, "-n", capi, "--subresource=status", "--type=merge",
 			"-p", `{"status":{"initialization":{"controlPlaneInitialized":true}}}`)
 	}
 	for _, name := range []string{"good", dotted} {
-		shared.createSecret(t, capi, name+"-kubeconfig", nil, map[string][]byte{"value": madeUpKubeconfig("good")})
+		h.createSecret(t, capi, name+"-kubeconfig", nil, map[string][]byte{"value": madeUpKubeconfig("good")})
 		cluster(name)
 		good = append(good, capi+"-"+name)
 	}
 	for name, kubeconfig := range kubeconfigs {
-		shared.createSecret(t, capi, name+"-kubeconfig", nil, map[string][]byte{"value": kubeconfig.text})
+		h.createSecret(t, capi, name+"-kubeconfig", nil, map[string][]byte{"value": kubeconfig.text})
 		cluster(name)
 		expect(capi+"-"+name, kubeconfig.reason, kubeconfig.message)
 	}
-	shared.createSecret(t, capi, "other-key-kubeconfig", nil, map[string][]byte{"kubeconfig": madeUpKubeconfig("x")})
+	h.createSecret(t, capi, "other-key-kubeconfig", nil, map[string][]byte{"kubeconfig": madeUpKubeconfig("x")})
 	cluster("other-key")
 	expect(capi+"-other-key", policyv1alpha1.ReasonCredentialsMissing, `no "value" in .references.kubeconfig.data`)
-	shared.createSecret(t, capi, "no-data-kubeconfig", nil, nil)
+	h.createSecret(t, capi, "no-data-kubeconfig", nil, nil)
 	cluster("no-data")
 	expect(capi+"-no-data", policyv1alpha1.ReasonWaitingForValue, `no "data"`)
 	cluster("no-secret")
@@ -104,7 +104,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	// Karmada.
 	member := func(name string, spec, status any) {
 		t.Helper()
-		_, err := shared.objects.Resource(karmadaClusters).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		_, err := h.objects.Resource(karmadaClusters).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "cluster.karmada.io/v1alpha1", "kind": "Cluster",
 			"metadata": map[string]any{"name": name}, "spec": spec, "status": status,
 		}}, metav1.CreateOptions{})
@@ -119,9 +119,9 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		return fields
 	}
 	ready := map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}
-	shared.createSecret(t, karmada, "good", nil, map[string][]byte{"token": []byte("token"), "caBundle": devcluster.Authority("good")})
-	shared.createSecret(t, karmada, "no-token", nil, map[string][]byte{"caBundle": devcluster.Authority("no-token")})
-	shared.createSecret(t, karmada, "no-bundle", nil, map[string][]byte{"token": []byte("token")})
+	h.createSecret(t, karmada, "good", nil, map[string][]byte{"token": []byte("token"), "caBundle": devcluster.Authority("good")})
+	h.createSecret(t, karmada, "no-token", nil, map[string][]byte{"caBundle": devcluster.Authority("no-token")})
+	h.createSecret(t, karmada, "no-bundle", nil, map[string][]byte{"token": []byte("token")})
 	for _, name := range []string{"good", dotted} {
 		member(name, spec(), ready)
 		good = append(good, "karmada-"+name)
@@ -172,7 +172,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		for i := 0; i < len(edits); i += 2 {
 			data[edits[i].(string)], _ = edits[i+1].([]byte)
 		}
-		shared.createSecret(t, vcluster, name, nil, data)
+		h.createSecret(t, vcluster, name, nil, data)
 	}
 	virtual("vc-good")
 	virtual("vc-" + dotted)
@@ -188,8 +188,8 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	virtual("vc-" + long[3:])
 	failures["vcluster"] = "vc-" + long[3:]
 	// These are no Secrets of vcluster at all.
-	shared.createSecret(t, vcluster, "vc-one-key", nil, map[string][]byte{"config": madeUpKubeconfig("x")})
-	shared.createSecret(t, vcluster, "vc-no-data", nil, nil)
+	h.createSecret(t, vcluster, "vc-one-key", nil, map[string][]byte{"config": madeUpKubeconfig("x")})
+	h.createSecret(t, vcluster, "vc-no-data", nil, nil)
 	virtual("no-prefix")
 
 	// KubeVela.
@@ -204,7 +204,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 			}
 			data[edits[i].(string)] = edits[i+1].([]byte)
 		}
-		shared.createSecret(t, vela, name, map[string]string{"cluster.core.oam.dev/cluster-credential-type": kind}, data)
+		h.createSecret(t, vela, name, map[string]string{"cluster.core.oam.dev/cluster-credential-type": kind}, data)
 	}
 	const x509, token = "X509Certificate", "ServiceAccountToken"
 	velaCluster("good", x509)
@@ -230,7 +230,7 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	good = append(good, "vela-unverified")
 	velaCluster("no-token", token, "token", nil)
 	expect("vela-no-token", policyv1alpha1.ReasonTemplateFailed, "needs token")
-	shared.createSecret(t, vela, "no-data", map[string]string{"cluster.core.oam.dev/cluster-credential-type": x509}, nil)
+	h.createSecret(t, vela, "no-data", map[string]string{"cluster.core.oam.dev/cluster-credential-type": x509}, nil)
 	expect("vela-no-data", policyv1alpha1.ReasonWaitingForValue, "")
 	velaCluster(long, x509)
 	failures["kubevela"] = long
@@ -239,50 +239,50 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	// Any kubeconfig, by label.
 	label := map[string]string{"policy.clusterpedia.io/import": "kubeconfig"}
 	for _, name := range []string{"good", dotted} {
-		shared.createSecret(t, anySecret, name, label, map[string][]byte{"kubeconfig": madeUpKubeconfig("good")})
+		h.createSecret(t, anySecret, name, label, map[string][]byte{"kubeconfig": madeUpKubeconfig("good")})
 		good = append(good, "kubeconfig-"+anySecret+"-"+name)
 	}
-	shared.createSecret(t, anySecret, "expired", label, map[string][]byte{"kubeconfig": edited(t, madeUpKubeconfig("x"),
+	h.createSecret(t, anySecret, "expired", label, map[string][]byte{"kubeconfig": edited(t, madeUpKubeconfig("x"),
 		"token: the token of x", "client-certificate-data: "+base64.StdEncoding.EncodeToString(expired)+
 			"\n    client-key-data: "+base64.StdEncoding.EncodeToString(expiredKey))})
 	good = append(good, "kubeconfig-"+anySecret+"-expired")
 	for name, kubeconfig := range kubeconfigs {
-		shared.createSecret(t, anySecret, name, label, map[string][]byte{"kubeconfig": kubeconfig.text})
+		h.createSecret(t, anySecret, name, label, map[string][]byte{"kubeconfig": kubeconfig.text})
 		if name == "empty" { // as if the key were missing
 			kubeconfig.reason, kubeconfig.message = policyv1alpha1.ReasonTemplateFailed, "neither a key kubeconfig nor a key value"
 		}
 		expect("kubeconfig-"+anySecret+"-"+name, kubeconfig.reason, kubeconfig.message)
 	}
-	shared.createSecret(t, anySecret, "other-key", label, map[string][]byte{"config": madeUpKubeconfig("x")})
+	h.createSecret(t, anySecret, "other-key", label, map[string][]byte{"config": madeUpKubeconfig("x")})
 	expect("kubeconfig-"+anySecret+"-other-key", policyv1alpha1.ReasonTemplateFailed, "neither a key kubeconfig nor a key value")
-	shared.createSecret(t, anySecret, "no-data", label, nil)
+	h.createSecret(t, anySecret, "no-data", label, nil)
 	expect("kubeconfig-"+anySecret+"-no-data", policyv1alpha1.ReasonWaitingForValue, `no "data"`)
-	shared.createSecret(t, anySecret, long, label, map[string][]byte{"kubeconfig": madeUpKubeconfig("x")})
+	h.createSecret(t, anySecret, long, label, map[string][]byte{"kubeconfig": madeUpKubeconfig("x")})
 	failures["kubeconfig-secret"] = long
 
 	// What looks as if it were of several platforms is of one.
 	everything := map[string][]byte{"endpoint": []byte("https://x.example.com:6443"), "token": []byte("token"),
 		"config": madeUpKubeconfig("x"), "kubeconfig": madeUpKubeconfig("x"),
 		"certificate-authority": authority, "client-certificate": certificate, "client-key": key}
-	shared.createSecret(t, vcluster, "vc-everything", label, everything)
+	h.createSecret(t, vcluster, "vc-everything", label, everything)
 	good = append(good, "vc-"+vcluster+"-everything")
 	label["cluster.core.oam.dev/cluster-credential-type"] = token
-	shared.createSecret(t, vela, "vc-everything", label, everything)
+	h.createSecret(t, vela, "vc-everything", label, everything)
 	good = append(good, "vela-vc-everything")
 
 	for _, source := range bad {
 		t.Run(source.lifecycle, func(t *testing.T) {
-			lifecycle := shared.waitForReady(t, source.lifecycle, source.reason)
+			lifecycle := h.waitForReady(t, source.lifecycle, source.reason)
 			message := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message
 			contains(t, message, source.message)
 			t.Log(message)
-			if _, err := shared.objects.Resource(pediaClusters).Get(t.Context(), source.lifecycle, metav1.GetOptions{}); gone(err) != nil {
+			if _, err := h.objects.Resource(pediaClusters).Get(t.Context(), source.lifecycle, metav1.GetOptions{}); gone(err) != nil {
 				t.Errorf("it has a PediaCluster: %v", err)
 			}
 		})
 	}
 	for policy, name := range failures {
-		shared.waitForStatus(t, policy, func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		h.waitForStatus(t, policy, func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 			if !slices.ContainsFunc(status.Failures, func(failure policyv1alpha1.SourceFailure) bool {
 				return failure.Name == name && failure.Reason == policyv1alpha1.ReasonInvalidName
 			}) {
@@ -291,18 +291,18 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 			return nil
 		})
 	}
-	everySourceHasOneLifecycle(t)
+	h.everySourceHasOneLifecycle(t)
 
 	uids := map[string]string{}
 	for _, name := range good {
-		shared.waitForReady(t, name, policyv1alpha1.ReasonCreated)
-		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+		h.waitForReady(t, name, policyv1alpha1.ReasonCreated)
+		object, err := h.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
 		must(t, err)
 		uids[name] = string(object.GetUID())
 	}
 
 	for _, name := range unverified {
-		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+		object, err := h.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
 		must(t, err)
 		if _, written, _ := unstructured.NestedString(object.Object, "spec", "caData"); written || text(object, "spec", "tokenData") == "" {
 			t.Errorf("%s has the spec %v", name, object.Object["spec"])
@@ -312,27 +312,27 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 	// An expired certificate is passed on as it is: the platform may renew it.
 	for _, name := range []string{"vc-" + vcluster + "-expired", "vela-expired", "kubeconfig-" + anySecret + "-expired"} {
 		eventually(t, name+" says that its certificate has expired", func() error {
-			return same("EXPIRES", column(shared.kubectl(t, "get", "pcl", name, "-o", "wide"), "EXPIRES"), "expired")
+			return same("EXPIRES", column(h.kubectl(t, "get", "pcl", name, "-o", "wide"), "EXPIRES"), "expired")
 		})
 	}
 
 	// What was good becomes bad: the PediaCluster keeps what it has. The others go on.
-	shared.setSecret(t, capi, "good-kubeconfig", map[string][]byte{"value": []byte("\tno kubeconfig")})
-	shared.setSecret(t, karmada, "good", map[string][]byte{"token": nil})
-	shared.setSecret(t, vcluster, "vc-good", map[string][]byte{"client-key": []byte("no key")})
-	shared.setSecret(t, vela, "good", map[string][]byte{"tls.key": nil})
-	shared.setSecret(t, anySecret, "good", map[string][]byte{"kubeconfig": []byte("\tno kubeconfig")})
-	shared.setSecret(t, anySecret, dotted, map[string][]byte{"kubeconfig": madeUpKubeconfig("moved")})
+	h.setSecret(t, capi, "good-kubeconfig", map[string][]byte{"value": []byte("\tno kubeconfig")})
+	h.setSecret(t, karmada, "good", map[string][]byte{"token": nil})
+	h.setSecret(t, vcluster, "vc-good", map[string][]byte{"client-key": []byte("no key")})
+	h.setSecret(t, vela, "good", map[string][]byte{"tls.key": nil})
+	h.setSecret(t, anySecret, "good", map[string][]byte{"kubeconfig": []byte("\tno kubeconfig")})
+	h.setSecret(t, anySecret, dotted, map[string][]byte{"kubeconfig": madeUpKubeconfig("moved")})
 	for _, name := range []string{capi + "-good", "karmada-good", "vc-" + vcluster + "-good", "vela-good", "kubeconfig-" + anySecret + "-good"} {
-		shared.waitForReady(t, name, policyv1alpha1.ReasonTemplateFailed)
-		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+		h.waitForReady(t, name, policyv1alpha1.ReasonTemplateFailed)
+		object, err := h.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
 		must(t, err)
 		if object.GetGeneration() != 1 || string(object.GetUID()) != uids[name] {
 			t.Errorf("the PediaCluster %s has changed", name)
 		}
 	}
 	eventually(t, "a good Source is followed", func() error {
-		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), "kubeconfig-"+anySecret+"-"+dotted, metav1.GetOptions{})
+		object, err := h.objects.Resource(pediaClusters).Get(t.Context(), "kubeconfig-"+anySecret+"-"+dotted, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

@@ -167,8 +167,8 @@ func (m *member) kubeconfig(t *testing.T, certificate, key, token []byte) []byte
 
 // opens is an error unless the credentials of the PediaCluster open the member
 // cluster, as Clusterpedia would use them.
-func (m *member) opens(t *testing.T, name string) error {
-	object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
+func (m *member) opens(t *testing.T, h *host, name string) error {
+	object, err := h.objects.Resource(pediaClusters).Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -35,14 +34,6 @@ var platformNames = []string{
 	"kamaji", "karmada", "kubeconfig-secret", "kubevela", "open-cluster-management", "rancher", "sveltos", "vcluster",
 }
 
-// platformTypes are the types that the examples of the platforms bring.
-var platformTypes = []string{
-	"clusterprofiles.multicluster.x-k8s.io", "clusters.cluster.karmada.io", "clusters.cluster.x-k8s.io", "clusters.fleet.cattle.io",
-	"clusters.k0smotron.io", "clusters.management.cattle.io", "clusters.provisioning.cattle.io", "hostedclusters.hypershift.openshift.io",
-	"managedclusters.cluster.open-cluster-management.io", "managedserviceaccounts.authentication.open-cluster-management.io",
-	"shoots.core.gardener.cloud", "sveltosclusters.lib.projectsveltos.io", "tenantcontrolplanes.kamaji.clastix.io",
-}
-
 var (
 	capiV1beta1     = schema.GroupVersionResource{Group: "cluster.x-k8s.io", Version: "v1beta1", Resource: "clusters"}
 	capiV1beta2     = schema.GroupVersionResource{Group: "cluster.x-k8s.io", Version: "v1beta2", Resource: "clusters"}
@@ -53,8 +44,7 @@ var (
 // TestThePlatformsRunAtOnce follows the READMEs of all platforms on one host, then
 // gives some of their clusters real credentials.
 func TestThePlatformsRunAtOnce(t *testing.T) {
-	cleanUpPlatforms(t, "argocd", "capi-clusters", "clusters", "fleet-default", "garden-blue", "imports", "sites",
-		"hosted", "tenants", "karmada-cluster", "berlin", "oslo", "stores", "team-blue", "vela-system")
+	h := ownHost(t)
 	member := startMember(t)
 
 	t.Run("their READMEs can be followed", func(t *testing.T) {
@@ -62,23 +52,23 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				readme := platformsDir + "/" + name + "/README.md"
-				shared.follow(t, readme)
-				unchanged(t, shared.Cluster, "--filename="+platformsDir+"/"+name+"/policy.yaml", "--filename="+platformsDir+"/"+name+"/rbac.yaml")
-				documented := table(t, readme)
+				h.follow(t, readme)
+				unchanged(t, h.Cluster, "--filename="+platformsDir+"/"+name+"/policy.yaml", "--filename="+platformsDir+"/"+name+"/rbac.yaml")
+				documented := h.table(t, readme)
 				if documented == nil {
 					return
 				}
 				eventually(t, "the lifecycles are as the README shows", func() error {
-					return differ(documented, shared.lifecycles(t, name))
+					return differ(documented, h.lifecycles(t, name))
 				})
 			})
 		}
 	})
 	eventually(t, "all lifecycles are as docs/platforms.md shows", func() error {
-		return differ(table(t, "../../docs/platforms.md"), shared.lifecycles(t, platformNames...))
+		return differ(h.table(t, "../../docs/platforms.md"), h.lifecycles(t, platformNames...))
 	})
 	for _, name := range platformNames {
-		shared.waitForStatus(t, name, func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		h.waitForStatus(t, name, func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 			failed := 0
 			if name == "argo-cd" {
 				failed = 1 // its example has a cluster whose token comes from a program
@@ -89,47 +79,47 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 			return nil
 		})
 	}
-	everySourceHasOneLifecycle(t)
+	h.everySourceHasOneLifecycle(t)
 
 	t.Run("PediaClusters have what the platform has written", func(t *testing.T) {
-		blue := shared.secret(t, "capi-clusters", "blue-kubeconfig")
-		shared.hasSpec(t, "capi-clusters-blue", "cluster-api/clusters.cluster.x-k8s.io/capi-clusters/blue", map[string]any{
+		blue := h.secret(t, "capi-clusters", "blue-kubeconfig")
+		h.hasSpec(t, "capi-clusters-blue", "cluster-api/clusters.cluster.x-k8s.io/capi-clusters/blue", map[string]any{
 			"apiserver":  "https://blue.example.com:6443",
 			"kubeconfig": blue["value"],
 		})
-		member1 := shared.secret(t, "karmada-cluster", "member1")
-		shared.hasSpec(t, "karmada-member1", "karmada/clusters.cluster.karmada.io//member1", map[string]any{
+		member1 := h.secret(t, "karmada-cluster", "member1")
+		h.hasSpec(t, "karmada-member1", "karmada/clusters.cluster.karmada.io//member1", map[string]any{
 			"apiserver": "https://member1.example.com:6443",
 			"caData":    member1["caBundle"],
 			"tokenData": member1["token"],
 		})
-		dev := shared.secret(t, "team-blue", "vc-dev")
-		shared.hasSpec(t, "vc-team-blue-dev", "vcluster/secrets/team-blue/vc-dev", map[string]any{
+		dev := h.secret(t, "team-blue", "vc-dev")
+		h.hasSpec(t, "vc-team-blue-dev", "vcluster/secrets/team-blue/vc-dev", map[string]any{
 			"apiserver": "https://dev.team-blue.svc",
 			"caData":    dev["certificate-authority"],
 			"certData":  dev["client-certificate"],
 			"keyData":   dev["client-key"],
 		})
-		amsterdam := shared.secret(t, "vela-system", "amsterdam")
-		shared.hasSpec(t, "vela-amsterdam", "kubevela/secrets/vela-system/amsterdam", map[string]any{
+		amsterdam := h.secret(t, "vela-system", "amsterdam")
+		h.hasSpec(t, "vela-amsterdam", "kubevela/secrets/vela-system/amsterdam", map[string]any{
 			"apiserver": "https://amsterdam.example.com:6443",
 			"caData":    amsterdam["ca.crt"],
 			"certData":  amsterdam["tls.crt"],
 			"keyData":   amsterdam["tls.key"],
 		})
-		bergen := shared.secret(t, "vela-system", "bergen")
-		shared.hasSpec(t, "vela-bergen", "kubevela/secrets/vela-system/bergen", map[string]any{
+		bergen := h.secret(t, "vela-system", "bergen")
+		h.hasSpec(t, "vela-bergen", "kubevela/secrets/vela-system/bergen", map[string]any{
 			"apiserver": "https://bergen.example.com:6443",
 			"caData":    bergen["ca.crt"],
 			"tokenData": bergen["token"],
 		})
-		shared.hasSpec(t, "kubeconfig-imports-edge", "kubeconfig-secret/secrets/imports/edge", map[string]any{
+		h.hasSpec(t, "kubeconfig-imports-edge", "kubeconfig-secret/secrets/imports/edge", map[string]any{
 			"apiserver":  "https://edge.example.com:6443",
-			"kubeconfig": shared.secret(t, "imports", "edge")["kubeconfig"],
+			"kubeconfig": h.secret(t, "imports", "edge")["kubeconfig"],
 		})
-		shared.hasSpec(t, "kubeconfig-imports-lab", "kubeconfig-secret/secrets/imports/lab", map[string]any{
+		h.hasSpec(t, "kubeconfig-imports-lab", "kubeconfig-secret/secrets/imports/lab", map[string]any{
 			"apiserver":  "https://lab.example.com:6443",
-			"kubeconfig": shared.secret(t, "imports", "lab")["value"],
+			"kubeconfig": h.secret(t, "imports", "lab")["value"],
 		})
 	})
 
@@ -137,7 +127,7 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 		for cluster, want := range map[string]string{
 			"member2": "spec.syncMode is not Push", "member3": "the condition Ready is not True",
 		} {
-			lifecycle := shared.waitForReady(t, "karmada-"+cluster, policyv1alpha1.ReasonWaitingForCondition)
+			lifecycle := h.waitForReady(t, "karmada-"+cluster, policyv1alpha1.ReasonWaitingForCondition)
 			contains(t, meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady).Message, want)
 		}
 	})
@@ -148,28 +138,28 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 		certificate, key := member.certificate(t, "reader", oneDay)
 		token := member.token(t, "reader")
 
-		shared.setSecret(t, "capi-clusters", "blue-kubeconfig", map[string][]byte{"value": member.kubeconfig(t, certificate, key, nil)})
-		shared.patch(t, shared.objects.Resource(capiV1beta2).Namespace("capi-clusters"), "blue",
+		h.setSecret(t, "capi-clusters", "blue-kubeconfig", map[string][]byte{"value": member.kubeconfig(t, certificate, key, nil)})
+		h.patch(t, h.objects.Resource(capiV1beta2).Namespace("capi-clusters"), "blue",
 			`{"spec":{"controlPlaneEndpoint":{"host":"`+host+`","port":`+port+`}}}`)
 
-		shared.setSecret(t, "karmada-cluster", "member1", map[string][]byte{"token": token, "caBundle": member.ca(t)})
-		shared.patch(t, shared.objects.Resource(karmadaClusters), "member1", `{"spec":{"apiEndpoint":"`+member.Config().Host+`"}}`)
+		h.setSecret(t, "karmada-cluster", "member1", map[string][]byte{"token": token, "caBundle": member.ca(t)})
+		h.patch(t, h.objects.Resource(karmadaClusters), "member1", `{"spec":{"apiEndpoint":"`+member.Config().Host+`"}}`)
 
 		// The name of the Service is one for which the API server has a certificate.
-		shared.createSecret(t, "default", "vc-kubernetes", nil, map[string][]byte{
+		h.createSecret(t, "default", "vc-kubernetes", nil, map[string][]byte{
 			"config":                member.kubeconfig(t, certificate, key, nil),
 			"certificate-authority": member.ca(t), "client-certificate": certificate, "client-key": key,
 		})
 
-		shared.setSecret(t, "vela-system", "amsterdam", map[string][]byte{
+		h.setSecret(t, "vela-system", "amsterdam", map[string][]byte{
 			"endpoint": []byte(member.Config().Host), "ca.crt": member.ca(t), "tls.crt": certificate, "tls.key": key,
 		})
-		shared.setSecret(t, "vela-system", "bergen", map[string][]byte{
+		h.setSecret(t, "vela-system", "bergen", map[string][]byte{
 			"endpoint": []byte(member.Config().Host), "ca.crt": member.ca(t), "token": token,
 		})
 
-		shared.setSecret(t, "imports", "edge", map[string][]byte{"kubeconfig": member.kubeconfig(t, certificate, key, nil)})
-		shared.setSecret(t, "imports", "lab", map[string][]byte{"value": member.kubeconfig(t, nil, nil, token)})
+		h.setSecret(t, "imports", "edge", map[string][]byte{"kubeconfig": member.kubeconfig(t, certificate, key, nil)})
+		h.setSecret(t, "imports", "lab", map[string][]byte{"value": member.kubeconfig(t, nil, nil, token)})
 
 		names := []string{
 			"capi-clusters-blue", "karmada-member1", "vc-default-kubernetes", "vela-amsterdam", "vela-bergen",
@@ -183,13 +173,13 @@ func TestThePlatformsRunAtOnce(t *testing.T) {
 			{"stores", "lake-sveltos-kubeconfig", "kubeconfig", "sveltos-stores-lake"},
 			{"tenants", "cedar-admin-kubeconfig", "admin.conf", "kamaji-tenants-cedar"},
 		} {
-			shared.setSecret(t, secret.namespace, secret.name, map[string][]byte{secret.key: member.kubeconfig(t, certificate, key, nil)})
+			h.setSecret(t, secret.namespace, secret.name, map[string][]byte{secret.key: member.kubeconfig(t, certificate, key, nil)})
 			names = append(names, secret.pediaCluster)
 		}
-		names = append(names, shared.setTokens(t, member, token)...)
+		names = append(names, h.setTokens(t, member, token)...)
 
 		for _, name := range names {
-			eventually(t, "the credentials of "+name+" open the API server", func() error { return member.opens(t, name) })
+			eventually(t, "the credentials of "+name+" open the API server", func() error { return member.opens(t, h, name) })
 		}
 	})
 }
@@ -231,35 +221,35 @@ func (h *host) setTokens(t *testing.T, m *member, token []byte) []string {
 // versions, then a host that ends to serve the newer one, and begins again.
 func TestClusterAPIInBothVersions(t *testing.T) {
 	const namespace = "capi-versions"
-	cleanUpPlatforms(t, namespace)
-	shared.kubectl(t, "create", "namespace", namespace)
-	shared.kubectl(t, "apply", "-f", platformsDir+"/cluster-api")
-	shared.waitForStatus(t, "cluster-api", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+	h := ownHost(t)
+	h.kubectl(t, "create", "namespace", namespace)
+	h.kubectl(t, "apply", "-f", platformsDir+"/cluster-api")
+	h.waitForStatus(t, "cluster-api", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 		if validated := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyValidated); validated != nil {
 			return same("reason", validated.Reason, policyv1alpha1.ReasonSourceTypeNotServed)
 		}
 		return errors.New("it says nothing yet")
 	})
-	shared.installClusterAPI(t)
+	h.installClusterAPI(t)
 
 	create := func(version schema.GroupVersionResource, name, status string) {
 		t.Helper()
-		shared.createSecret(t, namespace, name+"-kubeconfig", nil, map[string][]byte{"value": madeUpKubeconfig(name)})
+		h.createSecret(t, namespace, name+"-kubeconfig", nil, map[string][]byte{"value": madeUpKubeconfig(name)})
 		reference := map[string]any{"kind": "DockerCluster", "name": name}
 		if version == capiV1beta2 {
 			reference["apiGroup"] = "infrastructure.cluster.x-k8s.io"
 		} else {
 			reference["apiVersion"] = "infrastructure.cluster.x-k8s.io/v1beta1"
 		}
-		clusters := shared.objects.Resource(version).Namespace(namespace)
+		clusters := h.objects.Resource(version).Namespace(namespace)
 		_, err := clusters.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": version.GroupVersion().String(), "kind": "Cluster",
 			"metadata": map[string]any{"name": name},
 			"spec":     map[string]any{"infrastructureRef": reference},
 		}}, metav1.CreateOptions{})
 		must(t, err)
-		shared.waitForReady(t, namespace+"-"+name, policyv1alpha1.ReasonWaitingForCondition)
-		shared.kubectl(t, "patch", "clusters."+version.Version+"."+version.Group, name, "-n", namespace,
+		h.waitForReady(t, namespace+"-"+name, policyv1alpha1.ReasonWaitingForCondition)
+		h.kubectl(t, "patch", "clusters."+version.Version+"."+version.Group, name, "-n", namespace,
 			"--subresource=status", "--type=merge", "-p", status)
 	}
 	const (
@@ -268,14 +258,14 @@ func TestClusterAPIInBothVersions(t *testing.T) {
 	)
 	imported := func(name string) *unstructured.Unstructured {
 		t.Helper()
-		shared.waitForReady(t, namespace+"-"+name, policyv1alpha1.ReasonCreated)
-		object, err := shared.objects.Resource(pediaClusters).Get(t.Context(), namespace+"-"+name, metav1.GetOptions{})
+		h.waitForReady(t, namespace+"-"+name, policyv1alpha1.ReasonCreated)
+		object, err := h.objects.Resource(pediaClusters).Get(t.Context(), namespace+"-"+name, metav1.GetOptions{})
 		must(t, err)
 		return object
 	}
 	reads := func(version string) {
 		t.Helper()
-		shared.waitForStatus(t, "cluster-api", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
+		h.waitForStatus(t, "cluster-api", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 			return same("the version that is read", status.SourceVersion, version)
 		})
 	}
@@ -287,17 +277,17 @@ func TestClusterAPIInBothVersions(t *testing.T) {
 	reads("v1beta2")
 	before := map[string]*unstructured.Unstructured{"old": imported("old"), "new": imported("new")}
 
-	shared.serve(t, "v1beta2", false)
+	h.serve(t, "v1beta2", false)
 	reads("v1beta1")
 	create(capiV1beta1, "later", fmt.Sprintf(condition, "True"))
 	imported("later")
-	shared.kubectl(t, "patch", "clusters.v1beta1.cluster.x-k8s.io", "old-waiting", "-n", namespace,
+	h.kubectl(t, "patch", "clusters.v1beta1.cluster.x-k8s.io", "old-waiting", "-n", namespace,
 		"--subresource=status", "--type=merge", "-p", fmt.Sprintf(condition, "True"))
 	imported("old-waiting")
 
-	shared.serve(t, "v1beta2", true)
+	h.serve(t, "v1beta2", true)
 	reads("v1beta2")
-	shared.kubectl(t, "patch", "clusters.v1beta2.cluster.x-k8s.io", "new-waiting", "-n", namespace,
+	h.kubectl(t, "patch", "clusters.v1beta2.cluster.x-k8s.io", "new-waiting", "-n", namespace,
 		"--subresource=status", "--type=merge", "-p", fmt.Sprintf(field, true))
 	imported("new-waiting")
 	for name, object := range before {
@@ -305,28 +295,6 @@ func TestClusterAPIInBothVersions(t *testing.T) {
 			t.Errorf("the PediaCluster of %s was written while versions came and went", name)
 		}
 	}
-}
-
-// cleanUpPlatforms removes, after the test, what policies and examples have
-// brought: other tests have Secrets and policies of their own.
-func cleanUpPlatforms(t *testing.T, namespaceNames ...string) {
-	t.Helper()
-	t.Cleanup(func() {
-		ctx := context.Background() // the test's own has ended
-		args := append([]string{"delete", "--ignore-not-found", "--timeout=60s", "clusterimportpolicies"}, platformNames...)
-		commands := [][]string{
-			args,
-			append([]string{"delete", "--ignore-not-found", "--timeout=60s", "crd"}, platformTypes...),
-			append([]string{"delete", "--ignore-not-found", "--timeout=60s", "namespaces"}, namespaceNames...),
-			{"delete", "--ignore-not-found", "-n", "default", "secret", "vc-kubernetes"},
-			{"delete", "--ignore-not-found", "-n", devcluster.Namespace, "secret", "spruce"},
-		}
-		for _, command := range commands {
-			if _, err := shared.Kubectl(ctx, nil, command...); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 }
 
 // follow runs the sh blocks of a document in the folder of the repository, as a
@@ -364,13 +332,13 @@ func (h *host) follow(t *testing.T, file string) {
 // table reads NAME, POLICY, SOURCE and PHASE from the table of lifecycles in a
 // document, nil if there is none. The table must have the columns that kubectl
 // prints.
-func table(t *testing.T, file string) []string {
+func (h *host) table(t *testing.T, file string) []string {
 	t.Helper()
 	document, err := os.ReadFile(file)
 	must(t, err)
 	for _, block := range fence.FindAllStringSubmatch(string(document), -1) {
 		if lines := strings.Split(strings.TrimSpace(block[3]), "\n"); block[1] == "text" && strings.HasPrefix(lines[0], "NAME") {
-			printed, _, _ := strings.Cut(shared.kubectl(t, "get", "pediaclusterlifecycle"), "\n")
+			printed, _, _ := strings.Cut(h.kubectl(t, "get", "pediaclusterlifecycle"), "\n")
 			if difference := cmp.Diff(strings.Fields(printed), strings.Fields(lines[0])); difference != "" {
 				t.Errorf("the columns in %s (-printed +documented):\n%s", file, difference)
 			}
@@ -411,9 +379,9 @@ func differ(want, got []string) error {
 
 // everySourceHasOneLifecycle fails the test when the policies have imported an
 // object twice.
-func everySourceHasOneLifecycle(t *testing.T) {
+func (h *host) everySourceHasOneLifecycle(t *testing.T) {
 	t.Helper()
-	list, err := shared.policy.PolicyV1alpha1().PediaClusterLifecycles().List(t.Context(), metav1.ListOptions{})
+	list, err := h.policy.PolicyV1alpha1().PediaClusterLifecycles().List(t.Context(), metav1.ListOptions{})
 	must(t, err)
 	seen := map[policyv1alpha1.DependentResource]string{}
 	for _, lifecycle := range list.Items {

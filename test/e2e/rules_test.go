@@ -118,18 +118,18 @@ func TestRule4ALifecycleDeletedByHandReleasesItsPediaClusterAndIsMadeAgain(t *te
 }
 
 func TestRule4ASourceOfTheSameNameKeepsItsPediaCluster(t *testing.T) {
-	p := shared.installPlatform(t, "recreated")
+	p := ownHost(t).installPlatform(t, "recreated")
 	must(t, p.createCluster(t.Context(), "one", "old", true))
 	p.waitForToken(t, "one", "old")
 
 	// Without the server nobody sees that the Source was gone for a moment.
 	before, err := p.pediaCluster(t.Context(), "one")
 	must(t, err)
-	must(t, shared.server.Kill())
+	must(t, p.server.Kill())
 	p.deleteCluster(t, "one")
 	must(t, p.objects.Resource(secrets).Namespace(p.name).Delete(t.Context(), "one-auth", metav1.DeleteOptions{}))
 	must(t, p.createCluster(t.Context(), "one", "new", true))
-	must(t, shared.server.Start(t.Context()))
+	must(t, p.server.Start(t.Context()))
 
 	p.waitForToken(t, "one", "new")
 	p.sameObject(t, "one", before)
@@ -179,7 +179,7 @@ func TestRule9AnErrorDeletesNothing(t *testing.T) {
 }
 
 func TestRule10DeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
-	p := shared.installPlatform(t, "typeless")
+	p := ownHost(t).installPlatform(t, "typeless")
 	before := map[string]*unstructured.Unstructured{}
 	names := []string{"one", "two", "three", "four", "five"}
 	for _, name := range names {
@@ -200,9 +200,9 @@ func TestRule10DeletingTheSourceTypeDeletesNoPediaCluster(t *testing.T) {
 		p.sameObject(t, name, before[name])
 	}
 	// Nor after a restart: another platform shows that the controllers work again.
-	must(t, shared.server.Kill())
-	must(t, shared.server.Start(t.Context()))
-	other := shared.installPlatform(t, "typed")
+	must(t, p.server.Kill())
+	must(t, p.server.Start(t.Context()))
+	other := p.installPlatform(t, "typed")
 	must(t, other.createCluster(t.Context(), "one", "secret", true))
 	other.waitForToken(t, "one", "secret")
 	p.kubectl(t, "label", "pediaclusterlifecycle", "typeless-one", "touched=yes")

@@ -108,6 +108,7 @@ func TestAStartThatFailsSaysWhyInOneLine(t *testing.T) {
 
 // What does not depend on the command line alone is waited for, for a while.
 func TestAServerWithoutItsEtcdEndsWithTheReason(t *testing.T) {
+	t.Parallel()
 	code, _, stderr := runServer(t,
 		"--kubeconfig="+filepath.Join(shared.dir, "policy-apiserver.kubeconfig"),
 		"--bind-address=127.0.0.1", "--secure-port="+freePort(t), "--etcd-servers=http://127.0.0.1:"+freePort(t))
