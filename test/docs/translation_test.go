@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,9 @@ const chinese = "docs/zh-CN"
 
 // translated are the English pages that have a Chinese version, by their paths
 // from the top.
-var translated = []string{}
+var translated = []string{
+	"docs/concepts.md",
+}
 
 // translationOf returns the path of the Chinese version of an English page.
 func translationOf(page string) string {
@@ -57,6 +60,21 @@ func TestEveryChinesePageIsComparedWithItsEnglishPage(t *testing.T) {
 	for _, file := range files {
 		if !slices.ContainsFunc(translated, func(page string) bool { return filepath.Base(page) == filepath.Base(file) }) {
 			t.Errorf("%s/%s is not compared with its English page: add that to the list \"translated\" of this test", chinese, filepath.Base(file))
+		}
+	}
+}
+
+// brokenLine is a line break that is shown as a space between two Chinese
+// characters, where no space belongs.
+var brokenLine = regexp.MustCompile(`[\p{Han}，、（]\n *[\p{Han}（）]`)
+
+func TestNoLineOfAChinesePageEndsWithinASentenceBeforeAChineseCharacter(t *testing.T) {
+	for path, page := range pages(t) {
+		if filepath.Dir(path) != filepath.Join(root, chinese) {
+			continue
+		}
+		for _, broken := range brokenLine.FindAllString(fenced.ReplaceAllString(page, ""), -1) {
+			t.Errorf("%s: the line break in %q is shown as a space: break the line after 。 or ；, or at a space", path, broken)
 		}
 	}
 }
