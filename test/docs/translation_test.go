@@ -24,7 +24,10 @@ const chinese = "docs/zh-CN"
 // translated are the English pages that have a Chinese version, by their paths
 // from the top.
 var translated = []string{
+	"README.md",
 	"docs/concepts.md",
+	"docs/install.md",
+	"docs/platforms.md",
 }
 
 // translationOf returns the path of the Chinese version of an English page.
