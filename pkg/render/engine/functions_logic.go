@@ -97,7 +97,7 @@ var typeFunctions = aliases([]*function{
 	define("typeIsLike TYPE X", "Returns true if TYPE is the type of X, or of what X points to.", on2(func(t string, x any) bool {
 		return t == strings.TrimPrefix(fmt.Sprintf("%T", x), "*") || t == fmt.Sprintf("%T", x)
 	})),
-	define("kindOf X", "Returns the kind of X in Go: string, map, slice, bool, int, int64, float64, or invalid if it is absent.", on1(kindName)),
+	define("kindOf X", "Returns the kind of X in Go: `string`, `map`, `slice`, `bool`, `int`, `int64`, `float64`, or `invalid` if it is absent.", on1(kindName)),
 	define("kindIs KIND X", "Returns true if KIND is the kind of X.", on2(func(k string, x any) bool { return k == kindName(x) })),
 	define("deepEqual X Y", "Returns true if X and Y are equal, including everything nested in them.", with2(func(r *run, x, y any) (any, *Error) {
 		return r.deepEqual(x, y)
@@ -116,7 +116,7 @@ var printFunctions = []*function{
 	define("println X...", "Returns the arguments as one string, with spaces between them and a line break at the end.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
 		return r.sprint(args, fmt.Sprintln)
 	})),
-	define("printf FORMAT X...", "Formats the arguments as Go's fmt.Sprintf does. Widths and precisions are limited to 1000; %p is rejected.", &function{
+	define("printf FORMAT X...", "Formats the arguments as `fmt.Sprintf` of Go does. Widths and precisions are limited to 1000; `%p` is rejected.", &function{
 		params: []kind{textKind}, rest: anyKind,
 		call: func(r *run, _ *call, args []any) (any, *Error) { return r.sprintf(arg[string](args, 0), args[1:]) },
 	}),

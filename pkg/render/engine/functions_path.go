@@ -13,7 +13,7 @@ var pathFunctions = aliases([]*function{
 	define("clean PATH", "Returns the shortest equivalent path.", on1(path.Clean)),
 	define("ext PATH", "Returns the file name extension.", on1(path.Ext)),
 	define("isAbs PATH", "Returns true if the path begins with a slash.", on1(path.IsAbs)),
-	define("urlParse URL", "Splits a URL into a map with scheme, host, hostname, path, query, opaque, fragment and userinfo.", with1(func(r *run, s string) (any, *Error) {
+	define("urlParse URL", "Splits a URL into a map with the keys `scheme`, `host`, `hostname`, `path`, `query`, `opaque`, `fragment` and `userinfo`.", with1(func(r *run, s string) (any, *Error) {
 		u, err := url.Parse(s)
 		if err != nil {
 			return nil, problem("the text is no URL")
@@ -37,7 +37,7 @@ var pathFunctions = aliases([]*function{
 		}
 		return r.result(lib[func(map[string]any) string]("urlJoin")(m))
 	})),
-	define("semver VERSION", "Parses a semantic version. The result has the methods Major, Minor, Patch, Prerelease, Metadata, Original and Compare.", with1(version)),
+	define("semver VERSION", "Parses a semantic version. The result has the methods `Major`, `Minor`, `Patch`, `Prerelease`, `Metadata`, `Original` and `Compare`.", with1(version)),
 	define("semverCompare CONSTRAINT VERSION", "Returns true if the version satisfies the constraint.", with2(func(r *run, constraint, s string) (any, *Error) {
 		if len(constraint) > maxVersion {
 			return nil, limit("the constraint is %d bytes long; at most %d are allowed", len(constraint), maxVersion)

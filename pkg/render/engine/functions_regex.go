@@ -21,7 +21,7 @@ var regexFunctions = aliases([]*function{
 		}
 		return r.texts(0, func() []string { return p.FindAllString(s, arg[int](rest, 0)) })
 	}),
-	regex("regexReplaceAll PATTERN TEXT NEW", "Replaces all matches by NEW, in which ${1} is the first capture group.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
+	regex("regexReplaceAll PATTERN TEXT NEW", "Replaces all matches by NEW, in which `${1}` is the first capture group.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
 		replacement := arg[string](rest, 0)
 		if strings.Contains(replacement, "$") {
 			p = p.withGroups()

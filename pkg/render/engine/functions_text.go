@@ -16,10 +16,10 @@ var textFunctions = aliases([]*function{
 	define("lower TEXT", "Converts to lower case.", on1(strings.ToLower)),
 	define("title TEXT", "Converts the first letter of each word to upper case.", on1(lib[func(string) string]("title"))),
 	define("untitle TEXT", "Converts the first letter of each word to lower case.", on1(lib[func(string) string]("untitle"))),
-	define("swapcase TEXT", "Swaps upper and lower case, word by word.", on1(lib[func(string) string]("swapcase"))),
-	define("snakecase TEXT", "Converts to snake_case.", on1(lib[func(string) string]("snakecase"))),
-	define("camelcase TEXT", "Converts to CamelCase.", on1(lib[func(string) string]("camelcase"))),
-	define("kebabcase TEXT", "Converts to kebab-case.", on1(lib[func(string) string]("kebabcase"))),
+	define("swapcase TEXT", "Swaps upper and lower case in each word.", on1(lib[func(string) string]("swapcase"))),
+	define("snakecase TEXT", "Converts to `snake_case`.", on1(lib[func(string) string]("snakecase"))),
+	define("camelcase TEXT", "Converts to `CamelCase`.", on1(lib[func(string) string]("camelcase"))),
+	define("kebabcase TEXT", "Converts to `kebab-case`.", on1(lib[func(string) string]("kebabcase"))),
 	define("initials TEXT", "Returns the first letter of each word.", on1(lib[func(string) string]("initials"))),
 	define("nospace TEXT", "Removes all whitespace.", on1(func(s string) string {
 		return strings.Map(func(r rune) rune {
@@ -58,23 +58,23 @@ var textFunctions = aliases([]*function{
 	define("indent SPACES TEXT", "Indents each line by SPACES spaces.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
 		return indent(r, arg[int](args, 0), args[1], false)
 	}}).keeping()),
-	define("nindent SPACES TEXT", "Same as indent, with a line break before the first line.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
+	define("nindent SPACES TEXT", "Same as `indent`, with a line break before the first line.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
 		return indent(r, arg[int](args, 0), args[1], true)
 	}}).keeping()),
 	define("wrap WIDTH TEXT", "Wraps lines at WIDTH bytes, between words.", with2(func(r *run, width int, s string) (any, *Error) {
 		return wrap(r, width, "\n", s, func() string { return lib[func(int, string) string]("wrap")(width, s) })
 	})),
-	define("wrapWith WIDTH BREAK TEXT", "Same as wrap, with BREAK as the line break; breaks long words as well.", with3(func(r *run, width int, lineBreak, s string) (any, *Error) {
+	define("wrapWith WIDTH BREAK TEXT", "Same as `wrap`, with BREAK as the line break; breaks long words as well.", with3(func(r *run, width int, lineBreak, s string) (any, *Error) {
 		return wrap(r, width, lineBreak, s, func() string { return lib[func(int, string, string) string]("wrapWith")(width, lineBreak, s) })
 	})),
 	define("plural ONE MANY COUNT", "Returns ONE if COUNT is 1, otherwise MANY.", on3(lib[func(string, string, int) string]("plural"))),
 	define("splitList SEPARATOR TEXT", "Splits into a list.", with2(func(r *run, separator, s string) (any, *Error) {
 		return r.texts(strings.Count(s, separator)+1, func() []string { return strings.Split(s, separator) })
 	})),
-	define("split SEPARATOR TEXT", "Splits into a map with the keys _0, _1 and so on.", with2(func(r *run, separator, s string) (any, *Error) {
+	define("split SEPARATOR TEXT", "Splits into a map with the keys `_0`, `_1` and so on.", with2(func(r *run, separator, s string) (any, *Error) {
 		return splitMap(r, separator, -1, s)
 	})),
-	define("splitn SEPARATOR COUNT TEXT", "Same as split, into at most COUNT parts.", with3(splitMap)),
+	define("splitn SEPARATOR COUNT TEXT", "Same as `split`, into at most COUNT parts.", with3(splitMap)),
 	define("join SEPARATOR LIST", "Joins the items of a list.", with2(func(r *run, separator string, x any) (any, *Error) {
 		parts, err := r.strings(x)
 		if err != nil {

@@ -25,17 +25,17 @@ var timeFunctions = aliases([]*function{
 		return dateInZone(r, layout, x, "UTC")
 	})),
 	define("dateInZone LAYOUT TIME ZONE", "Formats a time in a time zone.", with3(dateInZone)),
-	define("htmlDate TIME", "Formats a time as 2006-01-02, in UTC.", with1(func(r *run, x any) (any, *Error) {
+	define("htmlDate TIME", "Formats a time as `2006-01-02`, in UTC.", with1(func(r *run, x any) (any, *Error) {
 		return dateInZone(r, time.DateOnly, x, "UTC")
 	})),
-	define("htmlDateInZone TIME ZONE", "Formats a time as 2006-01-02, in a time zone.", with2(func(r *run, x any, zone string) (any, *Error) {
+	define("htmlDateInZone TIME ZONE", "Formats a time as `2006-01-02`, in a time zone.", with2(func(r *run, x any, zone string) (any, *Error) {
 		return dateInZone(r, time.DateOnly, x, zone)
 	})),
-	define("dateModify DURATION TIME", "Adds a duration such as -1.5h. An invalid duration is ignored.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
+	define("dateModify DURATION TIME", "Adds a duration such as `-1.5h`. An invalid duration is ignored.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
 		n, _ := time.ParseDuration(d)
 		return t.Add(n), nil
 	})),
-	define("mustDateModify DURATION TIME", "Same as dateModify, but an invalid duration is an error.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
+	define("mustDateModify DURATION TIME", "Same as `dateModify`, but an invalid duration is an error.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
 		n, err := time.ParseDuration(d)
 		if err != nil {
 			return nil, problem("the first argument is no duration")
@@ -53,7 +53,7 @@ var timeFunctions = aliases([]*function{
 		t, _ := time.ParseInLocation(layout, s, time.UTC)
 		return t, nil
 	})),
-	define("mustToDate LAYOUT TEXT", "Same as toDate, but invalid input is an error.", with2(func(_ *run, layout, s string) (any, *Error) {
+	define("mustToDate LAYOUT TEXT", "Same as `toDate`, but invalid input is an error.", with2(func(_ *run, layout, s string) (any, *Error) {
 		t, err := time.ParseInLocation(layout, s, time.UTC)
 		if err != nil {
 			return nil, problem("the text is no time in this layout")
