@@ -34,7 +34,7 @@ func functionList() string {
 	for _, f := range Functions() {
 		if f.Group != group {
 			group = f.Group
-			fmt.Fprintf(&b, "\n### %s\n\n| Function | Description |\n|---|---|\n", group)
+			fmt.Fprintf(&b, "\n### %s\n\n| function | description |\n|---|---|\n", group)
 		}
 		if f.AliasOf == "" {
 			fmt.Fprintf(&b, "| `%s`%s | %s |\n", f.Usage, aliases[f.Name], f.Summary)
@@ -50,7 +50,7 @@ func functionList() string {
 			names[f.Advice] += fmt.Sprintf(", `%s`", f.Name)
 		}
 	}
-	b.WriteString("\n### Functions that cannot be used\n\n| Function | Reason and alternative |\n|---|---|\n")
+	b.WriteString("\n### Functions that cannot be used\n\n| function | reason and alternative |\n|---|---|\n")
 	for _, advice := range advices {
 		fmt.Fprintf(&b, "| %s | %s |\n", names[advice], advice)
 	}
