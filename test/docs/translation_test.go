@@ -28,6 +28,10 @@ var translated = []string{
 	"docs/concepts.md",
 	"docs/install.md",
 	"docs/platforms.md",
+	"docs/templates.md",
+	"docs/template-functions.md",
+	"docs/template-checks.md",
+	"docs/status.md",
 }
 
 // translationOf returns the path of the Chinese version of an English page.
