@@ -39,8 +39,9 @@ func translationOf(page string) string {
 	return filepath.Join(chinese, filepath.Base(page))
 }
 
-// TestTheChinesePagesFollowTheEnglishOnes compares structure only: headings, code,
-// tables, pictures and links. The text between them is translated by meaning.
+// TestTheChinesePagesFollowTheEnglishOnes compares the structure of the pages:
+// headings, paragraphs, lists, tables, code, pictures and links. The sentences are
+// translated by meaning and not compared.
 func TestTheChinesePagesFollowTheEnglishOnes(t *testing.T) {
 	documents := map[string]document{}
 	for _, page := range translated {
@@ -54,7 +55,7 @@ func TestTheChinesePagesFollowTheEnglishOnes(t *testing.T) {
 		for _, difference := range differences(documents[page], documents[translation], func(link string) string {
 			return translateLink(t, documents, page, link)
 		}) {
-			t.Errorf("%s has to follow %s: %s", translation, page, difference)
+			t.Errorf("%s differs from %s: %s", translation, page, difference)
 		}
 	}
 }
@@ -66,13 +67,13 @@ func TestEveryChinesePageIsComparedWithItsEnglishPage(t *testing.T) {
 	}
 	for _, file := range files {
 		if !slices.ContainsFunc(translated, func(page string) bool { return filepath.Base(page) == filepath.Base(file) }) {
-			t.Errorf("%s/%s is not compared with its English page: add that to the list \"translated\" of this test", chinese, filepath.Base(file))
+			t.Errorf("%s/%s is not compared with its English page: add the English page to the list \"translated\" of this test", chinese, filepath.Base(file))
 		}
 	}
 }
 
-// brokenLine is a line break that is shown as a space between two Chinese
-// characters, where no space belongs.
+// brokenLine is a line break between two Chinese characters. Browsers show it as a
+// space.
 var brokenLine = regexp.MustCompile(`[\p{Han}，、（]\n *[\p{Han}（）]`)
 
 func TestNoLineOfAChinesePageEndsWithinASentenceBeforeAChineseCharacter(t *testing.T) {
@@ -81,22 +82,21 @@ func TestNoLineOfAChinesePageEndsWithinASentenceBeforeAChineseCharacter(t *testi
 			continue
 		}
 		for _, broken := range brokenLine.FindAllString(fenced.ReplaceAllString(page, ""), -1) {
-			t.Errorf("%s: the line break in %q is shown as a space: break the line after 。 or ；, or at a space", path, broken)
+			t.Errorf("%s: the line break in %q is shown as a space: break the line after 。, ； or ：, or at a space", path, broken)
 		}
 	}
 }
 
-// read parses a page, of which the line under its title has to be the link to the
-// other language.
+// read parses a page. The line below its title has to link to the other language.
 func read(t *testing.T, page, languages string) document {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
-		t.Fatalf("%s: %v: each English page in the list \"translated\" of this test has a Chinese one in %s", page, err, chinese)
+		t.Fatalf("%s: %v: each page in the list \"translated\" of this test needs a Chinese version in %s", page, err, chinese)
 	}
 	lines := strings.SplitN(string(content), "\n", 4)
 	if len(lines) < 4 || lines[2] != languages {
-		t.Fatalf("%s: line 3, under the title, must link to the other language: %s", page, languages)
+		t.Fatalf("%s: line 3, below the title, must link to the other language: %s", page, languages)
 	}
 	return parse(lines[0] + "\n\n\n" + lines[3])
 }
@@ -110,9 +110,9 @@ func relative(t *testing.T, folder, path string) string {
 	return rel
 }
 
-// translateLink returns what a link or picture of an English page is in the
-// Chinese version: a page that is translated becomes its translation, and the
-// anchor of a heading becomes that of the heading in the same place there.
+// translateLink returns the link in the Chinese version that corresponds to a link,
+// or picture, in an English page. A link to a page that is translated leads to the
+// translation, and its anchor is that of the heading at the same position.
 func translateLink(t *testing.T, documents map[string]document, page, link string) string {
 	t.Helper()
 	if strings.Contains(link, "://") {
@@ -139,16 +139,16 @@ func translateLink(t *testing.T, documents map[string]document, page, link strin
 	return target
 }
 
-// document is what is compared of a page: its sections, each with what is between
-// its heading and the next one. The first is what is above all headings.
+// document is the structure of a page: a section for each heading, with the content
+// up to the next heading. The first section is the content before all headings.
 type document []section
 
 type section struct {
-	heading string // as in the source, with the signs of its level
-	blocks  []string
-	tables  []string // rows and columns of each
-	code    []string
-	links   []string // with pictures, which begin with a !
+	heading    string   // as in the source, with the # of its level
+	blocks     []string // paragraphs, lists, tables and code blocks, in their order
+	codeBlocks []string
+	codeSpans  []string
+	links      []string // and pictures, which begin with !
 }
 
 func (s section) level() string {
@@ -179,22 +179,26 @@ func parse(content string) document {
 
 func (s *section) add(node ast.Node, source []byte) {
 	switch node := node.(type) {
+	case *ast.Paragraph:
+		s.blocks = append(s.blocks, "a paragraph")
+	case *ast.List:
+		s.blocks = append(s.blocks, fmt.Sprintf("a list of %d items", node.ChildCount()))
+	case *extensionast.Table:
+		s.blocks = append(s.blocks, fmt.Sprintf("a table of %d rows and %d columns", node.ChildCount(), len(node.Alignments)))
 	case *ast.FencedCodeBlock:
 		info := ""
 		if node.Info != nil {
 			info = string(node.Info.Value(source))
 		}
-		s.blocks = append(s.blocks, info+"\n"+string(node.Lines().Value(source)))
+		s.addCodeBlock(info + "\n" + string(node.Lines().Value(source)))
 	case *ast.CodeBlock:
-		s.blocks = append(s.blocks, "\n"+string(node.Lines().Value(source)))
-	case *extensionast.Table:
-		s.tables = append(s.tables, fmt.Sprintf("%d rows of %d columns", node.ChildCount(), len(node.Alignments)))
+		s.addCodeBlock("\n" + string(node.Lines().Value(source)))
 	case *ast.CodeSpan:
 		var code strings.Builder
 		for child := node.FirstChild(); child != nil; child = child.NextSibling() {
 			code.Write(child.(*ast.Text).Segment.Value(source))
 		}
-		s.code = append(s.code, strings.Join(strings.Fields(code.String()), " "))
+		s.codeSpans = append(s.codeSpans, strings.Join(strings.Fields(code.String()), " "))
 	case *ast.Link:
 		s.links = append(s.links, string(node.Destination))
 	case *ast.AutoLink:
@@ -204,63 +208,77 @@ func (s *section) add(node ast.Node, source []byte) {
 	}
 }
 
-// differences says what a translation lacks and what it has too much, for whoever
-// has changed one of the two pages.
+func (s *section) addCodeBlock(code string) {
+	s.blocks = append(s.blocks, "a code block")
+	s.codeBlocks = append(s.codeBlocks, code)
+}
+
+// differences lists what is missing in a translation, and what has no counterpart
+// in the English page.
 func differences(english, translation document, translateLink func(string) string) []string {
 	var found []string
 	for i := range max(len(english), len(translation)) {
 		switch {
 		case i >= len(translation):
-			return append(found, fmt.Sprintf("there is no heading for %q", english[i].heading))
+			return append(found, fmt.Sprintf("the heading for %q is missing", english[i].heading))
 		case i >= len(english):
-			return append(found, fmt.Sprintf("there is the heading %q, which has no counterpart", translation[i].heading))
+			return append(found, fmt.Sprintf("the heading %q has no counterpart", translation[i].heading))
 		case english[i].level() != translation[i].level():
-			return append(found, fmt.Sprintf("where it has %q, there is %q: the headings must have the same order and levels", english[i].heading, translation[i].heading))
+			return append(found, fmt.Sprintf("the heading %q is at the place of %q: both pages need the same headings in the same order", translation[i].heading, english[i].heading))
 		case slices.ContainsFunc(translation[:i], func(s section) bool { return s.anchor() == translation[i].anchor() }):
-			found = append(found, fmt.Sprintf("there are two headings %q, so that no link can lead to the second", translation[i].heading))
+			found = append(found, fmt.Sprintf("two headings are %q: make them different, so that each has an anchor", translation[i].heading))
 		}
-		var links []string
-		for _, link := range english[i].links {
-			picture := strings.HasPrefix(link, "!")
-			if link = translateLink(strings.TrimPrefix(link, "!")); picture {
-				link = "!" + link
-			}
-			links = append(links, link)
+		for _, difference := range compare(english[i], translation[i], translateLink) {
+			found = append(found, fmt.Sprintf("section %q (%q): %s", translation[i].heading, english[i].heading, difference))
 		}
-		place := fmt.Sprintf("in the section %q (%q)", translation[i].heading, english[i].heading)
-		if i == 0 {
-			place = "above the title"
-		}
-		found = append(found, inOrder(place, "code block", english[i].blocks, translation[i].blocks)...)
-		found = append(found, inOrder(place, "table", english[i].tables, translation[i].tables)...)
-		found = append(found, asSets(place, "code", english[i].code, translation[i].code)...)
-		found = append(found, asSets(place, "link", links, translation[i].links)...)
 	}
 	return found
 }
 
-// inOrder compares what has to be the same, one after the other.
-func inOrder(place, what string, english, translation []string) []string {
-	if len(english) != len(translation) {
-		return []string{fmt.Sprintf("%s it has %d %ss, not %d", place, len(translation), what, len(english))}
-	}
+func compare(english, translation section, translateLink func(string) string) []string {
 	var found []string
-	for i := range english {
-		if english[i] != translation[i] {
-			found = append(found, fmt.Sprintf("%s %s %d must be\n%s\nand is\n%s", place, what, i+1, english[i], translation[i]))
-		}
+	if i := mismatch(english.blocks, translation.blocks); i >= 0 {
+		found = append(found, fmt.Sprintf("block %d must be %s and is %s", i+1, blockAt(english.blocks, i), blockAt(translation.blocks, i)))
+	} else if i := mismatch(english.codeBlocks, translation.codeBlocks); i >= 0 {
+		found = append(found, fmt.Sprintf("code block %d must be\n%s\nand is\n%s", i+1, english.codeBlocks[i], translation.codeBlocks[i]))
 	}
-	return found
+	var links []string
+	for _, link := range english.links {
+		destination, picture := strings.CutPrefix(link, "!")
+		if link = translateLink(destination); picture {
+			link = "!" + link
+		}
+		links = append(links, link)
+	}
+	found = append(found, sets("code", english.codeSpans, translation.codeSpans)...)
+	return append(found, sets("link", links, translation.links)...)
 }
 
-// asSets compares what may be mentioned in any order, and more than once.
-func asSets(place, what string, english, translation []string) []string {
+// mismatch returns the first index at which the lists differ, or -1.
+func mismatch(a, b []string) int {
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+func blockAt(blocks []string, i int) string {
+	if i < len(blocks) {
+		return blocks[i]
+	}
+	return "missing"
+}
+
+// sets compares what a translation may mention in another order, or more often.
+func sets(what string, english, translation []string) []string {
 	var found []string
 	for _, value := range missing(translation, english) {
-		found = append(found, fmt.Sprintf("%s the %s %s is missing", place, what, value))
+		found = append(found, fmt.Sprintf("the %s %s is missing", what, value))
 	}
 	for _, value := range missing(english, translation) {
-		found = append(found, fmt.Sprintf("%s the %s %s has no counterpart", place, what, value))
+		found = append(found, fmt.Sprintf("the %s %s has no counterpart", what, value))
 	}
 	return found
 }
@@ -278,31 +296,36 @@ func missing(from, values []string) []string {
 
 func TestAPageThatDoesNotFollowItsEnglishPageIsFound(t *testing.T) {
 	const english = "# Page\n\nRead `a` and [b](b.md#c).\n\n![p](images/p.svg)\n\n" +
-		"## Code\n\n```sh\nrun # it\n```\n\n## Table\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
-	translateLink := func(link string) string { return "../" + link }
+		"## Code\n\n```sh\nrun # it\n```\n\n## Table\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- one\n- two\n"
 	const translation = "# 页\n\n[b](../b.md#c) 和 `a`，`a`\n\n![图](../images/p.svg)\n\n" +
-		"## 代码\n\n```sh\nrun # it\n```\n\n## 表\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n"
+		"## 代码\n\n```sh\nrun # it\n```\n\n## 表\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n\n- 一\n- 二\n"
+	translateLink := func(link string) string { return "../" + link }
+	if found := differences(parse(english), parse(translation), translateLink); found != nil {
+		t.Errorf("a translation that follows its English page: %q", found)
+	}
 	for name, test := range map[string]struct{ from, to, want string }{
-		"the same":          {"", "", ""},
-		"a section less":    {"## 表\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n", "", `there is no heading for "## Table"`},
-		"a section more":    {"| 1 | 2 |\n", "| 1 | 2 |\n\n## 多\n", `there is the heading "## 多", which has no counterpart`},
-		"another level":     {"## 代码", "### 代码", `where it has "## Code", there is "### 代码"`},
-		"a heading twice":   {"## 表", "## 代码", `there are two headings "## 代码"`},
-		"code inside":       {"和 `a`，`a`", "和 `x`", `in the section "# 页" ("# Page") the code a is missing; in the section "# 页" ("# Page") the code x has no counterpart`},
-		"a link":            {"../b.md#c", "../b.md", `the link ../b.md#c is missing`},
-		"a picture":         {"![图](../images/p.svg)", "[图](../images/p.svg)", `the link !../images/p.svg is missing`},
-		"a code block":      {"run # it", "run # 它", "code block 1 must be\nsh\nrun # it\n\nand is\nsh\nrun # 它\n"},
-		"a language":        {"```sh", "```", "code block 1 must be\nsh\nrun # it\n\nand is\n\nrun # it\n"},
-		"a code block less": {"```sh\nrun # it\n```\n", "", "it has 0 code blocks, not 1"},
-		"a row":             {"| 1 | 2 |\n", "| 1 | 2 |\n| 3 | 4 |\n", "table 1 must be\n2 rows of 2 columns\nand is\n3 rows of 2 columns"},
-		"a column":          {"| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n", "| 甲 |\n|---|\n| 1 |\n", "2 rows of 1 columns"},
+		"a heading less":    {"## 代码\n", "", `the heading for "## Table" is missing`},
+		"a heading more":    {"- 二\n", "- 二\n\n## 多\n", `the heading "## 多" has no counterpart`},
+		"another level":     {"## 代码", "### 代码", `the heading "### 代码" is at the place of "## Code"`},
+		"a heading twice":   {"## 表", "## 代码", `two headings are "## 代码"`},
+		"a code span less":  {"`a`，`a`", "甲", `section "# 页" ("# Page"): the code a is missing`},
+		"a code span more":  {"`a`，`a`", "`a`，`x`", `section "# 页" ("# Page"): the code x has no counterpart`},
+		"another link":      {"../b.md#c", "../b.md", `section "# 页" ("# Page"): the link ../b.md#c is missing`},
+		"a picture as link": {"![图]", "[图]", `section "# 页" ("# Page"): the link !../images/p.svg is missing`},
+		"a paragraph more":  {"![图]", "还\n\n![图]", `section "# 页" ("# Page"): block 3 must be missing and is a paragraph`},
+		"another command":   {"run # it", "run # 它", "code block 1 must be\nsh\nrun # it\n\nand is\nsh\nrun # 它\n"},
+		"another language":  {"```sh", "```", "code block 1 must be\nsh\nrun # it\n\nand is\n\nrun # it\n"},
+		"a code block less": {"```sh\nrun # it\n```\n", "", `section "## 代码" ("## Code"): block 1 must be a code block and is missing`},
+		"a row more":        {"| 1 | 2 |", "| 1 | 2 |\n| 3 | 4 |", "must be a table of 2 rows and 2 columns and is a table of 3 rows and 2 columns"},
+		"a column less":     {"| 甲 | 乙 |\n|---|---|\n| 1 | 2 |", "| 甲 |\n|---|\n| 1 |", "must be a table of 2 rows and 2 columns and is a table of 2 rows and 1 columns"},
+		"an item less":      {"- 二\n", "", "block 2 must be a list of 2 items and is a list of 1 items"},
 	} {
 		if !strings.Contains(translation, test.from) {
-			t.Fatalf("%s: the page has no %q", name, test.from)
+			t.Fatalf("%s: the translation has no %q", name, test.from)
 		}
 		changed := strings.Replace(translation, test.from, test.to, 1)
 		got := strings.Join(differences(parse(english), parse(changed), translateLink), "; ")
-		if (test.want == "") != (got == "") || !strings.Contains(got, test.want) {
+		if !strings.Contains(got, test.want) {
 			t.Errorf("%s:\n got: %s\nwant: %s", name, got, test.want)
 		}
 	}
