@@ -238,7 +238,7 @@ func differences(english, translation document, translateLink func(string) strin
 func compare(english, translation section, translateLink func(string) string) []string {
 	var found []string
 	if i := mismatch(english.blocks, translation.blocks); i >= 0 {
-		found = append(found, fmt.Sprintf("block %d must be %s and is %s", i+1, blockAt(english.blocks, i), blockAt(translation.blocks, i)))
+		found = append(found, fmt.Sprintf("block %d is %s where the English page has %s", i+1, blockAt(translation.blocks, i, "missing"), blockAt(english.blocks, i, "nothing")))
 	} else if i := mismatch(english.codeBlocks, translation.codeBlocks); i >= 0 {
 		found = append(found, fmt.Sprintf("code block %d must be\n%s\nand is\n%s", i+1, english.codeBlocks[i], translation.codeBlocks[i]))
 	}
@@ -264,11 +264,11 @@ func mismatch(a, b []string) int {
 	return -1
 }
 
-func blockAt(blocks []string, i int) string {
+func blockAt(blocks []string, i int, otherwise string) string {
 	if i < len(blocks) {
 		return blocks[i]
 	}
-	return "missing"
+	return otherwise
 }
 
 // sets compares what a translation may mention in another order, or more often.
@@ -312,13 +312,13 @@ func TestAPageThatDoesNotFollowItsEnglishPageIsFound(t *testing.T) {
 		"a code span more":  {"`a`，`a`", "`a`，`x`", `section "# 页" ("# Page"): the code x has no counterpart`},
 		"another link":      {"../b.md#c", "../b.md", `section "# 页" ("# Page"): the link ../b.md#c is missing`},
 		"a picture as link": {"![图]", "[图]", `section "# 页" ("# Page"): the link !../images/p.svg is missing`},
-		"a paragraph more":  {"![图]", "还\n\n![图]", `section "# 页" ("# Page"): block 3 must be missing and is a paragraph`},
+		"a paragraph more":  {"![图]", "还\n\n![图]", `section "# 页" ("# Page"): block 3 is a paragraph where the English page has nothing`},
 		"another command":   {"run # it", "run # 它", "code block 1 must be\nsh\nrun # it\n\nand is\nsh\nrun # 它\n"},
 		"another language":  {"```sh", "```", "code block 1 must be\nsh\nrun # it\n\nand is\n\nrun # it\n"},
-		"a code block less": {"```sh\nrun # it\n```\n", "", `section "## 代码" ("## Code"): block 1 must be a code block and is missing`},
-		"a row more":        {"| 1 | 2 |", "| 1 | 2 |\n| 3 | 4 |", "must be a table of 2 rows and 2 columns and is a table of 3 rows and 2 columns"},
-		"a column less":     {"| 甲 | 乙 |\n|---|---|\n| 1 | 2 |", "| 甲 |\n|---|\n| 1 |", "must be a table of 2 rows and 2 columns and is a table of 2 rows and 1 columns"},
-		"an item less":      {"- 二\n", "", "block 2 must be a list of 2 items and is a list of 1 items"},
+		"a code block less": {"```sh\nrun # it\n```\n", "", `section "## 代码" ("## Code"): block 1 is missing where the English page has a code block`},
+		"a row more":        {"| 1 | 2 |", "| 1 | 2 |\n| 3 | 4 |", "is a table of 3 rows and 2 columns where the English page has a table of 2 rows and 2 columns"},
+		"a column less":     {"| 甲 | 乙 |\n|---|---|\n| 1 | 2 |", "| 甲 |\n|---|\n| 1 |", "is a table of 2 rows and 1 columns where the English page has a table of 2 rows and 2 columns"},
+		"an item less":      {"- 二\n", "", "block 2 is a list of 1 items where the English page has a list of 2 items"},
 	} {
 		if !strings.Contains(translation, test.from) {
 			t.Fatalf("%s: the translation has no %q", name, test.from)
