@@ -50,10 +50,14 @@ var (
 func anchors(page string) map[string]bool {
 	found := map[string]bool{}
 	for _, match := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(page, ""), -1) {
-		text := notInAnchors.ReplaceAllString(strings.ToLower(match[1]), "")
-		found[strings.ReplaceAll(text, " ", "-")] = true
+		found[anchorOf(match[1])] = true
 	}
 	return found
+}
+
+// anchorOf returns the anchor that a forge gives to a heading.
+func anchorOf(heading string) string {
+	return strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
 func TestEveryLinkLeadsSomewhere(t *testing.T) {

@@ -20,7 +20,7 @@ func complete() (Data, map[string]any) {
 }
 
 // different are functions that differ from text/template and sprig on purpose,
-// as docs/templates.md says.
+// as docs/template-functions.md says.
 var different = []string{
 	"now", "ago", "rand", "shuffle", "uuidv4", "date", "Date", "duration", // our clock and chance, UTC
 	"keys", "values", // sorted

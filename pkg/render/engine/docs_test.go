@@ -13,39 +13,63 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the list of functions in the documentation")
 
-const page = "../../../docs/templates.md"
+const (
+	functionsPage = "../../../docs/template-functions.md"
+	// The examples of both pages use the Source and the references of the first.
+	templatesPage = "../../../docs/templates.md"
+	checksPage    = "../../../docs/template-checks.md"
+)
 
-// functionList is the generated part of the page.
+// functionList is the generated part of the page: a row for each function with
+// its aliases, and a row for all removed functions with the same advice.
 func functionList() string {
 	var b strings.Builder
+	aliases := map[string]string{}
+	for _, f := range Functions() {
+		if f.AliasOf != "" {
+			aliases[f.AliasOf] += fmt.Sprintf(", `%s`", f.Name)
+		}
+	}
 	group := ""
 	for _, f := range Functions() {
 		if f.Group != group {
 			group = f.Group
-			fmt.Fprintf(&b, "\n### %s\n\n| function | |\n|---|---|\n", group)
+			fmt.Fprintf(&b, "\n### %s\n\n| function | description |\n|---|---|\n", group)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Usage, f.Summary)
+		if f.AliasOf == "" {
+			fmt.Fprintf(&b, "| `%s`%s | %s |\n", f.Usage, aliases[f.Name], f.Summary)
+		}
 	}
-	b.WriteString("\n### Functions that cannot be used\n\n| function | why, and what to do instead |\n|---|---|\n")
+	names := map[string]string{}
+	var advices []string
 	for _, f := range RemovedFunctions() {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Name, f.Advice)
+		if names[f.Advice] == "" {
+			advices = append(advices, f.Advice)
+			names[f.Advice] = fmt.Sprintf("`%s`", f.Name)
+		} else {
+			names[f.Advice] += fmt.Sprintf(", `%s`", f.Name)
+		}
+	}
+	b.WriteString("\n### Functions that cannot be used\n\n| function | reason and alternative |\n|---|---|\n")
+	for _, advice := range advices {
+		fmt.Fprintf(&b, "| %s | %s |\n", names[advice], advice)
 	}
 	return b.String()
 }
 
 func TestThePageListsTheFunctions(t *testing.T) {
 	const begin, end = "<!-- The list is generated: go test ./pkg/render/engine -run ThePage -update -->\n", "\n<!-- End of the list. -->"
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile(functionsPage)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok := strings.Cut(string(text), begin)
 	listed, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the list of functions", page)
+		t.Fatalf("%s has no place for the list of functions", functionsPage)
 	}
 	if *update {
-		if err := os.WriteFile(page, []byte(before+begin+functionList()+end+after), 0o644); err != nil {
+		if err := os.WriteFile(functionsPage, []byte(before+begin+functionList()+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -55,12 +79,16 @@ func TestThePageListsTheFunctions(t *testing.T) {
 	}
 }
 
-// TestThePageTellsTheTruth renders the examples of the page: each block marked
+// TestThePagesTellTheTruth renders the examples of the pages: each block marked
 // as a template is followed by a block with its output or its error.
-func TestThePageTellsTheTruth(t *testing.T) {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
+func TestThePagesTellTheTruth(t *testing.T) {
+	text := ""
+	for _, page := range []string{templatesPage, checksPage} {
+		content, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(content)
 	}
 	read := func(text string) map[string]any {
 		r := newRun(&Template{}, Data{}, env)
@@ -73,7 +101,7 @@ func TestThePageTellsTheTruth(t *testing.T) {
 	var data Data
 	var template, kind string
 	examples := 0
-	for _, block := range regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
 		switch info, body := block[1], block[2]; info {
 		case "yaml source":
 			data.Source = read(body)
@@ -102,7 +130,7 @@ func TestThePageTellsTheTruth(t *testing.T) {
 			}
 		}
 	}
-	if examples < 10 {
+	if examples < 15 {
 		t.Errorf("only %d examples were found", examples)
 	}
 }

@@ -262,7 +262,7 @@ func TestErrorsTeach(t *testing.T) {
 		{name: "a function that does not exist gets a suggestion", text: "{{ if true }}\n\t{{ .source | tojsn }}{{ end }}",
 			want: `line 2, column 15: tojsn: there is no function "tojsn"; did you mean "toJson"?`},
 		{name: "a function that cannot be used says what to do instead", text: `{{ env "HOME" }}`,
-			want: `line 1, column 4: env: the function env cannot be used in a template: a template sees the Source and its references only`},
+			want: `line 1, column 4: env: the function env cannot be used in a template: a template can read only the Source and its references`},
 		{name: "too few arguments are counted", text: `{{ replace "a" "b" }}`,
 			want: `line 1, column 4: replace "a" "b": replace takes 3 arguments, not 2: replace OLD NEW TEXT`},
 		{name: "an argument through a pipe is counted", text: `{{ .source | trimPrefix }}`,

@@ -14,6 +14,8 @@ import (
 // function is a function that templates may call.
 type function struct {
 	name, usage, summary string
+	// aliasOf is the function of which this is another name.
+	aliasOf string
 
 	// params are the kinds of the fixed parameters, rest the kind of all
 	// further arguments, and atLeast how many arguments there must be in all.
@@ -257,6 +259,8 @@ type Function struct {
 	Usage string
 	// Summary says in a sentence what the function does.
 	Summary string
+	// AliasOf is the name of the function of which this is another name.
+	AliasOf string
 }
 
 // RemovedFunction is a function of sprig or of text/template that templates
@@ -272,7 +276,7 @@ func Functions() []Function {
 	var out []Function
 	for _, g := range groups {
 		for _, f := range g.functions {
-			out = append(out, Function{Name: f.name, Group: g.name, Usage: f.usage, Summary: f.summary})
+			out = append(out, Function{Name: f.name, Group: g.name, Usage: f.usage, Summary: f.summary, AliasOf: f.aliasOf})
 		}
 	}
 	return out
@@ -289,11 +293,11 @@ func RemovedFunctions() []RemovedFunction {
 }
 
 const (
-	noOutside    = "a template sees the Source and its references only"
-	noRandomKey  = "it gives another result at each call, so that objects would change without a cause; keep credentials in a Secret and make the Secret a reference"
-	noCrypto     = "credentials belong in Secrets as they are used; make the Secret a reference"
-	notForYAML   = "values are escaped for the YAML around them, and for nothing else"
-	noFuncValues = "no value in a template is a function; write the name of the function itself"
+	noOutside    = "a template can read only the Source and its references"
+	noRandomKey  = "its result differs on every call, so objects would change without a cause; keep credentials in a Secret and declare the Secret as a reference"
+	noCrypto     = "keep credentials in a Secret, in the form in which they are used, and declare the Secret as a reference"
+	notForYAML   = "values are escaped only for the YAML that surrounds them"
+	noFuncValues = "values are never functions; write the name of the function itself"
 )
 
 // removed are functions that policies written for other systems may use.
@@ -318,9 +322,9 @@ var removed = map[string]string{
 	"js":                       notForYAML,
 	"urlquery":                 notForYAML + "; urlJoin builds URLs",
 	"call":                     noFuncValues,
-	"include":                  "use {{template}}, whose output is part of the text around it",
+	"include":                  "use {{template}}, whose output becomes part of the surrounding text",
 	"tpl":                      "the text of a template is fixed; use {{define}} and {{template}}",
-	"lookup":                   noOutside + "; declare what is looked up as a reference",
+	"lookup":                   noOutside + "; declare the object as a reference",
 	"required":                 "use fail in an {{if}}, or let creationCondition wait for the value",
 	"toToml":                   "use toYaml or toJson",
 }
@@ -341,7 +345,7 @@ var groups = []group{
 	{"Encoding", encodingFunctions},
 	{"Regular expressions", regexFunctions},
 	{"Time", timeFunctions},
-	{"Chance", chanceFunctions},
+	{"Random values", chanceFunctions},
 	{"Types", typeFunctions},
 	{"Paths, URLs and versions", pathFunctions},
 }
@@ -368,10 +372,10 @@ func define(usage, summary string, f *function) *function {
 // alias is the same function under another name.
 func alias(name string, f *function) *function {
 	same := *f
-	same.name = name
+	same.name, same.aliasOf = name, f.name
 	_, arguments, _ := strings.Cut(f.usage, " ")
 	same.usage = strings.TrimSpace(name + " " + arguments)
-	same.summary = "Is " + f.name + "."
+	same.summary = "Alias of " + f.name + "."
 	return &same
 }
 

@@ -6,18 +6,18 @@ import (
 )
 
 var mapFunctions = aliases([]*function{
-	define("dict KEY VALUE...", "Makes a map of pairs of keys and values.", withAll(anyKind, 0, dict)),
-	define("index X KEY...", "Looks up a key of a map, or an index of a list, in what the one before has found. A missing key is absent.", &function{
+	define("dict KEY VALUE...", "Creates a map from pairs of keys and values.", withAll(anyKind, 0, dict)),
+	define("index X KEY...", "Looks up a map key or a list index; further keys are applied to the result. A missing key is absent.", &function{
 		params: []kind{anyKind}, rest: anyKind,
 		call: func(_ *run, _ *call, args []any) (any, *Error) { return index(args[0], args[1:]) },
 	}),
 	define("get MAP KEY", "Returns the value of a key, or absent.", on2(func(m map[string]any, key string) any { return m[key] })),
-	define("hasKey MAP KEY", "Is true if the map has the key.", on2(func(m map[string]any, key string) bool {
+	define("hasKey MAP KEY", "Returns true if the map has the key.", on2(func(m map[string]any, key string) bool {
 		_, ok := m[key]
 		return ok
 	})),
-	define("dig KEY... FALLBACK MAP", "Follows the keys through the map, and returns FALLBACK if one is missing.", withAll(anyKind, 3, dig)),
-	define("set MAP KEY VALUE", "Sets a key and returns the map. Only the template sees the change.", with3(func(r *run, m map[string]any, key string, value any) (any, *Error) {
+	define("dig KEY... FALLBACK MAP", "Follows the keys through nested maps, and returns FALLBACK if one of them is missing.", withAll(anyKind, 3, dig)),
+	define("set MAP KEY VALUE", "Sets a key and returns the map. The change is visible in this template only.", with3(func(r *run, m map[string]any, key string, value any) (any, *Error) {
 		if m == nil {
 			return nil, problem("the map to change is absent")
 		}
@@ -27,11 +27,11 @@ var mapFunctions = aliases([]*function{
 		m[key] = value
 		return m, nil
 	}).mutating()),
-	define("unset MAP KEY", "Removes a key and returns the map. Only the template sees the change.", on2(func(m map[string]any, key string) any {
+	define("unset MAP KEY", "Removes a key and returns the map. The change is visible in this template only.", on2(func(m map[string]any, key string) any {
 		delete(m, key)
 		return m
 	}).mutating()),
-	define("keys MAP...", "Lists the keys, sorted map by map.", withAll(mapKind, 0, func(r *run, args []any) (any, *Error) {
+	define("keys MAP...", "Returns the keys as a list, sorted within each map.", withAll(mapKind, 0, func(r *run, args []any) (any, *Error) {
 		out := []any{}
 		for i := range args {
 			m := arg[map[string]any](args, i)
@@ -48,7 +48,7 @@ var mapFunctions = aliases([]*function{
 		}
 		return out, nil
 	})),
-	define("values MAP", "Lists the values, sorted by their keys.", with1(func(r *run, m map[string]any) (any, *Error) {
+	define("values MAP", "Returns the values as a list, sorted by their keys.", with1(func(r *run, m map[string]any) (any, *Error) {
 		if err := r.takeItems(len(m)); err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ var mapFunctions = aliases([]*function{
 		}
 		return out, nil
 	})),
-	define("pick MAP KEY...", "Returns a map with these keys only.", &function{params: []kind{mapKind}, rest: textKind, call: func(r *run, _ *call, args []any) (any, *Error) {
+	define("pick MAP KEY...", "Returns a map that has only these keys.", &function{params: []kind{mapKind}, rest: textKind, call: func(r *run, _ *call, args []any) (any, *Error) {
 		m := arg[map[string]any](args, 0)
 		if err := r.takeEntries(len(args)); err != nil {
 			return nil, err
@@ -87,7 +87,7 @@ var mapFunctions = aliases([]*function{
 		}
 		return out, nil
 	}}),
-	define("pluck KEY MAP...", "Lists the values that the maps have for a key.", &function{params: []kind{textKind}, rest: mapKind, call: func(r *run, _ *call, args []any) (any, *Error) {
+	define("pluck KEY MAP...", "Returns the values that the maps have for a key, as a list.", &function{params: []kind{textKind}, rest: mapKind, call: func(r *run, _ *call, args []any) (any, *Error) {
 		if err := r.takeItems(len(args)); err != nil {
 			return nil, err
 		}
@@ -103,8 +103,8 @@ var mapFunctions = aliases([]*function{
 		}
 		return out, nil
 	}}),
-	define("merge MAP MAP...", "Fills the first map with what it lacks and the others have. Only the template sees the change.", merger("mustMerge")),
-	define("mergeOverwrite MAP MAP...", "Overwrites the first map with what the others have. Only the template sees the change.", merger("mustMergeOverwrite")),
+	define("merge MAP MAP...", "Adds to the first map the keys that only the others have. The change is visible in this template only.", merger("mustMerge")),
+	define("mergeOverwrite MAP MAP...", "Adds the keys of the others to the first map, overwriting its own. The change is visible in this template only.", merger("mustMergeOverwrite")),
 }, map[string]string{"mustMerge": "merge", "mustMergeOverwrite": "mergeOverwrite"})
 
 func dict(r *run, args []any) (any, *Error) {
@@ -170,7 +170,7 @@ func merger(name string) *function {
 }
 
 var listFunctions = aliases([]*function{
-	define("list X...", "Makes a list.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
+	define("list X...", "Creates a list.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
 		if err := r.takeItems(len(args)); err != nil {
 			return nil, err
 		}
@@ -195,19 +195,19 @@ var listFunctions = aliases([]*function{
 		n := max(len(l)-1, 0)
 		return l[:n:n], nil
 	})),
-	define("append LIST X", "Returns a list with X at its end.", with2(func(r *run, l []any, x any) (any, *Error) {
+	define("append LIST X", "Returns a list with X added at its end.", with2(func(r *run, l []any, x any) (any, *Error) {
 		if err := r.takeItems(len(l) + 1); err != nil {
 			return nil, err
 		}
 		return append(slices.Clone(l), x), nil
 	})),
-	define("prepend LIST X", "Returns a list with X at its beginning.", with2(func(r *run, l []any, x any) (any, *Error) {
+	define("prepend LIST X", "Returns a list with X added at its beginning.", with2(func(r *run, l []any, x any) (any, *Error) {
 		if err := r.takeItems(len(l) + 1); err != nil {
 			return nil, err
 		}
 		return append([]any{x}, l...), nil
 	})),
-	define("concat LIST...", "Joins lists to one.", withAll(listKind, 0, func(r *run, args []any) (any, *Error) {
+	define("concat LIST...", "Concatenates lists.", withAll(listKind, 0, func(r *run, args []any) (any, *Error) {
 		var out []any
 		for i := range args {
 			l := arg[[]any](args, i)
@@ -226,13 +226,13 @@ var listFunctions = aliases([]*function{
 		slices.Reverse(out)
 		return out, nil
 	})),
-	define("uniq LIST", "Returns each item once.", with1(func(r *run, l []any) (any, *Error) {
+	define("uniq LIST", "Returns the list without duplicates.", with1(func(r *run, l []any) (any, *Error) {
 		return filter(r, l, func(kept []any, item any) (bool, *Error) {
 			found, err := contains(r, kept, item)
 			return !found, err
 		})
 	})),
-	define("without LIST X...", "Returns the items that are not among the others.", &function{params: []kind{listKind}, rest: anyKind, call: func(r *run, _ *call, args []any) (any, *Error) {
+	define("without LIST X...", "Returns the list without the items X.", &function{params: []kind{listKind}, rest: anyKind, call: func(r *run, _ *call, args []any) (any, *Error) {
 		return filter(r, arg[[]any](args, 0), func(_ []any, item any) (bool, *Error) {
 			found, err := contains(r, args[1:], item)
 			return !found, err
@@ -241,11 +241,11 @@ var listFunctions = aliases([]*function{
 	define("compact LIST", "Returns the items that are not empty.", with1(func(r *run, l []any) (any, *Error) {
 		return filter(r, l, func(_ []any, item any) (bool, *Error) { return truth(item), nil })
 	})),
-	define("has X LIST", "Is true if X is in the list.", with2(func(r *run, x any, l []any) (any, *Error) {
+	define("has X LIST", "Returns true if X is in the list.", with2(func(r *run, x any, l []any) (any, *Error) {
 		return contains(r, l, x)
 	})),
-	define("slice LIST START END", "Returns the items, or the bytes of a string, from START up to END. Both can be left out.", &function{params: []kind{anyKind}, rest: anyKind, call: slice}),
-	define("chunk SIZE LIST", "Splits into lists of SIZE items.", with2(func(r *run, n int, l []any) (any, *Error) {
+	define("slice LIST START END", "Returns the items, or the bytes of a string, from START up to but not including END. Both can be omitted.", &function{params: []kind{anyKind}, rest: anyKind, call: slice}),
+	define("chunk SIZE LIST", "Splits the list into lists of SIZE items.", with2(func(r *run, n int, l []any) (any, *Error) {
 		if n < 1 {
 			return nil, problem("lists are made of at least one item each")
 		}
@@ -275,14 +275,14 @@ var listFunctions = aliases([]*function{
 			return parts
 		})
 	})),
-	define("until COUNT", "Lists the whole numbers from 0 up to COUNT.", with1(func(r *run, n int) (any, *Error) {
+	define("until COUNT", "Returns a list of the integers from 0 up to but not including COUNT.", with1(func(r *run, n int) (any, *Error) {
 		step := 1
 		if n < 0 {
 			step = -1
 		}
 		return r.numbers(0, n, step)
 	})),
-	define("untilStep START STOP STEP", "Lists the whole numbers from START up to STOP, in steps of STEP.", with3(func(r *run, start, stop, step int) (any, *Error) {
+	define("untilStep START STOP STEP", "Returns a list of the integers from START up to but not including STOP, in steps of STEP.", with3(func(r *run, start, stop, step int) (any, *Error) {
 		return r.numbers(start, stop, step)
 	})),
 }, map[string]string{

@@ -15,7 +15,7 @@ var encodingFunctions = aliases([]*function{
 		}
 		return base64.StdEncoding.EncodeToString([]byte(s)), nil
 	})),
-	define("b64dec TEXT", "Decodes base64. Anything else is an error.", with1(func(r *run, s string) (any, *Error) {
+	define("b64dec TEXT", "Decodes base64. Invalid input is an error.", with1(func(r *run, s string) (any, *Error) {
 		if err := r.take(base64.StdEncoding.DecodedLen(len(s))); err != nil {
 			return nil, err
 		}
@@ -33,7 +33,7 @@ var encodingFunctions = aliases([]*function{
 		}
 		return base32.StdEncoding.EncodeToString([]byte(s)), nil
 	})),
-	define("b32dec TEXT", "Decodes base32. Anything else is an error.", with1(func(r *run, s string) (any, *Error) {
+	define("b32dec TEXT", "Decodes base32. Invalid input is an error.", with1(func(r *run, s string) (any, *Error) {
 		if err := r.take(base32.StdEncoding.DecodedLen(len(s))); err != nil {
 			return nil, err
 		}
@@ -43,25 +43,25 @@ var encodingFunctions = aliases([]*function{
 		}
 		return string(decoded), nil
 	})),
-	define("toYaml X", "Writes X as YAML. In a block position of a YAML template it may write keys, items and lines.", with1(toYAML)),
-	define("fromYaml TEXT", "Reads YAML. Anything else is an error.", with1(fromYAML)),
-	define("toJson X", "Writes X as JSON, on one line. In a YAML template it may write keys and items.", jsonWriter(func(x any) ([]byte, error) { return json.Marshal(x) })),
-	define("toPrettyJson X", "Writes X as JSON with indentation.", jsonWriter(func(x any) ([]byte, error) { return json.MarshalIndent(x, "", "  ") })),
-	define("toRawJson X", "Writes X as JSON, without escapes for HTML.", jsonWriter(func(x any) ([]byte, error) {
+	define("toYaml X", "Returns X as YAML. In a block position of a YAML template the result may add keys, items and lines.", with1(toYAML)),
+	define("fromYaml TEXT", "Parses YAML. Invalid input is an error.", with1(fromYAML)),
+	define("toJson X", "Returns X as JSON on one line. In a YAML template the result may add keys and items.", jsonWriter(func(x any) ([]byte, error) { return json.Marshal(x) })),
+	define("toPrettyJson X", "Returns X as indented JSON.", jsonWriter(func(x any) ([]byte, error) { return json.MarshalIndent(x, "", "  ") })),
+	define("toRawJson X", "Returns X as JSON without HTML escapes.", jsonWriter(func(x any) ([]byte, error) {
 		var out bytes.Buffer
 		encoder := json.NewEncoder(&out)
 		encoder.SetEscapeHTML(false)
 		err := encoder.Encode(x)
 		return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 	})),
-	define("fromJson TEXT", "Reads JSON. Returns absent for anything else.", with1(func(r *run, s string) (any, *Error) {
+	define("fromJson TEXT", "Parses JSON. Invalid input is absent.", with1(func(r *run, s string) (any, *Error) {
 		value, ok, err := fromJSON(r, s)
 		if err != nil || !ok {
 			return nil, err
 		}
 		return value, nil
 	})),
-	define("mustFromJson TEXT", "Reads JSON. Anything else is an error.", with1(func(r *run, s string) (any, *Error) {
+	define("mustFromJson TEXT", "Parses JSON. Invalid input is an error.", with1(func(r *run, s string) (any, *Error) {
 		value, ok, err := fromJSON(r, s)
 		if err == nil && !ok {
 			return nil, problem("the text is no JSON")

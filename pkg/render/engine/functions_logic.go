@@ -11,8 +11,8 @@ var logicFunctions = []*function{
 	// the argument that decides; these two are here to be listed.
 	define("and X...", "Returns the first argument that is false, or the last. Arguments after the first false one are not evaluated.", withAll(anyKind, 1, nil)),
 	define("or X...", "Returns the first argument that is true, or the last. Arguments after the first true one are not evaluated.", withAll(anyKind, 1, nil)),
-	define("not X", "Is true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
-	define("eq X Y...", "Is true if X equals one of the others. Absent equals an empty string and nothing else.", &function{
+	define("not X", "Returns true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
+	define("eq X Y...", "Returns true if X equals one of the others. Absent equals an empty string and nothing else.", &function{
 		params: []kind{anyKind, anyKind}, rest: anyKind,
 		call: func(_ *run, _ *call, args []any) (any, *Error) {
 			for _, other := range args[1:] {
@@ -23,14 +23,14 @@ var logicFunctions = []*function{
 			return false, nil
 		},
 	}),
-	define("ne X Y", "Is true if X does not equal Y.", with2(func(_ *run, x, y any) (any, *Error) {
+	define("ne X Y", "Returns true if X does not equal Y.", with2(func(_ *run, x, y any) (any, *Error) {
 		same, err := equal(x, y)
 		return !same, err
 	})),
-	define("lt X Y", "Is true if X is less than Y. Both are numbers, or both are strings.", ordered(func(n int) bool { return n < 0 })),
-	define("le X Y", "Is true if X is not greater than Y.", ordered(func(n int) bool { return n <= 0 })),
-	define("gt X Y", "Is true if X is greater than Y.", ordered(func(n int) bool { return n > 0 })),
-	define("ge X Y", "Is true if X is not less than Y.", ordered(func(n int) bool { return n >= 0 })),
+	define("lt X Y", "Returns true if X is less than Y. Both are numbers, or both are strings.", ordered(func(n int) bool { return n < 0 })),
+	define("le X Y", "Returns true if X is not greater than Y.", ordered(func(n int) bool { return n <= 0 })),
+	define("gt X Y", "Returns true if X is greater than Y.", ordered(func(n int) bool { return n > 0 })),
+	define("ge X Y", "Returns true if X is not less than Y.", ordered(func(n int) bool { return n >= 0 })),
 	define("default FALLBACK X", "Returns X, or FALLBACK if X is false, zero, empty or absent.", &function{
 		params: []kind{anyKind}, rest: anyKind,
 		call: func(_ *run, _ *call, args []any) (any, *Error) {
@@ -40,7 +40,7 @@ var logicFunctions = []*function{
 			return args[1], nil
 		},
 	}),
-	define("empty X", "Is true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
+	define("empty X", "Returns true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
 	define("coalesce X...", "Returns the first argument that is not empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
 		for _, x := range args {
 			if truth(x) {
@@ -49,7 +49,7 @@ var logicFunctions = []*function{
 		}
 		return nil, nil
 	})),
-	define("all X...", "Is true if no argument is empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
+	define("all X...", "Returns true if no argument is empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
 		for _, x := range args {
 			if !truth(x) {
 				return false, nil
@@ -57,7 +57,7 @@ var logicFunctions = []*function{
 		}
 		return true, nil
 	})),
-	define("any X...", "Is true if an argument is not empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
+	define("any X...", "Returns true if an argument is not empty.", withAll(anyKind, 0, func(_ *run, args []any) (any, *Error) {
 		for _, x := range args {
 			if truth(x) {
 				return true, nil
@@ -71,7 +71,7 @@ var logicFunctions = []*function{
 		}
 		return y
 	})),
-	define("fail MESSAGE", "Ends the execution with an error. The message is shown if it is a literal, and withheld if it may have been built from values.",
+	define("fail MESSAGE", "Stops the template with an error. The message is shown only if it is a literal, since any other may contain values.",
 		(&function{params: []kind{textKind}, call: fail}).atRun()),
 }
 
@@ -91,20 +91,19 @@ func fail(_ *run, e *call, args []any) (any, *Error) {
 	return nil, problem("the template failed on purpose; its message is not shown, because it was built from values")
 }
 
-var typeFunctions = []*function{
-	define("typeOf X", "Returns the name of the type of X in Go.", on1(func(x any) string { return fmt.Sprintf("%T", x) })),
-	define("typeIs TYPE X", "Is true if TYPE is the type of X.", on2(func(t string, x any) bool { return t == fmt.Sprintf("%T", x) })),
-	define("typeIsLike TYPE X", "Is true if TYPE is the type of X, or of what X points to.", on2(func(t string, x any) bool {
+var typeFunctions = aliases([]*function{
+	define("typeOf X", "Returns the Go type of X.", on1(func(x any) string { return fmt.Sprintf("%T", x) })),
+	define("typeIs TYPE X", "Returns true if TYPE is the type of X.", on2(func(t string, x any) bool { return t == fmt.Sprintf("%T", x) })),
+	define("typeIsLike TYPE X", "Returns true if TYPE is the type of X, or of what X points to.", on2(func(t string, x any) bool {
 		return t == strings.TrimPrefix(fmt.Sprintf("%T", x), "*") || t == fmt.Sprintf("%T", x)
 	})),
-	define("kindOf X", "Returns the kind of X in Go: string, map, slice, bool, int, int64, float64, or invalid if it is absent.", on1(kindName)),
-	define("kindIs KIND X", "Is true if KIND is the kind of X.", on2(func(k string, x any) bool { return k == kindName(x) })),
-	define("deepEqual X Y", "Is true if X and Y are equal, whatever they hold.", with2(func(r *run, x, y any) (any, *Error) {
+	define("kindOf X", "Returns the kind of X in Go: `string`, `map`, `slice`, `bool`, `int`, `int64`, `float64`, or `invalid` if it is absent.", on1(kindName)),
+	define("kindIs KIND X", "Returns true if KIND is the kind of X.", on2(func(k string, x any) bool { return k == kindName(x) })),
+	define("deepEqual X Y", "Returns true if X and Y are equal, including everything nested in them.", with2(func(r *run, x, y any) (any, *Error) {
 		return r.deepEqual(x, y)
 	})),
-	define("deepCopy X", "Returns a copy of X with copies of all it holds.", with1(deepCopy)),
-	define("mustDeepCopy X", "Is deepCopy.", with1(deepCopy)),
-}
+	define("deepCopy X", "Returns a deep copy of X.", with1(deepCopy)),
+}, map[string]string{"mustDeepCopy": "deepCopy"})
 
 func kindName(x any) string { return reflect.ValueOf(x).Kind().String() }
 
@@ -114,10 +113,10 @@ var printFunctions = []*function{
 	define("print X...", "Returns the arguments as one string, with a space between two that are not strings.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
 		return r.sprint(args, fmt.Sprint)
 	})),
-	define("println X...", "Returns the arguments as one string with spaces between them and a line break at the end.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
+	define("println X...", "Returns the arguments as one string, with spaces between them and a line break at the end.", withAll(anyKind, 0, func(r *run, args []any) (any, *Error) {
 		return r.sprint(args, fmt.Sprintln)
 	})),
-	define("printf FORMAT X...", "Formats the arguments as Printf of Go does. Widths and precisions go up to 1000, and %p is refused.", &function{
+	define("printf FORMAT X...", "Formats the arguments as `fmt.Sprintf` of Go does. Widths and precisions are limited to 1000; `%p` is rejected.", &function{
 		params: []kind{textKind}, rest: anyKind,
 		call: func(r *run, _ *call, args []any) (any, *Error) { return r.sprintf(arg[string](args, 0), args[1:]) },
 	}),
@@ -136,8 +135,8 @@ var printFunctions = []*function{
 		return r.join(" ", parts)
 	})),
 	define("toString X", "Returns X as a string.", with1(func(r *run, x any) (any, *Error) { return r.text(x) })),
-	define("quote X...", "Puts each argument into double quotes and escapes it.", withAll(anyKind, 0, quote)),
-	define("squote X...", "Puts each argument into single quotes.", withAll(anyKind, 0, squote)),
+	define("quote X...", "Encloses each argument in double quotes and escapes it.", withAll(anyKind, 0, quote)),
+	define("squote X...", "Encloses each argument in single quotes.", withAll(anyKind, 0, squote)),
 	define("len X", "Returns the length of a string, list or map.", with1(func(_ *run, x any) (any, *Error) {
 		switch v := x.(type) {
 		case nil:

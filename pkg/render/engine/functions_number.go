@@ -13,34 +13,34 @@ type (
 )
 
 var numberFunctions = aliases([]*function{
-	define("add X...", "Adds whole numbers.", numeric(onAll(lib[fromAnys[int64]]("add")))),
-	define("add1 X", "Adds 1 to a whole number.", numeric(on1(lib[fromAny[int64]]("add1")))),
-	define("sub X Y", "Subtracts whole numbers.", numeric(on2(lib[func(a, b any) int64]("sub")))),
-	define("mul X Y...", "Multiplies whole numbers.", numeric(on1All(lib[fromMore[int64]]("mul")))),
-	define("div X Y", "Divides whole numbers, rounding towards zero.", numeric(with2(func(_ *run, x, y any) (any, *Error) {
+	define("add X...", "Adds integers.", numeric(onAll(lib[fromAnys[int64]]("add")))),
+	define("add1 X", "Adds 1 to an integer.", numeric(on1(lib[fromAny[int64]]("add1")))),
+	define("sub X Y", "Subtracts integers.", numeric(on2(lib[func(a, b any) int64]("sub")))),
+	define("mul X Y...", "Multiplies integers.", numeric(on1All(lib[fromMore[int64]]("mul")))),
+	define("div X Y", "Divides integers, rounding toward zero.", numeric(with2(func(_ *run, x, y any) (any, *Error) {
 		if lib[fromAny[int64]]("int64")(y) == 0 {
 			return nil, problem("a number cannot be divided by zero")
 		}
 		return lib[func(a, b any) int64]("div")(x, y), nil
 	}))),
-	define("mod X Y", "Returns the remainder of a division of whole numbers.", numeric(with2(func(_ *run, x, y any) (any, *Error) {
+	define("mod X Y", "Returns the remainder of an integer division.", numeric(with2(func(_ *run, x, y any) (any, *Error) {
 		if lib[fromAny[int64]]("int64")(y) == 0 {
 			return nil, problem("a number cannot be divided by zero")
 		}
 		return lib[func(a, b any) int64]("mod")(x, y), nil
 	}))),
-	define("max X Y...", "Returns the greatest whole number.", numeric(on1All(lib[fromMore[int64]]("max")))),
-	define("min X Y...", "Returns the least whole number.", numeric(on1All(lib[fromMore[int64]]("min")))),
+	define("max X Y...", "Returns the largest integer.", numeric(on1All(lib[fromMore[int64]]("max")))),
+	define("min X Y...", "Returns the smallest integer.", numeric(on1All(lib[fromMore[int64]]("min")))),
 	define("addf X...", "Adds numbers.", numeric(onAll(lib[fromAnys[float64]]("addf")))),
 	define("add1f X", "Adds 1 to a number.", numeric(on1(lib[fromAny[float64]]("add1f")))),
 	define("subf X Y...", "Subtracts numbers.", numeric(on1All(lib[fromMore[float64]]("subf")))),
 	define("mulf X Y...", "Multiplies numbers.", numeric(on1All(lib[fromMore[float64]]("mulf")))),
 	define("divf X Y...", "Divides numbers.", numeric(on1All(lib[fromMore[float64]]("divf")))),
-	define("maxf X Y...", "Returns the greatest number.", numeric(on1All(lib[fromMore[float64]]("maxf")))),
-	define("minf X Y...", "Returns the least number.", numeric(on1All(lib[fromMore[float64]]("minf")))),
+	define("maxf X Y...", "Returns the largest number.", numeric(on1All(lib[fromMore[float64]]("maxf")))),
+	define("minf X Y...", "Returns the smallest number.", numeric(on1All(lib[fromMore[float64]]("minf")))),
 	define("ceil X", "Rounds up.", numeric(on1(lib[fromAny[float64]]("ceil")))),
 	define("floor X", "Rounds down.", numeric(on1(lib[fromAny[float64]]("floor")))),
-	define("round X PLACES THRESHOLD", "Rounds to a number of decimal places, up from THRESHOLD, which is 0.5 if left out.", numeric(&function{
+	define("round X PLACES THRESHOLD", "Rounds to a number of decimal places; fractions from THRESHOLD on are rounded up. THRESHOLD defaults to 0.5.", numeric(&function{
 		params: []kind{anyKind, intKind}, rest: floatKind,
 		call: func(_ *run, _ *call, args []any) (any, *Error) {
 			threshold := []float64{}
@@ -50,11 +50,11 @@ var numberFunctions = aliases([]*function{
 			return lib[func(any, int, ...float64) float64]("round")(args[0], arg[int](args, 1), threshold...), nil
 		},
 	})),
-	define("int X", "Converts to a whole number, and to 0 what is none.", numeric(on1(lib[fromAny[int]]("int")))),
-	define("int64 X", "Converts to a whole number, and to 0 what is none.", numeric(on1(lib[fromAny[int64]]("int64")))),
-	define("float64 X", "Converts to a number, and to 0 what is none.", numeric(on1(lib[fromAny[float64]]("float64")))),
-	define("atoi TEXT", "Converts a string to a whole number, and to 0 what is none.", numeric(on1(lib[func(string) int]("atoi")))),
-	define("toDecimal X", "Converts octal digits to a whole number, and to 0 what are none.", with1(func(r *run, x any) (any, *Error) {
+	define("int X", "Converts to an integer. Anything that is not a number becomes 0.", numeric(on1(lib[fromAny[int]]("int")))),
+	define("int64 X", "Converts to an integer. Anything that is not a number becomes 0.", numeric(on1(lib[fromAny[int64]]("int64")))),
+	define("float64 X", "Converts to a number. Anything that is not a number becomes 0.", numeric(on1(lib[fromAny[float64]]("float64")))),
+	define("atoi TEXT", "Converts a string to an integer. Anything that is not an integer becomes 0.", numeric(on1(lib[func(string) int]("atoi")))),
+	define("toDecimal X", "Converts octal digits to an integer. Anything else becomes 0.", with1(func(r *run, x any) (any, *Error) {
 		s, err := r.text(x)
 		if err != nil {
 			return nil, err
@@ -65,7 +65,7 @@ var numberFunctions = aliases([]*function{
 		}
 		return n, nil
 	})),
-	define("seq X...", "Returns whole numbers as a string with spaces between them: up to LAST, from FIRST to LAST, or from FIRST by STEP to LAST.", withAll(intKind, 0, seq)),
+	define("seq X...", "Returns integers as a string, separated by spaces. The arguments are LAST, or FIRST and LAST, or FIRST, STEP and LAST.", withAll(intKind, 0, seq)),
 }, map[string]string{"biggest": "max"})
 
 // longestNumber is the length of text that is read as a number.

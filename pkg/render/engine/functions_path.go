@@ -8,12 +8,12 @@ import (
 )
 
 var pathFunctions = aliases([]*function{
-	define("base PATH", "Returns the last element of a path with slashes.", on1(path.Base)),
+	define("base PATH", "Returns the last element of a slash-separated path.", on1(path.Base)),
 	define("dir PATH", "Returns all but the last element.", on1(path.Dir)),
-	define("clean PATH", "Returns the shortest path that means the same.", on1(path.Clean)),
+	define("clean PATH", "Returns the shortest equivalent path.", on1(path.Clean)),
 	define("ext PATH", "Returns the file name extension.", on1(path.Ext)),
-	define("isAbs PATH", "Is true if the path begins with a slash.", on1(path.IsAbs)),
-	define("urlParse URL", "Splits a URL into a map with scheme, host, hostname, path, query, opaque, fragment and userinfo.", with1(func(r *run, s string) (any, *Error) {
+	define("isAbs PATH", "Returns true if the path begins with a slash.", on1(path.IsAbs)),
+	define("urlParse URL", "Splits a URL into a map with the keys `scheme`, `host`, `hostname`, `path`, `query`, `opaque`, `fragment` and `userinfo`.", with1(func(r *run, s string) (any, *Error) {
 		u, err := url.Parse(s)
 		if err != nil {
 			return nil, problem("the text is no URL")
@@ -27,7 +27,7 @@ var pathFunctions = aliases([]*function{
 			"opaque": u.Opaque, "fragment": u.Fragment, "userinfo": userinfo,
 		}, r.takeEntries(8)
 	})),
-	define("urlJoin MAP", "Makes a URL of such a map.", with1(func(r *run, m map[string]any) (any, *Error) {
+	define("urlJoin MAP", "Builds a URL from such a map.", with1(func(r *run, m map[string]any) (any, *Error) {
 		for _, key := range []string{"scheme", "host", "path", "query", "opaque", "fragment", "userinfo"} {
 			if value, ok := m[key]; ok {
 				if _, ok := value.(string); !ok {
@@ -37,8 +37,8 @@ var pathFunctions = aliases([]*function{
 		}
 		return r.result(lib[func(map[string]any) string]("urlJoin")(m))
 	})),
-	define("semver VERSION", "Reads a semantic version. The result has the methods Major, Minor, Patch, Prerelease, Metadata, Original and Compare.", with1(version)),
-	define("semverCompare CONSTRAINT VERSION", "Is true if the version fulfils the constraint.", with2(func(r *run, constraint, s string) (any, *Error) {
+	define("semver VERSION", "Parses a semantic version. The result has the methods `Major`, `Minor`, `Patch`, `Prerelease`, `Metadata`, `Original` and `Compare`.", with1(version)),
+	define("semverCompare CONSTRAINT VERSION", "Returns true if the version satisfies the constraint.", with2(func(r *run, constraint, s string) (any, *Error) {
 		if len(constraint) > maxVersion {
 			return nil, limit("the constraint is %d bytes long; at most %d are allowed", len(constraint), maxVersion)
 		}

@@ -9,19 +9,19 @@ import (
 )
 
 var regexFunctions = aliases([]*function{
-	regex("regexMatch PATTERN TEXT", "Is true if PATTERN matches somewhere in TEXT.", nil, func(_ *run, p *pattern, s string, _ []any) (any, *Error) {
+	regex("regexMatch PATTERN TEXT", "Returns true if PATTERN matches anywhere in TEXT.", nil, func(_ *run, p *pattern, s string, _ []any) (any, *Error) {
 		return p.MatchString(s), nil
 	}),
 	regex("regexFind PATTERN TEXT", "Returns the first match.", nil, func(r *run, p *pattern, s string, _ []any) (any, *Error) {
 		return r.result(p.FindString(s))
 	}),
-	regex("regexFindAll PATTERN TEXT COUNT", "Lists the first COUNT matches, or all if COUNT is negative.", []kind{intKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
+	regex("regexFindAll PATTERN TEXT COUNT", "Returns the first COUNT matches as a list, or all of them if COUNT is negative.", []kind{intKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
 		if err := p.allMatches(r, s, nil); err != nil {
 			return nil, err
 		}
 		return r.texts(0, func() []string { return p.FindAllString(s, arg[int](rest, 0)) })
 	}),
-	regex("regexReplaceAll PATTERN TEXT NEW", "Replaces all matches. In NEW, ${1} stands for the first group.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
+	regex("regexReplaceAll PATTERN TEXT NEW", "Replaces all matches by NEW, in which `${1}` is the first capture group.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
 		replacement := arg[string](rest, 0)
 		if strings.Contains(replacement, "$") {
 			p = p.withGroups()
@@ -41,20 +41,20 @@ var regexFunctions = aliases([]*function{
 		}
 		return r.result(p.ReplaceAllString(s, replacement))
 	}),
-	regex("regexReplaceAllLiteral PATTERN TEXT NEW", "Replaces all matches by NEW as it is.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
+	regex("regexReplaceAllLiteral PATTERN TEXT NEW", "Replaces all matches by NEW, taken literally.", []kind{textKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
 		replacement := arg[string](rest, 0)
 		if err := p.allMatches(r, s, func(int) *Error { return r.take(len(replacement)) }); err != nil {
 			return nil, err
 		}
 		return r.result(p.ReplaceAllLiteralString(s, replacement))
 	}),
-	regex("regexSplit PATTERN TEXT COUNT", "Splits TEXT at the matches into at most COUNT parts, or all if COUNT is negative.", []kind{intKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
+	regex("regexSplit PATTERN TEXT COUNT", "Splits TEXT at the matches into at most COUNT parts, or without a limit if COUNT is negative.", []kind{intKind}, func(r *run, p *pattern, s string, rest []any) (any, *Error) {
 		if err := p.allMatches(r, s, nil); err != nil {
 			return nil, err
 		}
 		return r.texts(1, func() []string { return p.Split(s, arg[int](rest, 0)) })
 	}),
-	define("regexQuoteMeta TEXT", "Escapes what has a meaning in a pattern.", on1(regexp.QuoteMeta)),
+	define("regexQuoteMeta TEXT", "Escapes the special characters of patterns.", on1(regexp.QuoteMeta)),
 }, map[string]string{
 	"mustRegexMatch": "regexMatch", "mustRegexFind": "regexFind", "mustRegexFindAll": "regexFindAll", "mustRegexReplaceAll": "regexReplaceAll",
 	"mustRegexReplaceAllLiteral": "regexReplaceAllLiteral", "mustRegexSplit": "regexSplit",

@@ -8,20 +8,20 @@ import (
 )
 
 var textFunctions = aliases([]*function{
-	define("trim TEXT", "Removes white space at both ends.", (&function{params: []kind{anyKind}, call: trim}).keeping()),
-	define("trimAll CHARS TEXT", "Removes all of CHARS at both ends.", with2(trimAll)),
+	define("trim TEXT", "Removes whitespace at both ends.", (&function{params: []kind{anyKind}, call: trim}).keeping()),
+	define("trimAll CHARS TEXT", "Removes all characters in CHARS at both ends.", with2(trimAll)),
 	define("trimPrefix PREFIX TEXT", "Removes PREFIX from the beginning.", on2(func(prefix, s string) string { return strings.TrimPrefix(s, prefix) })),
 	define("trimSuffix SUFFIX TEXT", "Removes SUFFIX from the end.", on2(func(suffix, s string) string { return strings.TrimSuffix(s, suffix) })),
 	define("upper TEXT", "Converts to upper case.", on1(strings.ToUpper)),
 	define("lower TEXT", "Converts to lower case.", on1(strings.ToLower)),
 	define("title TEXT", "Converts the first letter of each word to upper case.", on1(lib[func(string) string]("title"))),
 	define("untitle TEXT", "Converts the first letter of each word to lower case.", on1(lib[func(string) string]("untitle"))),
-	define("swapcase TEXT", "Swaps upper and lower case, word by word.", on1(lib[func(string) string]("swapcase"))),
-	define("snakecase TEXT", "Converts to snake_case.", on1(lib[func(string) string]("snakecase"))),
-	define("camelcase TEXT", "Converts to CamelCase.", on1(lib[func(string) string]("camelcase"))),
-	define("kebabcase TEXT", "Converts to kebab-case.", on1(lib[func(string) string]("kebabcase"))),
+	define("swapcase TEXT", "Swaps upper and lower case in each word.", on1(lib[func(string) string]("swapcase"))),
+	define("snakecase TEXT", "Converts to `snake_case`.", on1(lib[func(string) string]("snakecase"))),
+	define("camelcase TEXT", "Converts to `CamelCase`.", on1(lib[func(string) string]("camelcase"))),
+	define("kebabcase TEXT", "Converts to `kebab-case`.", on1(lib[func(string) string]("kebabcase"))),
 	define("initials TEXT", "Returns the first letter of each word.", on1(lib[func(string) string]("initials"))),
-	define("nospace TEXT", "Removes all white space.", on1(func(s string) string {
+	define("nospace TEXT", "Removes all whitespace.", on1(func(s string) string {
 		return strings.Map(func(r rune) rune {
 			if unicode.IsSpace(r) {
 				return -1
@@ -29,10 +29,10 @@ var textFunctions = aliases([]*function{
 			return r
 		}, s)
 	})),
-	define("contains PART TEXT", "Is true if PART occurs in TEXT.", on2(func(part, s string) bool { return strings.Contains(s, part) })),
-	define("hasPrefix PREFIX TEXT", "Is true if TEXT begins with PREFIX.", on2(func(prefix, s string) bool { return strings.HasPrefix(s, prefix) })),
-	define("hasSuffix SUFFIX TEXT", "Is true if TEXT ends with SUFFIX.", on2(func(suffix, s string) bool { return strings.HasSuffix(s, suffix) })),
-	define("replace OLD NEW TEXT", "Replaces each OLD by NEW.", with3(func(r *run, old, replacement, s string) (any, *Error) {
+	define("contains PART TEXT", "Returns true if PART occurs in TEXT.", on2(func(part, s string) bool { return strings.Contains(s, part) })),
+	define("hasPrefix PREFIX TEXT", "Returns true if TEXT begins with PREFIX.", on2(func(prefix, s string) bool { return strings.HasPrefix(s, prefix) })),
+	define("hasSuffix SUFFIX TEXT", "Returns true if TEXT ends with SUFFIX.", on2(func(suffix, s string) bool { return strings.HasSuffix(s, suffix) })),
+	define("replace OLD NEW TEXT", "Replaces every OLD by NEW.", with3(func(r *run, old, replacement, s string) (any, *Error) {
 		n := strings.Count(s, old)
 		if err := r.take(len(s) - n*len(old)); err != nil {
 			return nil, err
@@ -42,7 +42,7 @@ var textFunctions = aliases([]*function{
 		}
 		return strings.ReplaceAll(s, old, replacement), nil
 	})),
-	define("repeat COUNT TEXT", "Repeats TEXT.", with2(func(r *run, n int, s string) (any, *Error) {
+	define("repeat COUNT TEXT", "Repeats TEXT COUNT times.", with2(func(r *run, n int, s string) (any, *Error) {
 		if n < 0 {
 			return nil, problem("nothing can be repeated a negative number of times")
 		}
@@ -51,30 +51,30 @@ var textFunctions = aliases([]*function{
 		}
 		return strings.Repeat(s, n), nil
 	})),
-	define("substr START END TEXT", "Returns the bytes from START up to END. A negative START begins at the beginning, a negative END ends at the end.", with3(substr)),
+	define("substr START END TEXT", "Returns the bytes from START up to but not including END. A negative START means the beginning, a negative END the end.", with3(substr)),
 	define("trunc LENGTH TEXT", "Returns the first LENGTH bytes, or the last ones if LENGTH is negative.", on2(lib[func(int, string) string]("trunc"))),
 	define("abbrev WIDTH TEXT", "Shortens to WIDTH bytes, with three dots at the end.", on2(lib[func(int, string) string]("abbrev"))),
-	define("abbrevboth LEFT WIDTH TEXT", "Shortens to WIDTH bytes from LEFT on, with three dots at both ends.", on3(lib[func(int, int, string) string]("abbrevboth"))),
-	define("indent SPACES TEXT", "Puts SPACES spaces before each line.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
+	define("abbrevboth LEFT WIDTH TEXT", "Shortens to WIDTH bytes from offset LEFT on, with three dots at both ends.", on3(lib[func(int, int, string) string]("abbrevboth"))),
+	define("indent SPACES TEXT", "Indents each line by SPACES spaces.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
 		return indent(r, arg[int](args, 0), args[1], false)
 	}}).keeping()),
-	define("nindent SPACES TEXT", "Is indent with a line break before it.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
+	define("nindent SPACES TEXT", "Same as `indent`, with a line break before the first line.", (&function{params: []kind{intKind, anyKind}, call: func(r *run, _ *call, args []any) (any, *Error) {
 		return indent(r, arg[int](args, 0), args[1], true)
 	}}).keeping()),
-	define("wrap WIDTH TEXT", "Breaks lines between words, at WIDTH bytes.", with2(func(r *run, width int, s string) (any, *Error) {
+	define("wrap WIDTH TEXT", "Wraps lines at WIDTH bytes, between words.", with2(func(r *run, width int, s string) (any, *Error) {
 		return wrap(r, width, "\n", s, func() string { return lib[func(int, string) string]("wrap")(width, s) })
 	})),
-	define("wrapWith WIDTH BREAK TEXT", "Is wrap with BREAK as the line break, and breaks long words.", with3(func(r *run, width int, lineBreak, s string) (any, *Error) {
+	define("wrapWith WIDTH BREAK TEXT", "Same as `wrap`, with BREAK as the line break; breaks long words as well.", with3(func(r *run, width int, lineBreak, s string) (any, *Error) {
 		return wrap(r, width, lineBreak, s, func() string { return lib[func(int, string, string) string]("wrapWith")(width, lineBreak, s) })
 	})),
-	define("plural ONE MANY COUNT", "Returns ONE if COUNT is 1, and MANY if not.", on3(lib[func(string, string, int) string]("plural"))),
+	define("plural ONE MANY COUNT", "Returns ONE if COUNT is 1, otherwise MANY.", on3(lib[func(string, string, int) string]("plural"))),
 	define("splitList SEPARATOR TEXT", "Splits into a list.", with2(func(r *run, separator, s string) (any, *Error) {
 		return r.texts(strings.Count(s, separator)+1, func() []string { return strings.Split(s, separator) })
 	})),
-	define("split SEPARATOR TEXT", "Splits into a map with the keys _0, _1 and so on.", with2(func(r *run, separator, s string) (any, *Error) {
+	define("split SEPARATOR TEXT", "Splits into a map with the keys `_0`, `_1` and so on.", with2(func(r *run, separator, s string) (any, *Error) {
 		return splitMap(r, separator, -1, s)
 	})),
-	define("splitn SEPARATOR COUNT TEXT", "Is split into at most COUNT parts.", with3(splitMap)),
+	define("splitn SEPARATOR COUNT TEXT", "Same as `split`, into at most COUNT parts.", with3(splitMap)),
 	define("join SEPARATOR LIST", "Joins the items of a list.", with2(func(r *run, separator string, x any) (any, *Error) {
 		parts, err := r.strings(x)
 		if err != nil {

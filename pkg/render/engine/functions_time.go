@@ -17,50 +17,50 @@ import (
 // in what they write. Where sprig uses it, we use UTC.
 
 var timeFunctions = aliases([]*function{
-	define("now", "Returns the time of the execution, which is the same for all of it.", with0(func(r *run) (any, *Error) { return r.now(), nil }).atRun()),
-	define("ago TIME", "Returns how long ago a time was, as a duration.", with1(func(r *run, x any) (any, *Error) {
+	define("now", "Returns the time of the import, which is the same in the whole template.", with0(func(r *run) (any, *Error) { return r.now(), nil }).atRun()),
+	define("ago TIME", "Returns the time elapsed since TIME, as a duration.", with1(func(r *run, x any) (any, *Error) {
 		return r.result(r.now().Sub(r.timeOf(x)).Round(time.Second).String())
 	}).atRun()),
 	define("date LAYOUT TIME", "Formats a time in UTC.", with2(func(r *run, layout string, x any) (any, *Error) {
 		return dateInZone(r, layout, x, "UTC")
 	})),
 	define("dateInZone LAYOUT TIME ZONE", "Formats a time in a time zone.", with3(dateInZone)),
-	define("htmlDate TIME", "Formats a time as 2006-01-02, in UTC.", with1(func(r *run, x any) (any, *Error) {
+	define("htmlDate TIME", "Formats a time as `2006-01-02`, in UTC.", with1(func(r *run, x any) (any, *Error) {
 		return dateInZone(r, time.DateOnly, x, "UTC")
 	})),
-	define("htmlDateInZone TIME ZONE", "Formats a time as 2006-01-02, in a time zone.", with2(func(r *run, x any, zone string) (any, *Error) {
+	define("htmlDateInZone TIME ZONE", "Formats a time as `2006-01-02`, in a time zone.", with2(func(r *run, x any, zone string) (any, *Error) {
 		return dateInZone(r, time.DateOnly, x, zone)
 	})),
-	define("dateModify DURATION TIME", "Adds a duration such as -1.5h, or nothing if it is none.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
+	define("dateModify DURATION TIME", "Adds a duration such as `-1.5h`. An invalid duration is ignored.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
 		n, _ := time.ParseDuration(d)
 		return t.Add(n), nil
 	})),
-	define("mustDateModify DURATION TIME", "Is dateModify, but anything else than a duration is an error.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
+	define("mustDateModify DURATION TIME", "Same as `dateModify`, but an invalid duration is an error.", with2(func(_ *run, d string, t time.Time) (any, *Error) {
 		n, err := time.ParseDuration(d)
 		if err != nil {
 			return nil, problem("the first argument is no duration")
 		}
 		return t.Add(n), nil
 	})),
-	define("duration SECONDS", "Formats a number of seconds, given as a string or as a number of the data.", on1(lib[fromAny[string]]("duration"))),
-	define("durationRound DURATION", "Returns the greatest unit of a duration, or of how long ago a time was.", with1(func(r *run, x any) (any, *Error) {
+	define("duration SECONDS", "Formats a number of seconds, given as a string or as a number from the data.", on1(lib[fromAny[string]]("duration"))),
+	define("durationRound DURATION", "Shortens a duration, or the time elapsed since a time, to its largest unit.", with1(func(r *run, x any) (any, *Error) {
 		if t, ok := x.(time.Time); ok {
 			x = int64(r.now().Sub(t))
 		}
 		return r.result(lib[fromAny[string]]("durationRound")(x))
 	})),
-	define("toDate LAYOUT TEXT", "Reads a time in UTC, or returns the zero time.", with2(func(_ *run, layout, s string) (any, *Error) {
+	define("toDate LAYOUT TEXT", "Parses a time in UTC. Invalid input is the zero time.", with2(func(_ *run, layout, s string) (any, *Error) {
 		t, _ := time.ParseInLocation(layout, s, time.UTC)
 		return t, nil
 	})),
-	define("mustToDate LAYOUT TEXT", "Is toDate, but anything else than a time is an error.", with2(func(_ *run, layout, s string) (any, *Error) {
+	define("mustToDate LAYOUT TEXT", "Same as `toDate`, but invalid input is an error.", with2(func(_ *run, layout, s string) (any, *Error) {
 		t, err := time.ParseInLocation(layout, s, time.UTC)
 		if err != nil {
 			return nil, problem("the text is no time in this layout")
 		}
 		return t, nil
 	})),
-	define("unixEpoch TIME", "Returns the seconds since 1970.", on1(lib[func(time.Time) string]("unixEpoch"))),
+	define("unixEpoch TIME", "Returns the Unix time in seconds.", on1(lib[func(time.Time) string]("unixEpoch"))),
 }, map[string]string{"date_in_zone": "dateInZone", "date_modify": "dateModify", "must_date_modify": "mustDateModify"})
 
 func (r *run) now() time.Time { return r.env.Now.Round(0).UTC() }
@@ -146,7 +146,7 @@ var chanceFunctions = []*function{
 	random("randAlpha COUNT", "Returns random letters.", letters),
 	random("randNumeric COUNT", "Returns random digits.", digits),
 	random("randAscii COUNT", "Returns random printable characters.", ascii),
-	define("randBytes COUNT", "Returns random bytes, encoded to base64.", with1(func(r *run, n int) (any, *Error) {
+	define("randBytes COUNT", "Returns random bytes, base64-encoded.", with1(func(r *run, n int) (any, *Error) {
 		if err := r.drawn(2 * n); err != nil {
 			return nil, err
 		}
@@ -156,7 +156,7 @@ var chanceFunctions = []*function{
 		}
 		return base64.StdEncoding.EncodeToString(out), nil
 	}).atRun()),
-	define("randInt MIN MAX", "Returns a random whole number from MIN up to MAX.", with2(func(r *run, low, high int) (any, *Error) {
+	define("randInt MIN MAX", "Returns a random integer from MIN up to but not including MAX.", with2(func(r *run, low, high int) (any, *Error) {
 		if high <= low || high-low <= 0 {
 			return nil, problem("there is no whole number from the first up to the second argument")
 		}
