@@ -1,6 +1,5 @@
 # The targets that people and continuous integration use; `make help` lists them.
 
-BIN  := _output/bin
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
@@ -26,24 +25,24 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: ## Build the server into _output/bin
-	$(IMAGE_ENV) go build $(IMAGE_FLAGS) -o $(BIN)/ ./cmd/...
+build: ## Build the server and the plugin into _output/bin
+	@hack/build.sh
 
 .PHONY: host-binaries
-host-binaries: ## Build kube-apiserver, kube-controller-manager, kubectl and etcd, once for each version
+host-binaries: ## Build kube-apiserver, kube-controller-manager and etcd, once for each version, and kubectl if none fits
 	@hack/build-host.sh
 
 .PHONY: helm
-helm: ## Build Helm, once for each version
+helm: ## Build Helm, once for each version, if none fits
 	@hack/build-host.sh helm
 
 .PHONY: quickstart
-quickstart: host-binaries build ## Bring up a development cluster with the server and the Oak example
-	@go run ./hack/devcluster up
+quickstart: host-binaries build ## Bring up a development cluster with the server and the example
+	@$(IMAGE_ENV) go run $(IMAGE_FLAGS) ./hack/devcluster up
 
 .PHONY: dev-down
 dev-down: ## Stop everything that quickstart has started
-	@go run ./hack/devcluster down
+	@$(IMAGE_ENV) go run $(IMAGE_FLAGS) ./hack/devcluster down
 
 .PHONY: test
 test: host-binaries helm build ## Run all tests, with one summary at the end

@@ -3,51 +3,74 @@
 # and etcd) from the module in hack/host or, with the argument helm, Helm from
 # that in hack/helm. Binaries are kept by version under _output/host, so each is
 # built once; _output/bin links to the current ones.
+#
+# A kubectl or Helm in PATH is taken instead of building one, if it fits: kubectl
+# within one minor version of the host, as Kubernetes supports it, and Helm 3 or 4.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=hack/progress.sh
+source hack/progress.sh
 
 version_of() { go -C "hack/$1" list -m -f '{{.Version}}' "$2"; }
-kubernetes=$(version_of host k8s.io/kubernetes)
-etcd=$(version_of host go.etcd.io/etcd/server/v3)
-helm=$(version_of helm helm.sh/helm/v4)
 
-# build NAME VERSION MODULE PACKAGE: makes _output/host/VERSION/NAME unless it is there.
+# build MODULE VERSION PACKAGE...: makes _output/host/VERSION/NAME of each package
+# unless it is there. All in one command: one is linked while others are compiled.
 build() {
-  local name=$1 version=$2 module=$3 package=$4
-  local target=$PWD/_output/host/$version/$name
-  if [[ ! -x $target ]]; then
-    echo "building $name $version, a few minutes the first time ..."
-    mkdir -p "${target%/*}"
-    # Written under another name first: an interrupted build leaves no half binary.
-    (cd "hack/$module" && CGO_ENABLED=0 go build -v -trimpath -buildvcs=false \
-      -ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes" \
-      -o "$target.partial" "$package") 2>&1 | progress
-    mv "$target.partial" "$target"
-    echo "built $name in ${SECONDS}s"
-  fi
-  ln -sfn "../host/$version/$name" "_output/bin/$name"
-  SECONDS=0
+  local module=$1 version=$2 name package
+  local folder=$PWD/_output/host/$version
+  shift 2
+  local missing=()
+  for package; do
+    name=${package##*/}
+    [[ -x $folder/$name ]] || missing+=("$package")
+    ln -sfn "../host/$version/$name" "_output/bin/$name"
+  done
+  (( ${#missing[@]} )) || return 0
+  echo "building ${missing[*]##*/} $version, some minutes the first time ..."
+  local began=$SECONDS
+  # In another folder first: an interrupted build leaves no half binary.
+  mkdir -p "$folder/partial"
+  (cd "hack/$module" && CGO_ENABLED=0 go build -v -trimpath -buildvcs=false \
+    -ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes" \
+    -o "$folder/partial/" "${missing[@]}") 2>&1 | progress
+  for package in "${missing[@]}"; do
+    mv "$folder/partial/${package##*/}" "$folder/"
+  done
+  rmdir "$folder/partial"
+  echo "built ${missing[*]##*/} in $((SECONDS - began))s"
 }
 
-# progress counts the package paths that `go build -v` prints and passes on
-# everything else: downloads and errors.
-progress() {
-  local line count=0
-  while IFS= read -r line; do
-    if [[ $line == *" "* ]]; then
-      echo "$line"
-    elif (( ++count % 250 == 0 )); then
-      echo "  $count packages compiled"
-    fi
-  done
+# installed NAME VERSION FITS ARGS...: takes NAME from PATH if what it prints with
+# ARGS is a version that FITS accepts, and VERSION was not built already.
+installed() {
+  local name=$1 version=$2 fits=$3 path found
+  shift 3
+  [[ ! -x _output/host/$version/$name ]] || return 1
+  path=$(PATH=${PATH//"$PWD/_output/bin:"/} command -v "$name") || return 1 # README has it in PATH
+  found=$("$path" "$@" 2>/dev/null | grep -oEm1 'v[0-9]+\.[0-9]+\.[0-9]+') || return 1
+  "$fits" "$found" || { echo "not taking $name $found of $path: its version does not fit"; return 1; }
+  echo "taking $name $found of $path"
+  ln -sfn "$path" "_output/bin/$name"
 }
+
+# fits_host VERSION: within one minor version of the host.
+fits_host() {
+  local minor=${1#v1.} of=${kubernetes#v1.}
+  [[ $1 == v1.* ]] || return 1
+  local distance=$(( ${minor%%.*} - ${of%%.*} ))
+  (( distance >= -1 && distance <= 1 ))
+}
+
+fits_helm() { [[ $1 == v3.* || $1 == v4.* ]]; }
 
 mkdir -p _output/bin
+kubernetes=$(version_of host k8s.io/kubernetes)
 if [[ ${1:-} == helm ]]; then
-  build helm "$helm" helm helm.sh/helm/v4/cmd/helm
+  helm=$(version_of helm helm.sh/helm/v4)
+  installed helm "$helm" fits_helm version --short || build helm "$helm" helm.sh/helm/v4/cmd/helm
   exit
 fi
-build kubectl "$kubernetes" host k8s.io/kubernetes/cmd/kubectl
-build kube-apiserver "$kubernetes" host k8s.io/kubernetes/cmd/kube-apiserver
-build kube-controller-manager "$kubernetes" host k8s.io/kubernetes/cmd/kube-controller-manager
-build etcd "$etcd" host ./etcd
+commands=(k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager)
+installed kubectl "$kubernetes" fits_host version --client || commands+=(k8s.io/kubernetes/cmd/kubectl)
+build host "$kubernetes" "${commands[@]}"
+build host "$(version_of host go.etcd.io/etcd/server/v3)" ./etcd
