@@ -160,7 +160,7 @@ func (h hostClients) permitted(ctx context.Context, resource schema.GroupVersion
 	if resource == render.PediaClusterGVR {
 		return nil
 	}
-	return rights.Check(ctx, h.kubernetes.AuthorizationV1().SelfSubjectAccessReviews(), resource.GroupResource())
+	return rights.Check(ctx, rights.Self(h.kubernetes.AuthorizationV1().SelfSubjectAccessReviews()), resource.GroupResource())
 }
 
 // newHostClients makes clients that share one budget of requests.

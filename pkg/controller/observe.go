@@ -29,7 +29,7 @@ func (p *pass) observe() *decision.Snapshot {
 	s := &decision.Snapshot{Policy: p.state.policy, Lifecycles: p.lifecycles,
 		Source: decision.Source{DeletionSeen: p.memory.DeletionSeen(p.Import)}}
 	if problem := p.state.problem; problem != nil {
-		s.Problem = &decision.Problem{Message: problem.message, Lasting: problem.lasting}
+		s.Problem = &decision.Problem{Message: problem.message, Lasting: problem.lasting, Passing: problem.passing}
 	}
 	return s
 }

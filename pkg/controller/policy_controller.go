@@ -279,7 +279,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 		c.fits.check()
 	}
 
-	settled := state.problem == nil || state.problem.lasting || policy.DeletionTimestamp != nil
+	settled := state.problem == nil || !state.problem.passing || policy.DeletionTimestamp != nil
 	if settled && concernsImports(before, state) {
 		c.enqueueImports(state)
 	}

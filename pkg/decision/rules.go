@@ -64,16 +64,22 @@ func policyDeleted(s *Snapshot) *Decision {
 }
 
 // policyBlocked: what cannot be decided changes nothing. A lasting problem is shown; another
-// one passes by itself.
+// one passes by itself, and is shown where nothing was said before.
 func policyBlocked(s *Snapshot) *Decision {
 	switch p := s.Problem; {
 	case p == nil:
 		return nil
-	case !p.Lasting:
+	case p.Passing, !p.Lasting && !s.isNew():
 		return &Decision{Rest: true}
 	default:
 		return s.blocked(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, p.Message)
 	}
+}
+
+// isNew reports whether nothing was ever decided about the import, such as one that was
+// migrated.
+func (s *Snapshot) isNew() bool {
+	return len(s.Lifecycles) == 1 && s.Lifecycles[0].Status.Phase == "" && s.Lifecycles[0].DeletionTimestamp == nil
 }
 
 func policySuspended(s *Snapshot) *Decision {

@@ -42,6 +42,8 @@ func annotated(annotation string) func(*Lifecycle) {
 	}
 }
 
+func waiting(l *Lifecycle) { l.Status.Phase = policyv1alpha1.LifecycleWaiting }
+
 func going(l *Lifecycle) { l.DeletionTimestamp = &then }
 
 var (
@@ -144,7 +146,10 @@ func TestTheFirstRuleThatAppliesDecides(t *testing.T) {
 			"the Source is not selected", "orphan mcp-a for Released"},
 
 		{"a lasting problem", snapshot(problem(true)), "the policy has a problem", "blocked: Waiting/WaitingForType"},
-		{"a passing problem", snapshot(problem(false)), "the policy has a problem", "rest"},
+		{"a problem that is not lasting", snapshot(problem(false), of(lifecycle(waiting))), "the policy has a problem", "rest"},
+		{"that, where nothing was said before", snapshot(problem(false)), "the policy has a problem", "blocked: Waiting/WaitingForType"},
+		{"that, while a name changes", snapshot(problem(false), of(lifecycle(), lifecycle())), "the policy has a problem", "rest"},
+		{"a passing problem, where nothing was said before", snapshot(problem(false), func(s *Snapshot) { s.Problem.Passing = true }), "the policy has a problem", "rest"},
 		{"a suspended policy", snapshot(suspended, deselected), "the policy is suspended", "rest"},
 		{"a suspended policy whose Source is gone", snapshot(suspended, gone(true)), "the policy is suspended", "rest"},
 		{"a paused lifecycle", snapshot(of(lifecycle(paused))), "a lifecycle is paused", "blocked: Held/Paused"},
@@ -191,7 +196,7 @@ func anySnapshot(random *rand.Rand) *Snapshot {
 		s.Policy.DeletionTimestamp = &then
 	}
 	if maybe() {
-		s.Problem = &Problem{Lasting: maybe()}
+		s.Problem = &Problem{Lasting: maybe(), Passing: maybe()}
 	}
 	for n := range random.IntN(3) {
 		l := lifecycle(func(l *Lifecycle) { l.Name = fmt.Sprint("mcp-", n) })

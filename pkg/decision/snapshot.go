@@ -34,6 +34,8 @@ type Problem struct {
 	Message string
 	// Lasting problems are shown on the lifecycles. While there is another one, they rest.
 	Lasting bool
+	// Passing problems, such as a first list that is under way, are not shown at all.
+	Passing bool
 }
 
 // Presence says whether there is a Source.

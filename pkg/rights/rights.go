@@ -2,7 +2,7 @@
 // types that a policy names, and the ClusterRole that allows it.
 //
 // The registry asks when a policy is written or rendered, the controllers before they
-// list a type. Both say the same.
+// list a type, and the plugin before a host is migrated. All say the same.
 package rights
 
 import (
@@ -17,6 +17,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
@@ -38,7 +40,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("this server may not %s %s; allow it with: echo '%s' | kubectl apply -f -", either(e.Verbs), e.Resource, e.role())
+	return fmt.Sprintf("this server may not %s %s; allow it with: echo '%s' | kubectl apply -f -", e.What(), e.Resource, e.Role())
 }
 
 // Status implements apierrors.APIStatus.
@@ -49,9 +51,12 @@ func (e *Error) Status() metav1.Status {
 	}
 }
 
-// role is the ClusterRole that allows all that this server does with the type. It is
-// named after the type, so that it is the same whichever policy needs it.
-func (e *Error) role() string {
+// What is what the server may not do with the type: "list or watch".
+func (e *Error) What() string { return either(e.Verbs) }
+
+// Role is the ClusterRole, as JSON, that allows all that this server does with the type.
+// It is named after the type, so that it is the same whichever policy needs it.
+func (e *Error) Role() string {
 	type metadata struct {
 		Name   string            `json:"name"`
 		Labels map[string]string `json:"labels"`
@@ -82,22 +87,51 @@ func either(verbs []string) string {
 	return strings.Join(verbs[:last], ", ") + " or " + verbs[last]
 }
 
-// Check asks the host whether this server may read the objects of a type in all
+// Reviewer asks the host whether somebody may do something.
+type Reviewer func(context.Context, *authorizationv1.ResourceAttributes) (allowed bool, err error)
+
+// Self asks about this server, whose client it is.
+func Self(reviews authorizationclient.SelfSubjectAccessReviewInterface) Reviewer {
+	return func(ctx context.Context, attributes *authorizationv1.ResourceAttributes) (bool, error) {
+		review, err := reviews.Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes}}, metav1.CreateOptions{})
+		if err != nil {
+			return false, err
+		}
+		return review.Status.Allowed, nil
+	}
+}
+
+// ServiceAccount asks about a server that runs as this ServiceAccount. Whoever asks needs
+// the right to create SubjectAccessReviews.
+func ServiceAccount(reviews authorizationclient.SubjectAccessReviewInterface, namespace, name string) Reviewer {
+	return func(ctx context.Context, attributes *authorizationv1.ResourceAttributes) (bool, error) {
+		review, err := reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			ResourceAttributes: attributes,
+			User:               serviceaccount.MakeUsername(namespace, name),
+			Groups:             append(serviceaccount.MakeGroupNames(namespace), user.AllAuthenticated),
+		}}, metav1.CreateOptions{})
+		if err != nil {
+			return false, err
+		}
+		return review.Status.Allowed, nil
+	}
+}
+
+// Check asks the host whether the server may read the objects of a type in all
 // namespaces. The error is an *Error when it may not, and is not Forbidden when that
 // is not known.
-func Check(ctx context.Context, reviews authorizationclient.SelfSubjectAccessReviewInterface, resource schema.GroupResource) error {
+func Check(ctx context.Context, may Reviewer, resource schema.GroupResource) error {
 	allowed := make([]bool, len(verbs))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, verb := range verbs {
 		group.Go(func() error {
-			review, err := reviews.Create(ctx, &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: resource.Group, Version: "*", Resource: resource.Resource},
-			}}, metav1.CreateOptions{})
+			var err error
+			allowed[i], err = may(ctx, &authorizationv1.ResourceAttributes{Verb: verb, Group: resource.Group, Version: "*", Resource: resource.Resource})
 			if err != nil {
 				// Not wrapped: that this server may not ask does not say that it may not read.
 				return fmt.Errorf("asking the host whether this server may %s %s: %s", verb, resource, err.Error())
 			}
-			allowed[i] = review.Status.Allowed
 			return nil
 		})
 	}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kubernetesfake "k8s.io/client-go/kubernetes/fake"
-	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
@@ -23,7 +22,7 @@ import (
 var clusters = schema.GroupResource{Group: "mcp.io", Resource: "clusters"}
 
 // reviewer answers reviews about clusters of all namespaces.
-func reviewer(t *testing.T, err error, allowed ...string) authorizationclient.SelfSubjectAccessReviewInterface {
+func reviewer(t *testing.T, err error, allowed ...string) Reviewer {
 	client := kubernetesfake.NewClientset()
 	client.PrependReactor("create", "selfsubjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SelfSubjectAccessReview)
@@ -37,7 +36,24 @@ func reviewer(t *testing.T, err error, allowed ...string) authorizationclient.Se
 		review.Status.Allowed = slices.Contains(allowed, verb)
 		return true, review, err
 	})
-	return client.AuthorizationV1().SelfSubjectAccessReviews()
+	return Self(client.AuthorizationV1().SelfSubjectAccessReviews())
+}
+
+func TestAServiceAccountIsAskedAboutAsItLogsIn(t *testing.T) {
+	client := kubernetesfake.NewClientset()
+	client.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
+		if review.Spec.User != "system:serviceaccount:there:server" ||
+			!slices.Equal(review.Spec.Groups, []string{"system:serviceaccounts", "system:serviceaccounts:there", "system:authenticated"}) {
+			t.Errorf("asked about %q in %q", review.Spec.User, review.Spec.Groups)
+		}
+		review.Status.Allowed = review.Spec.ResourceAttributes.Verb != "watch"
+		return true, review, nil
+	})
+	err := Check(t.Context(), ServiceAccount(client.AuthorizationV1().SubjectAccessReviews(), "there", "server"), clusters)
+	if missing := (*Error)(nil); !errors.As(err, &missing) || missing.What() != "watch" {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestTheVerbsThatAreMissingAreNamed(t *testing.T) {

@@ -327,6 +327,9 @@ func (f *formerHost) checkMigrated(t *testing.T) {
 	must(t, same("what is left of the migration", left, ""))
 
 	// The server works on what it has taken over.
+	eventually(t, "every lifecycle says where it stands", func() error {
+		return same("lifecycles that nobody has worked on", f.kubectl(t, "get", "pcl", "--field-selector=status.phase=Pending", "-o", "name"), "")
+	})
 	eventually(t, "the policy that does not compile says so", func() error {
 		policy, err := f.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), "strange", metav1.GetOptions{})
 		if err != nil {
@@ -367,6 +370,28 @@ func (f *formerHost) port(t *testing.T) string {
 	return f.kubectl(t, "get", "service", devcluster.ServiceName, "-n", devcluster.Namespace, "-o", "jsonpath={.spec.ports[0].port}")
 }
 
+// checkRightsBefore takes a right from the server: a dry run says so and prints what grants
+// it, for kubectl apply.
+func (f *formerHost) checkRightsBefore(t *testing.T, dryRun string) {
+	t.Helper()
+	f.kubectl(t, "delete", "clusterrole", f.manifests.role.GetName())
+	var roles string
+	eventually(t, "the server lacks a right", func() error {
+		out, err := f.shell(t.Context(), dryRun)
+		if err == nil {
+			return errors.New("nothing stands in the way")
+		}
+		_, roles, _ = strings.Cut(string(out), "\n---\n")
+		return mentions(string(out), "may not get, list or watch "+f.resource.GroupResource().String()+": after the migration, the imports of policy former would wait")
+	})
+	_, err := f.Kubectl(t.Context(), strings.NewReader(roles), "apply", "-f", "-")
+	must(t, err)
+	eventually(t, "the server has its rights", func() error {
+		_, err := f.shell(t.Context(), dryRun)
+		return err
+	})
+}
+
 func TestMigrationFromTheCRDs(t *testing.T) {
 	f := newFormerHost(t, devcluster.ServerOptions{})
 	caFile, port := filepath.Join(f.dir, "pki", "extension-ca.crt"), f.port(t)
@@ -386,6 +411,7 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 	contains(t, out, "there is no Service default/policy-apiserver")
 	out, _ = f.plugin(t, 1, "migrate", "--dry-run", "--stop-controller-manager")
 	contains(t, out, "--ca-file")
+	f.checkRightsBefore(t, "kubectl clusterimport "+strings.Join(flags, " ")+" --dry-run --stop-controller-manager")
 	// Of the credentials, what Clusterpedia would take away is told.
 	secret := f.objects.Resource(secrets).Namespace(f.name)
 	authority := base64.StdEncoding.EncodeToString(devcluster.Authority(clusterName(1)))

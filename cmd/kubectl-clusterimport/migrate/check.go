@@ -27,16 +27,18 @@ import (
 type problem struct {
 	text   string
 	blocks bool
+	// manifest, in YAML, solves it; empty when none does.
+	manifest string
 }
 
 type problems []problem
 
 func (p *problems) block(format string, args ...any) {
-	*p = append(*p, problem{fmt.Sprintf(format, args...), true})
+	*p = append(*p, problem{text: fmt.Sprintf(format, args...), blocks: true})
 }
 
 func (p *problems) note(format string, args ...any) {
-	*p = append(*p, problem{fmt.Sprintf(format, args...), false})
+	*p = append(*p, problem{text: fmt.Sprintf(format, args...)})
 }
 
 func (p problems) blocking() problems {
@@ -55,6 +57,7 @@ func (p problems) String() string {
 		}
 		fmt.Fprintf(&text, "%s%s\n", sign, strings.ReplaceAll(problem.text, "\n", "\n         "))
 	}
+	p.writeManifests(&text)
 	return text.String()
 }
 
@@ -94,6 +97,7 @@ func (m *Migration) check(ctx context.Context, s *state) (found problems, err er
 	}
 	m.checkCanaries(ctx, &found)
 	policies := checkPolicies(ctx, objects, &found)
+	m.checkRights(ctx, policies, &found)
 	return found, m.checkCredentials(ctx, policies, &found)
 }
 

@@ -90,7 +90,7 @@ func (h *host) ObjectType(ctx context.Context, resource schema.GroupVersionResou
 }
 
 func (h *host) Permitted(ctx context.Context, resource schema.GroupResource) error {
-	return rights.Check(ctx, h.reviews, resource)
+	return rights.Check(ctx, rights.Self(h.reviews), resource)
 }
 
 func (h *host) Get(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error) {
