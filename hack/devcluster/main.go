@@ -1,6 +1,6 @@
 // Command devcluster runs the development cluster of `make quickstart`: a
 // Kubernetes control plane on loopback, the policy-apiserver registered with
-// it, and the Oak example.
+// it, and the example.
 //
 //	go run ./hack/devcluster up     start it, or what of it is not running
 //	go run ./hack/devcluster down   stop what up has started
@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 	"time"
 
 	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 const (
@@ -65,7 +65,10 @@ func up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cluster.StartServer(ctx, devcluster.ServerOptions{Manifests: "artifacts/deploy/base"}); err != nil {
+	if _, err := cluster.StartServer(ctx, devcluster.ServerOptions{
+		Manifests: "artifacts/deploy/base",
+		Args:      devcluster.ProbeArgs,
+	}); err != nil {
 		return err
 	}
 	fmt.Println("applying the PediaCluster CRD and the example of", example)
@@ -75,29 +78,30 @@ func up(ctx context.Context) error {
 	if err := waitForImports(ctx, cluster); err != nil {
 		return err
 	}
-	tables, err := cluster.Kubectl(ctx, nil, "get", "clusterimportpolicy,pediaclusterlifecycle,pediacluster")
+	tables, err := cluster.Kubectl(ctx, nil, "get", "clusterimportpolicy,pediaclusterlifecycle")
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n$ kubectl get clusterimportpolicy,pediaclusterlifecycle,pediacluster\n%s", tables)
+	fmt.Printf("\n$ kubectl get clusterimportpolicy,pediaclusterlifecycle\n%s", tables)
 	fmt.Print(howToGoOn)
 	return nil
 }
 
 const howToGoOn = `
-The cluster cusco is not Ready: it shows how an import waits. READY and VERSION
-are filled in when a Clusterpedia runs here and connects to the clusters.
-
-To look around:
+Of the example's clusters, amsterdam is this very host: it was imported with the
+token of a ServiceAccount, and answers. bergen was imported too, but nothing
+answers at its address, and cusco waits until its platform says that it is ready.
+What was made of a cluster, and why another one was not, step by step:
 
   export KUBECONFIG=$PWD/_output/dev/kubeconfig PATH=$PWD/_output/bin:$PATH
-  kubectl get pediaclusterlifecycle -o wide
-  kubectl explain clusterimportpolicy.spec
+  kubectl get pediacluster oak-amsterdam -o yaml
+  kubectl clusterimport explain oak-bergen
+  kubectl clusterimport explain oak-cusco
 
 To see the third cluster become ready, a token change and a cluster go:
 
   kubectl patch oakcluster cusco --type=merge -p '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
-  kubectl -n oak-system patch secret bergen-auth -p '{"stringData":{"token":"a new token"}}'
+  kubectl -n oak-system patch secret bergen-auth -p '{"stringData":{"token":"a-new-token"}}'
   kubectl get pediacluster oak-bergen -o jsonpath='{.spec.tokenData}' | base64 -d
   kubectl delete oakcluster amsterdam
   kubectl get pediaclusterlifecycle,pediacluster
@@ -116,54 +120,41 @@ func applyExample(ctx context.Context, cluster *devcluster.Cluster) error {
 	if err := cluster.WaitForTypes(ctx, "pediaclusters.cluster.clusterpedia.io", "oakclusters.oak.example.com"); err != nil {
 		return err
 	}
-	_, err := cluster.Kubectl(ctx, nil, append(apply, "-f", example)...)
-	return err
-}
-
-// waitForImports returns when every ready cluster of the example has its
-// PediaCluster and the policy says so, or tells what is missing and where to
-// look for the reason.
-func waitForImports(ctx context.Context, cluster *devcluster.Cluster) error {
-	expected, err := readyClusters()
+	clusters, err := cluster.Resolved(example + "/clusters.yaml")
 	if err != nil {
 		return err
 	}
+	_, err = cluster.Kubectl(ctx, bytes.NewReader(clusters),
+		append(apply, "-f", "-", "-f", example+"/rbac.yaml", "-f", example+"/policy.yaml")...)
+	return err
+}
+
+// ends are what is to become of the example's clusters.
+var ends = []struct{ lifecycle, field, value string }{
+	{"oak-amsterdam", "{.status.cluster.ready}", "True"},
+	{"oak-bergen", "{.status.cluster.ready}", "False"},
+	{"oak-cusco", "{.status.phase}", "Waiting"},
+}
+
+// waitForImports returns when the clusters of the example are where they should be
+// and the policy says so, or tells what is missing and where to look for the reason.
+func waitForImports(ctx context.Context, cluster *devcluster.Cluster) error {
 	timeout := "--timeout=" + importTimeout.String()
 	var waits [][]string
-	for _, name := range expected {
-		waits = append(waits, []string{"wait", timeout, "--for=create", name})
+	for _, end := range ends {
+		name := "pediaclusterlifecycle/" + end.lifecycle
+		waits = append(waits, []string{"wait", timeout, "--for=create", name},
+			[]string{"wait", timeout, "--for=jsonpath=" + end.field + "=" + end.value, name})
 	}
 	waits = append(waits, []string{"wait", timeout, "--for=condition=Ready", "clusterimportpolicy/oak"})
 	for _, args := range waits {
 		if _, err := cluster.Kubectl(ctx, nil, args...); err != nil {
 			found, getErr := cluster.Kubectl(ctx, nil, "get", "clusterimportpolicy,pediaclusterlifecycle", "-o", "wide")
-			return fmt.Errorf("not every ready cluster of the example was imported within %s: %w\n\n%s\nthe server's log is %s",
+			return fmt.Errorf("the clusters of the example are not what they should be within %s: %w\n\n%s\nthe server's log is %s",
 				importTimeout, errors.Join(err, getErr), found, filepath.Join(dir, "logs", "policy-apiserver.log"))
 		}
 	}
 	return nil
-}
-
-// readyClusters returns the PediaClusters that the example's policy makes: one
-// for each of its clusters whose Ready condition is True.
-func readyClusters() ([]string, error) {
-	objects, err := devcluster.ReadManifest(example + "/clusters.yaml")
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, object := range objects {
-		conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
-		if err != nil {
-			return nil, err
-		}
-		for _, item := range conditions {
-			if condition, _ := item.(map[string]any); condition["type"] == "Ready" && condition["status"] == "True" {
-				names = append(names, "pediacluster/oak-"+object.GetName())
-			}
-		}
-	}
-	return names, nil
 }
 
 func down(ctx context.Context) error {

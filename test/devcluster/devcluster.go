@@ -253,7 +253,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 
 // StartControllerManager starts the controllers that a host of the
 // policy-apiserver has: the garbage collector, and those for namespaces,
-// ServiceAccounts, aggregated ClusterRoles and endpoints.
+// ServiceAccounts and their tokens, aggregated ClusterRoles and endpoints.
 func (c *Cluster) StartControllerManager(ctx context.Context) error {
 	port, err := c.port(controllerManager, controllerManager)
 	if err != nil {
@@ -272,10 +272,11 @@ func (c *Cluster) StartControllerManager(ctx context.Context) error {
 			"--authentication-kubeconfig=" + kubeconfig,
 			"--authorization-kubeconfig=" + kubeconfig,
 			"--root-ca-file=" + c.pki(servingCA+".crt"),
+			"--service-account-private-key-file=" + c.pki(signer+".key"),
 			"--leader-elect=false",
 			// Without it the garbage collector may not touch custom resources.
 			"--use-service-account-credentials=true",
-			"--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller," +
+			"--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller,serviceaccount-token-controller," +
 				"root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,endpointslice-controller",
 		},
 		ready: func(ctx context.Context) error {

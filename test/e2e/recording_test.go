@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/clusterpedia-io/policy-apiserver/test/devcluster"
 )
 
 // record writes what is seen into the recording, as `make recording` does.
@@ -20,17 +22,20 @@ var record = flag.Bool("record", false, "write docs/images/quickstart.txt anew")
 
 const recording = "../../docs/images/quickstart.txt"
 
-// varying is what differs from run to run: ages, and the hashes of plans.
-var varying = regexp.MustCompile(`\b[0-9]+s\b|\b[0-9a-f]{16}\b`)
+// varying is what differs from run to run: ages, the hashes of plans, the port of the host.
+var varying = regexp.MustCompile(`\b[0-9]+s\b|\b[0-9a-f]{16}\b|127\.0\.0\.1:[0-9]{5}\b`)
 
 // TestTheRecordingShowsWhatHappens runs the commands of the recording that the README
 // shows, on the host of the quickstart, and compares what they print.
 func TestTheRecordingShowsWhatHappens(t *testing.T) {
-	h := ownHost(t)
+	h := ownHost(t, devcluster.ProbeArgs...)
 	const example = artifacts + "/examples/oak/"
 	h.kubectl(t, "apply", "-f", example+"crd.yaml", "-f", example+"rbac.yaml")
 	must(t, h.WaitForTypes(t.Context(), "oakclusters.oak.example.com"))
-	h.kubectl(t, "apply", "-f", example+"clusters.yaml")
+	clusters, err := h.Resolved(example + "clusters.yaml")
+	must(t, err)
+	_, err = h.Kubectl(t.Context(), bytes.NewReader(clusters), "apply", "-f", "-")
+	must(t, err)
 
 	text, err := os.ReadFile(recording)
 	must(t, err)

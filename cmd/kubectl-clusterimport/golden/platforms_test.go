@@ -27,6 +27,19 @@ func TestThePlatformsConvertTheirClusters(t *testing.T) {
 	}
 }
 
+// TestTheExampleConvertsItsClusters runs the golden cases of the example.
+func TestTheExampleConvertsItsClusters(t *testing.T) {
+	cases, err := Find("../../../artifacts/examples/oak")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		if outcome := c.Run(t.Context(), false); outcome.Failure != "" {
+			t.Errorf("%s: %s", outcome.Name, outcome.Failure)
+		}
+	}
+}
+
 // TestThePlatformsHaveCasesOfEveryKind looks for clusters of each platform that
 // are imported, that are not ready, that are broken and that are being deleted.
 // A PediaCluster must be one that Clusterpedia's schema admits.
