@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -70,6 +71,7 @@ func TestARelease(t *testing.T) {
 		contains(t, run(t, binary, "version"), version)
 		run(t, binary, "lint", "-f", root+"/artifacts/examples/oak/policy.yaml")
 	})
+	t.Run("binaries of all platforms", func(t *testing.T) { checkBinaries(t, dir) })
 	t.Run("SBOM", func(t *testing.T) { checkSBOM(t, dir) })
 	t.Run("manifest for krew", func(t *testing.T) { checkKrew(t, dir) })
 	t.Run("image", func(t *testing.T) { checkImage(t, dir) })
@@ -220,6 +222,36 @@ func unpack(t *testing.T, dir, name string, most int) string {
 	binary := filepath.Join(t.TempDir(), name)
 	must(t, os.WriteFile(binary, found[name], 0o700))
 	return binary
+}
+
+// checkBinaries looks at what nobody here can run: their size, and that those for Linux
+// need no library.
+func checkBinaries(t *testing.T, dir string) {
+	for _, platform := range platforms {
+		for name, most := range map[string]int{"policy-apiserver": mostServer, "kubectl-clusterimport": mostPlugin} {
+			if name == "policy-apiserver" && strings.HasPrefix(platform, "windows/") {
+				continue
+			}
+			found := unpacked(t, dir, archive(name, platform))
+			binary := found[name]
+			if strings.HasPrefix(platform, "windows/") {
+				binary = found[name+".exe"]
+			}
+			if len(binary) == 0 || len(binary) > most {
+				t.Errorf("%s for %s has %d bytes, not up to %d", name, platform, len(binary), most)
+			}
+			if !strings.HasPrefix(platform, "linux/") {
+				continue
+			}
+			parsed, err := elf.NewFile(bytes.NewReader(binary))
+			must(t, err)
+			for _, segment := range parsed.Progs {
+				if segment.Type == elf.PT_INTERP {
+					t.Errorf("%s for %s is linked dynamically", name, platform)
+				}
+			}
+		}
+	}
 }
 
 func checkSBOM(t *testing.T, dir string) {
