@@ -471,7 +471,7 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 	// This policy is deleted on the way.
 	shortLived := f.manifests.policy.DeepCopy()
 	shortLived.SetName("short-lived")
-	set(t, *shortLived, map[string]any{"group": "", "resource": "configmaps", "versions": []any{}, "selectorTemplate": "false"}, "spec", "source")
+	set(t, *shortLived, map[string]any{"group": "", "resource": "secrets", "versions": []any{}, "selectorTemplate": "false"}, "spec", "source")
 	unstructured.RemoveNestedField(shortLived.Object, "spec", "references")
 	former := f.objects.Resource(policyv1alpha1.SchemeGroupVersion.WithResource("clusterimportpolicies"))
 	_, err = former.Create(t.Context(), shortLived, metav1.CreateOptions{})
@@ -483,6 +483,9 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 		done := 0
 		config.Between = func(step string) error {
 			if done++; done < steps {
+				if step == "import" && done+1 == steps {
+					f.loseRights(t)
+				}
 				return nil
 			}
 			t.Logf("broken off after %s", step)
@@ -495,6 +498,9 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 				must(t, f.server.Start(t.Context()))
 				// The next attempt finds that the export is out of date.
 				must(t, former.Delete(t.Context(), "short-lived", metav1.DeleteOptions{}))
+			}
+			if step == "switch" {
+				f.checkNothingIsPending(t)
 			}
 			return brokenOff
 		}
@@ -513,6 +519,38 @@ func TestAMigrationThatWasBrokenOffGoesOn(t *testing.T) {
 	}
 	f.checkMigrated(t)
 	f.checkCRDsCameBack(t, config)
+}
+
+// loseRights takes the right to read Sources from the server.
+func (f *formerHost) loseRights(t *testing.T) {
+	t.Helper()
+	f.kubectl(t, "delete", "clusterrole", f.manifests.role.GetName())
+	eventually(t, "the server may no longer read Sources", func() error {
+		// It says no by its exit code, too.
+		out, _ := f.Kubectl(t.Context(), nil, "auth", "can-i", "list", f.resource.GroupResource().String(), "-A",
+			"--as=system:serviceaccount:"+devcluster.Namespace+":"+devcluster.ServiceAccountName)
+		return same("the answer", strings.TrimSpace(out), "no")
+	})
+}
+
+// checkNothingIsPending: a server that lacks a right after the switch says so in every
+// lifecycle, and goes on when it has it.
+func (f *formerHost) checkNothingIsPending(t *testing.T) {
+	t.Helper()
+	eventually(t, "every lifecycle says what it waits for", func() error {
+		const messages = `jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}`
+		out, err := f.Kubectl(t.Context(), nil, "get", "pcl", "--field-selector=policy=former,status.phase=Waiting", "-o", messages)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(out) {
+			if err := mentions(line, "this server may not get, list or watch "+f.resource.GroupResource().String()); err != nil {
+				return err
+			}
+		}
+		return same("lifecycles that wait", fmt.Sprint(strings.Count(out, "\n")), fmt.Sprint(formerClusters))
+	})
+	f.apply(t, f.manifests.role.Object)
 }
 
 // checkCRDsCameBack puts the CRDs beside the server that serves, as an upgrade of
