@@ -315,6 +315,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	})
 	if c.uncreated {
 		err := c.createLifecycle(ctx, status)
+		c.catchUp()
 		return resultOf(status), err
 	}
 	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || c.others != nil || done.Err != nil
@@ -327,6 +328,18 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	}
 	c.pending = pending
 	return resultOf(status), nil
+}
+
+// catchUp has the import worked on again if its PediaCluster has changed before there was a
+// lifecycle: the event has found no import that it concerns.
+func (c *convergence) catchUp() {
+	seen := ""
+	if c.current != nil {
+		seen = c.current.GetResourceVersion()
+	}
+	if c.objects.ResourceVersion(pediaClusters, "", c.lifecycle.Name) != seen {
+		c.add(c.Import, single)
+	}
 }
 
 // settle leaves the versions at which nothing is left to do.
