@@ -289,6 +289,11 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 			return done, err
 		}
 	}
+	if c.plan.Action == render.ActionDelete {
+		if err := c.confirmSource(ctx); err != nil {
+			return done, err
+		}
+	}
 	done = c.carryOut(ctx, c.lifecycle, c.current, c.plan)
 	c.propagated(done)
 	c.policies.announcer.executed(c.lifecycle, c.current, done)
