@@ -289,7 +289,8 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 			return done, err
 		}
 	}
-	if c.plan.Action == render.ActionDelete {
+	// Of an import with another name, it deletes the former PediaCluster.
+	if c.plan.Action == render.ActionDelete || c.former != nil && c.plan.Reason == policyv1alpha1.ReasonDeletionConditionMet {
 		if err := c.confirmSource(ctx); err != nil {
 			return done, err
 		}

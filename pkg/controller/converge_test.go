@@ -276,14 +276,16 @@ func TestDeletionConditionDeletesNothingOverASourceThatHasChanged(t *testing.T) 
 	for name, test := range map[string]struct {
 		live    func(*unstructured.Unstructured)
 		err     error
+		renamed bool
 		deletes bool
 	}{
-		"it no longer says so": {func(s *unstructured.Unstructured) { s.SetLabels(nil); s.SetResourceVersion("9") }, nil, false},
-		"it cannot be read":    {nil, errHost, false},
+		"it no longer says so":                       {func(s *unstructured.Unstructured) { s.SetLabels(nil); s.SetResourceVersion("9") }, nil, false, false},
+		"it no longer says so, and has another name": {func(s *unstructured.Unstructured) { s.SetLabels(nil); s.SetResourceVersion("9") }, nil, true, false},
+		"it cannot be read":                          {nil, errHost, false, false},
 		"what has changed is nothing that is read": {func(s *unstructured.Unstructured) {
 			s.SetAnnotations(map[string]string{"a": "b"})
 			s.SetResourceVersion("9")
-		}, nil, true},
+		}, nil, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			one := newOneImport(t)
@@ -296,6 +298,9 @@ func TestDeletionConditionDeletesNothingOverASourceThatHasChanged(t *testing.T) 
 			eventually(t, func() bool { return one.objects.ResourceVersion(one.policies.state("mcp").sources, "", "a") == "6" })
 			one.changeState(t, func(s *policyState) {
 				s.policy.Spec.DeletionCondition = `{{ eq .source.metadata.labels.phase "Going" }}`
+				if test.renamed {
+					s.policy.Spec.NameTemplate = "mcp-b"
+				}
 			})
 			one.pass(t)
 			one.brakeDecides(1)
