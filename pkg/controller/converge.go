@@ -289,6 +289,12 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 			return done, err
 		}
 	}
+	// Of an import with another name, it deletes the former PediaCluster.
+	if c.plan.Action == render.ActionDelete || c.former != nil && c.plan.Reason == policyv1alpha1.ReasonDeletionConditionMet {
+		if err := c.confirmSource(ctx); err != nil {
+			return done, err
+		}
+	}
 	done = c.carryOut(ctx, c.lifecycle, c.current, c.plan)
 	c.propagated(done)
 	c.policies.announcer.executed(c.lifecycle, c.current, done)
@@ -315,6 +321,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	})
 	if c.uncreated {
 		err := c.createLifecycle(ctx, status)
+		c.catchUp()
 		return resultOf(status), err
 	}
 	urgent := !mayWait(c.lifecycle.Status, status) || c.live || len(c.replaced) > 0 || c.others != nil || done.Err != nil
@@ -329,6 +336,18 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	return resultOf(status), nil
 }
 
+// catchUp has the import worked on again if its PediaCluster has changed before there was a
+// lifecycle: the event has found no import that it concerns.
+func (c *convergence) catchUp() {
+	seen := ""
+	if c.current != nil {
+		seen = c.current.GetResourceVersion()
+	}
+	if c.objects.ResourceVersion(pediaClusters, "", c.lifecycle.Name) != seen {
+		c.add(c.Import, single)
+	}
+}
+
 // settle leaves the versions at which nothing is left to do.
 func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstructured.Unstructured) {
 	c.settled = &memory.Settled{Lifecycle: lifecycleVersion(written),
@@ -336,6 +355,7 @@ func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstru
 	if c.current != nil {
 		c.settled.Before = c.current.GetResourceVersion()
 	}
+	c.settled.Show(c.objects.ResourceVersion(pediaClusters, "", written.Name))
 }
 
 // removeReplaced removes the lifecycles of former names: a cluster is never missing from

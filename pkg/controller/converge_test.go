@@ -271,6 +271,55 @@ func TestDeletionConditionWaitsForTheBrake(t *testing.T) {
 	one.wantEndpoint(t, "https://old")
 }
 
+// What the informer shows of a Source may be out of date, as while it cannot be watched.
+func TestDeletionConditionDeletesNothingOverASourceThatHasChanged(t *testing.T) {
+	for name, test := range map[string]struct {
+		live    func(*unstructured.Unstructured)
+		err     error
+		renamed bool
+		deletes bool
+	}{
+		"it no longer says so":                       {func(s *unstructured.Unstructured) { s.SetLabels(nil); s.SetResourceVersion("9") }, nil, false, false},
+		"it no longer says so, and has another name": {func(s *unstructured.Unstructured) { s.SetLabels(nil); s.SetResourceVersion("9") }, nil, true, false},
+		"it cannot be read":                          {nil, errHost, false, false},
+		"what has changed is nothing that is read": {func(s *unstructured.Unstructured) {
+			s.SetAnnotations(map[string]string{"a": "b"})
+			s.SetResourceVersion("9")
+		}, nil, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			going := sourceNamed("a")
+			going.SetLabels(map[string]string{"phase": "Going"})
+			going.SetResourceVersion("6")
+			if err := one.host.Tracker().Update(mcpClusters, going, ""); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() bool { return one.objects.ResourceVersion(one.policies.state("mcp").sources, "", "a") == "6" })
+			one.changeState(t, func(s *policyState) {
+				s.policy.Spec.DeletionCondition = `{{ eq .source.metadata.labels.phase "Going" }}`
+				if test.renamed {
+					s.policy.Spec.NameTemplate = "mcp-b"
+				}
+			})
+			one.pass(t)
+			one.brakeDecides(1)
+			one.host.PrependReactor("get", "clusters", func(clienttesting.Action) (bool, runtime.Object, error) {
+				live := going.DeepCopy()
+				if test.live != nil {
+					test.live(live)
+				}
+				return true, live, test.err
+			})
+			one.memory.Invalidate(one.Import)
+			err := one.reconcile(t.Context(), one.Import)
+			if deleted := one.pediaCluster(t, "mcp-a") == nil; deleted != test.deletes || (err == nil) != test.deletes {
+				t.Errorf("deleted: %t, %v", deleted, err)
+			}
+		})
+	}
+}
+
 // The PediaCluster that deletionCondition deletes may have finalizers: it is told when it goes
 // and when it is gone.
 func TestDeletionConditionTellsWhatItWaitsFor(t *testing.T) {

@@ -332,3 +332,15 @@ func TestWhatIsOverdueIsWorkedOnAgain(t *testing.T) {
 		t.Error("it is taken for nothing to do")
 	}
 }
+
+// What the informer shows already when a pass ends is not worked on again for nothing.
+func TestWhatNeededNoWriteIsNotOverdue(t *testing.T) {
+	one := newOneImport(t)
+	for range 2 {
+		one.again(t)
+		one.forgetsQueue()
+		one.enqueueOverdue()
+		one.enqueueOverdue()
+		one.wantEnqueued(t, "long after a pass that wrote nothing")
+	}
+}

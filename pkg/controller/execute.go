@@ -45,7 +45,7 @@ func (p *pass) carryOut(ctx context.Context, lifecycle *lifecycles.Lifecycle, cu
 		}
 	}
 	if err != nil {
-		return failed(plan, current, err)
+		return failed(plan, current, withoutValues(err))
 	}
 	return done
 }
@@ -63,6 +63,17 @@ func failed(plan render.Plan, current *unstructured.Unstructured, err error) dec
 			Message: "writing the PediaCluster, which is tried again: " + refusal(err)}}
 	}
 }
+
+// refusedError is an error of a write to the host that can be logged.
+type refusedError struct{ error }
+
+// withoutValues is the error without the values that the host, or an admission webhook of it, may
+// quote. It is still known what it is.
+func withoutValues(err error) error { return refusedError{err} }
+
+func (e refusedError) Error() string { return refusal(e.error) }
+
+func (e refusedError) Unwrap() error { return e.error }
 
 // refusal says what the host found wrong, without the values that it may quote:
 // they may be credentials.

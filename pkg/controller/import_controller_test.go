@@ -558,6 +558,63 @@ func TestWhatIsToldBeforeTheInformerShowsALifecycleIsNotLost(t *testing.T) {
 	}
 }
 
+// What happens to a PediaCluster before its lifecycle is stored has no import that its event
+// could concern.
+func TestWhatHappensToAPediaClusterWhileItsLifecycleIsCreatedIsNotLost(t *testing.T) {
+	former := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"apiserver": "https://old", "syncResources": []any{}}}}
+	former.SetGroupVersionKind(render.PediaClusterGVK)
+	former.SetName("mcp-a")
+	former.SetUID("former")
+	former.SetResourceVersion("90")
+	for name, test := range map[string]struct {
+		exists, waits bool
+		change        hostobjects.Change
+	}{
+		"it is deleted": {true, false, hostobjects.Deleted},
+		"it is created": {false, true, hostobjects.Present},
+		"nothing":       {true, false, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newUnimported(t)
+			if test.exists {
+				if err := one.host.Tracker().Add(former); err != nil {
+					t.Fatal(err)
+				}
+				one.showsPediaCluster(t, "https://old")
+			}
+			if test.waits {
+				one.changeState(t, func(s *policyState) { s.policy.Spec.CreationCondition = "false" })
+			}
+			one.forgetsQueue()
+			happens := func() {
+				switch {
+				case test.change == hostobjects.Deleted:
+					one.deletePediaCluster(t)
+				case test.change < 0:
+					return
+				default:
+					if err := one.host.Tracker().Add(former); err != nil {
+						t.Fatal(err)
+					}
+					one.showsPediaCluster(t, "https://old")
+				}
+				one.pediaClusterChanged("mcp-a", test.change)
+			}
+			// Lifecycles are read when the pass begins, before it makes a plan, and after that.
+			one.shown.amidst = func() {
+				one.shown.amidst = func() { one.shown.amidst = happens }
+			}
+			one.pass(t)
+			if one.isGone(t, "mcp-a") {
+				t.Fatal("there is no lifecycle")
+			}
+			if _, waits := one.waits(); waits != (test.change >= 0) {
+				t.Errorf("it waits to be worked on: %t", waits)
+			}
+		})
+	}
+}
+
 // A lifecycle that a former leader has created, and that comes late.
 func TestALifecycleThatComesLateIsWorkedOn(t *testing.T) {
 	one := newOneImport(t)

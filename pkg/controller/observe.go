@@ -92,6 +92,20 @@ func (p *pass) readSource(ctx context.Context) (*unstructured.Unstructured, erro
 	return nil, errSourceGone
 }
 
+// confirmSource makes sure that the Source is, in all that matters, what deletionCondition has
+// read of it: while it cannot be watched, the informer shows it as it was.
+func (p *pass) confirmSource(ctx context.Context) error {
+	live, err := p.host.Resource(p.state.source.GroupVersionResource).Namespace(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("%w: reading its Source: %w", errUnconfirmed, err)
+	}
+	parts := p.state.partsOf(live)
+	if live.GetResourceVersion() != p.source.GetResourceVersion() && (parts == "" || parts != p.state.partsOf(p.source)) {
+		return fmt.Errorf("%w: its Source has changed: waiting until that is seen", errUnconfirmed)
+	}
+	return nil
+}
+
 // partsOf is a digest of what a pass reads of a Source: what the templates read, which object
 // it is, and whether it is being deleted. It is empty when any change of the Source matters:
 // when not all of that is known, or is not the same for all imports, as during a rollout.

@@ -310,7 +310,7 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *l
 	_, err = c.host.Resource(render.PediaClusterGVR).Patch(ctx, object.GetName(), types.MergePatchType, patch,
 		metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		return fmt.Errorf("releasing the PediaCluster: %w", err)
+		return fmt.Errorf("releasing the PediaCluster: %w", withoutValues(err))
 	}
 	klog.FromContext(ctx).V(2).Info("Released a PediaCluster", "pediaCluster", object.GetName())
 	if fate == decision.Orphan {
@@ -348,7 +348,7 @@ func (c *importController) deletePediaCluster(ctx context.Context, policy *polic
 	case objectNotFound(err):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("deleting the PediaCluster: %w", err)
+		return false, fmt.Errorf("deleting the PediaCluster: %w", withoutValues(err))
 	}
 	done := "Deleted a PediaCluster"
 	if len(object.GetFinalizers()) > 0 {

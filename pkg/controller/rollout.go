@@ -46,8 +46,15 @@ type rolloutMember struct {
 	decision.Member
 	// generation is that of the policy that the pass was made under.
 	generation int64
-	// allowed is the revision that the import may take, empty for none.
-	allowed string
+	// allowed is what the import may take, the zero value for nothing.
+	allowed allowance
+}
+
+// allowance is the permission to take a revision. It ends with the generation of the policy that
+// it was decided under: an edit may have paused the rollout, or have other canaries.
+type allowance struct {
+	revision   string
+	generation int64
 }
 
 func newRollouts() *rollouts {
@@ -77,7 +84,7 @@ func (r *rollouts) report(i memory.Import, generation int64, now *decision.Membe
 	p.changed = p.changed || before.generation != generation || !equality.Semantic.DeepEqual(before.Member, *now)
 	before.Member, before.generation = *now, generation
 	if !now.Waits {
-		before.allowed = "" // it has taken it, or cannot now
+		before.allowed = allowance{} // it has taken it, or cannot now
 	}
 }
 
@@ -92,12 +99,13 @@ func (r *rollouts) last(i memory.Import) *decision.Member {
 	return nil
 }
 
-// mayTake reports whether it is the import's turn to take the revision.
-func (r *rollouts) mayTake(i memory.Import, revision string) bool {
+// mayTake reports whether it is the import's turn to take the revision, under that generation of
+// the policy.
+func (r *rollouts) mayTake(i memory.Import, revision string, generation int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, ok := r.policies[i.Policy]
-	return ok && p.members[i] != nil && p.members[i].allowed == revision
+	return ok && p.members[i] != nil && p.members[i].allowed == allowance{revision, generation}
 }
 
 // setUnknown says that a lifecycle of the policy records what nobody has looked up.
@@ -146,8 +154,13 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn deci
 		return turn, nil, 0, false
 	}
 	turn = rollout.Decide(members)
+	if turn.Halted != "" { // for those, too, that have not taken it yet
+		for _, m := range p.members {
+			m.allowed = allowance{}
+		}
+	}
 	for _, at := range turn.Next {
-		p.members[imports[at]].allowed = rollout.Revision
+		p.members[imports[at]].allowed = allowance{rollout.Revision, generation}
 		next = append(next, imports[at])
 	}
 	turn.Next = nil
@@ -163,7 +176,7 @@ func (p *policyRollout) list(revision string, generation int64) (imports []memor
 			return nil, nil, false
 		}
 		member := m.Member
-		member.Allowed = m.Waits && m.allowed == revision
+		member.Allowed = m.Waits && m.allowed == allowance{revision, generation}
 		imports, members = append(imports, i), append(members, member)
 	}
 	return imports, members, true

@@ -40,7 +40,7 @@ func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, e
 	}
 	c.member.Waits, c.member.Unusable = true, recorded.unusable != nil
 	former := decision.RecordOf(c.lifecycle, recorded.hash)
-	if !c.uncreated && c.policies.rollouts.mayTake(c.Import, c.state.revision) {
+	if !c.uncreated && c.policies.rollouts.mayTake(c.Import, c.state.revision, c.state.policy.Generation) {
 		return nil, c.take(ctx, former)
 	}
 	c.by, c.recorded, c.revision = recorded.converter, recorded, &former

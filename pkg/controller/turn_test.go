@@ -17,6 +17,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -318,6 +319,59 @@ func TestAnEditThatBreaksTheCanaryStopsThere(t *testing.T) {
 		if action.GetVerb() == "delete" && action.GetResource() == render.PediaClusterGVR {
 			t.Errorf("a rollout deletes: %v", action)
 		}
+	}
+}
+
+// Whose turn it was to take a revision, and who has not taken it yet, waits with all others when
+// the rollout halts or is paused, or when the policy has wanted another revision meanwhile.
+func TestATurnThatWasNotTakenEndsWithWhatItWasDecidedBy(t *testing.T) {
+	now := time.Now()
+	a, b := importOfMCP("a"), importOfMCP("b")
+	decide := func(r *rollouts, generation int64, revision string, change func(*policyv1alpha1.Rollout)) {
+		t.Helper()
+		now = now.Add(2 * statusDelay)
+		spec := rolloutOf(func(rollout *policyv1alpha1.Rollout) {
+			rollout.MaxConcurrent = ptr.To(intstr.FromString("100%"))
+			if change != nil {
+				change(rollout)
+			}
+		})
+		if _, _, _, ok := r.decide(decision.Rollout{Policy: "mcp", Spec: spec, Revision: revision, Now: now}, generation); !ok {
+			t.Fatal("it is not decided who is next")
+		}
+	}
+	waiting := func(name string) *decision.Member {
+		return &decision.Member{Name: name, Waits: true, Record: decision.Record{Revision: "old", State: policyv1alpha1.RolloutVerified}}
+	}
+	for name, happens := range map[string]func(*rollouts){
+		"it halts": func(r *rollouts) {
+			r.report(a, 2, &decision.Member{Name: "a", Record: decision.Record{Revision: "new", State: policyv1alpha1.RolloutFailed}})
+			decide(r, 2, "new", func(rollout *policyv1alpha1.Rollout) { rollout.MaxFailures = ptr.To(intstr.FromInt32(0)) })
+		},
+		"it is paused": func(*rollouts) {}, // a pass under the new generation comes before it is decided again
+		"another revision was wanted meanwhile": func(r *rollouts) {
+			for i, member := range map[memory.Import]*decision.Member{a: waiting("a"), b: waiting("b")} {
+				r.report(i, 3, member)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRollouts()
+			r.report(a, 2, waiting("a"))
+			r.report(b, 2, waiting("b"))
+			decide(r, 2, "new", nil)
+			if !r.mayTake(b, "new", 2) {
+				t.Fatal("it is not its turn")
+			}
+			happens(r)
+			generation := int64(4)
+			if name == "it halts" {
+				generation = 2
+			}
+			if r.mayTake(b, "new", generation) {
+				t.Error("it may still take the revision")
+			}
+		})
 	}
 }
 

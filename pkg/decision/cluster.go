@@ -42,7 +42,7 @@ func clusterState(pediaCluster *unstructured.Unstructured, answer *policyv1alpha
 		state.Version = cmp.Or(state.Version, answer.Version)
 		state.APIServer = cmp.Or(state.APIServer, answer.APIServer)
 	case state.Ready == "False" || state.Ready == "Unknown":
-		state.Message = render.Bounded(withoutToken(notReady(conditions), pediaCluster), maxCause)
+		state.Message = render.Bounded(withoutCredentials(notReady(conditions), pediaCluster), maxCause)
 	}
 	return state
 }
@@ -78,16 +78,28 @@ func notReady(conditions map[string]pediaCondition) string {
 // time, for the same cause.
 var localPort = regexp.MustCompile(`:[0-9]+->`)
 
-// withoutToken is the text without the token of the PediaCluster: whoever may read a
+// withoutCredentials is the text without what the PediaCluster logs in with: whoever may read a
 // lifecycle may not always read that.
-func withoutToken(text string, pediaCluster *unstructured.Unstructured) string {
-	encoded, _, _ := unstructured.NestedString(pediaCluster.Object, "spec", "tokenData")
-	if encoded == "" {
+func withoutCredentials(text string, pediaCluster *unstructured.Unstructured) string {
+	if text == "" {
 		return text
 	}
-	text = strings.ReplaceAll(text, encoded, "***")
-	if token, err := base64.StdEncoding.DecodeString(encoded); err == nil && len(token) > 0 {
-		text = strings.ReplaceAll(text, string(token), "***")
+	data := func(field string) (encoded, decoded string) {
+		encoded, _, _ = unstructured.NestedString(pediaCluster.Object, "spec", field)
+		raw, _ := base64.StdEncoding.DecodeString(encoded)
+		return encoded, string(raw)
+	}
+	encoded, token := data("tokenData")
+	secrets := []string{encoded, token}
+	if _, config := data("kubeconfig"); config != "" {
+		if kubeconfig, err := render.ParseKubeconfig([]byte(config)); err == nil {
+			secrets = append(secrets, kubeconfig.Token, kubeconfig.Password)
+		}
+	}
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
 	}
 	return text
 }

@@ -137,6 +137,13 @@ func TestTheStatusRepeatsWhatAPassHasRead(t *testing.T) {
 	}
 }
 
+const kubeconfigWithToken = `
+current-context: one
+contexts: [{name: one, context: {cluster: one, user: one}}]
+clusters: [{name: one, cluster: {server: "https://one"}}]
+users: [{name: one, user: {token: hunter2}}]
+`
+
 func TestTheStatusOfTheCluster(t *testing.T) {
 	with := func(fields map[string]any) *unstructured.Unstructured {
 		return pediaCluster(func(o *unstructured.Unstructured) { maps.Copy(o.Object, fields) })
@@ -185,6 +192,10 @@ func TestTheStatusOfTheCluster(t *testing.T) {
 		"Clusterpedia's cause has credentials": {with(map[string]any{"spec": map[string]any{"tokenData": "aHVudGVyMg=="}, "status": map[string]any{"conditions": []any{
 			condition("ClusterHealthy", "False", "NotReachable", "Get \"https://joe:secret@one\" with hunter2 (aHVudGVyMg==): refused"), condition("Ready", "False", "NotReady", "")}}}), nil,
 			&policyv1alpha1.ClusterState{Ready: "False", Message: "ClusterHealthy: Get \"https://one\" with *** (***): refused"}},
+		"Clusterpedia's cause has the token of a kubeconfig": {with(map[string]any{
+			"spec": map[string]any{"kubeconfig": base64.StdEncoding.EncodeToString([]byte(kubeconfigWithToken))}, "status": map[string]any{"conditions": []any{
+				condition("ClusterHealthy", "False", "NotReachable", "invalid header: Bearer hunter2"), condition("Ready", "False", "NotReady", "")}}}), nil,
+			&policyv1alpha1.ClusterState{Ready: "False", Message: "ClusterHealthy: invalid header: Bearer ***"}},
 		"Clusterpedia's cause is long": {with(map[string]any{"status": map[string]any{"conditions": []any{
 			condition("Validated", "False", "InvalidConfig", strings.Repeat("é", 200)), condition("Ready", "False", "NotReady", "")}}}), nil,
 			&policyv1alpha1.ClusterState{Ready: "False", Message: "Validated: " + strings.Repeat("é", 121) + "…"}},

@@ -145,3 +145,60 @@ func TestReferencesAreCheckedBeforeTheyAreLookedUp(t *testing.T) {
 		})
 	}
 }
+
+// What a name is rendered from may be another value of a Secret than was meant.
+func TestANameThatCannotBeDoesNotShowWhatASecretHolds(t *testing.T) {
+	const secret = "s3cret/"
+	data := map[string]any{"name": secret}
+	source := &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "a", "labels": map[string]any{"name": "no/name"}}, "data": data}}
+	convert := func(t *testing.T, change func(*policyv1alpha1.ClusterImportPolicySpec)) error {
+		t.Helper()
+		spec := &policyv1alpha1.ClusterImportPolicySpec{NameTemplate: "a"}
+		spec.Template, spec.CreationCondition = "spec: {}", "true"
+		spec.Source.Resource = "secrets"
+		spec.References = []policyv1alpha1.ReferenceTemplate{
+			{ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "auth", Resource: "secrets", NameTemplate: "auth"}},
+			{ReferenceTarget: policyv1alpha1.ReferenceTarget{Key: "next", Resource: "configmaps", NameTemplate: "next"}}}
+		change(spec)
+		policy, errs := Compile(spec)
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		if _, err := policy.Name(source); err != nil {
+			return err
+		}
+		return policy.Convert(Inputs{Name: "a", Source: source, Versions: []string{"v1", "v1"},
+			Lookup: func(policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
+				return &unstructured.Unstructured{Object: map[string]any{"data": data}}, nil
+			}}).Err
+	}
+	for name, test := range map[string]struct {
+		change func(*policyv1alpha1.ClusterImportPolicySpec)
+		want   string
+	}{
+		"the name, of a Source": {func(spec *policyv1alpha1.ClusterImportPolicySpec) {
+			spec.NameTemplate = "x-{{ .source.data.name }}"
+		}, "renders 9 characters of a Secret, which cannot be the name of a PediaCluster"},
+		"the name of a reference": {func(spec *policyv1alpha1.ClusterImportPolicySpec) {
+			spec.References[1].NameTemplate = "{{ range $key, $value := .references.auth.data }}{{ $value }}{{ end }}"
+		}, "renders 7 characters of a Secret, which cannot be the name of one of configmaps"},
+		"a namespace": {func(spec *policyv1alpha1.ClusterImportPolicySpec) {
+			namespace := "{{ .references.auth.data.name }}"
+			spec.References[1].NamespaceTemplate = &namespace
+		}, "renders 7 characters of a Secret, which cannot be a namespace"},
+		"what is no secret of a Secret": {func(spec *policyv1alpha1.ClusterImportPolicySpec) {
+			spec.NameTemplate = "{{ .source.metadata.labels.name }}"
+		}, `renders "no/name", which cannot be the name of a PediaCluster`},
+		"what is not of a Secret": {func(spec *policyv1alpha1.ClusterImportPolicySpec) {
+			spec.Source.Resource = "configmaps"
+			spec.NameTemplate = "{{ .source.data.name }}"
+		}, `renders "s3cret/", which cannot be the name of a PediaCluster`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := convert(t, test.change); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}

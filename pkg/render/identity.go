@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -41,10 +42,15 @@ func (p *Policy) Name(source *unstructured.Unstructured) (string, error) {
 	return name, nil
 }
 
-// unusable is the error that what the template renders cannot be what it is for.
+// unusable is the error that what the template renders cannot be what it is for. What comes
+// from a Secret is not shown: it may be another value than was meant.
 func (c *compiled) unusable(rendered, what, problem string) error {
+	shown := fmt.Sprintf("%q", shorten(rendered))
+	if c.readsSecret() {
+		shown = fmt.Sprintf("%d characters of a Secret", utf8.RuneCountInString(rendered))
+	}
 	return &Error{Field: c.path.String(), Cause: &engine.Error{
-		Message: fmt.Sprintf("renders %q, which cannot be %s: %s", shorten(rendered), what, problem),
+		Message: fmt.Sprintf("renders %s, which cannot be %s: %s", shown, what, problem),
 	}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -41,6 +42,8 @@ type compiled struct {
 	template *engine.Template
 	// literals are what stands between its actions, blanks trimmed.
 	literals []string
+	// readsSecret reports whether it reads what a Secret holds. It is set for what renders names.
+	readsSecret func() bool
 }
 
 // Error is an error of a template, with the field of the policy that holds it.
@@ -152,6 +155,11 @@ func Compile(spec *policyv1alpha1.ClusterImportPolicySpec) (*Policy, field.Error
 		keys = append(keys, ref.Key)
 	}
 
+	secrets := secretsOf(spec)
+	for _, naming := range policy.compiled() {
+		naming.readsSecret = sync.OnceValue(func() bool { return readsSecret(naming.template, secrets) })
+	}
+
 	policy.template = c.compile(root.Child("template"), spec.Template, engine.Options{Output: engine.YAML, References: keys})
 	policy.creationCondition = c.compile(root.Child("creationCondition"), spec.CreationCondition, engine.Options{References: keys})
 	policy.deletionCondition = c.compile(root.Child("deletionCondition"), spec.DeletionCondition, engine.Options{References: keys})
@@ -159,6 +167,31 @@ func Compile(spec *policyv1alpha1.ClusterImportPolicySpec) (*Policy, field.Error
 		return nil, c.errs
 	}
 	return policy, nil
+}
+
+// secretsOf are the paths of the Secrets among Source and references.
+func secretsOf(spec *policyv1alpha1.ClusterImportPolicySpec) (secrets [][]string) {
+	if isSecrets(spec.Source.Group, spec.Source.Resource) {
+		secrets = append(secrets, []string{"source"})
+	}
+	for _, ref := range spec.References {
+		if isSecrets(ref.Group, ref.Resource) {
+			secrets = append(secrets, []string{"references", ref.Key})
+		}
+	}
+	return secrets
+}
+
+// readsSecret reports whether a template reads what one of these Secrets holds.
+func readsSecret(template *engine.Template, secrets [][]string) bool {
+	paths := engine.PathsOf(template.FindReads())
+	return slices.ContainsFunc(secrets, func(path []string) bool {
+		secret := paths
+		for _, key := range path {
+			secret = secret.At(key)
+		}
+		return secret.At("data") != nil || secret.At("stringData") != nil
+	})
 }
 
 type compiler struct{ errs field.ErrorList }

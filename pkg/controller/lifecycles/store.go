@@ -381,13 +381,20 @@ func (s *Store) ObserveDeleted(gone *Lifecycle) {
 	}
 }
 
+// outlives reports whether the informer still shows a lifecycle that is gone for certain: it was
+// removed, or another one was created under its name.
+func (e *entry) outlives(shown *Lifecycle) bool {
+	return shown != nil && (shown.UID == e.removed ||
+		e.stored != nil && shown.UID != e.stored.UID && !newer(shown.ResourceVersion, e.version))
+}
+
 // Overdue forgets what the informer should have shown long ago, and returns the
-// lifecycles concerned.
+// lifecycles concerned. What is gone stays so.
 func (s *Store) Overdue() (overdue []*Lifecycle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, e := range s.overlay {
-		if e.pending != nil || s.clock.Since(e.written) < expectationTimeout {
+		if e.pending != nil || s.clock.Since(e.written) < expectationTimeout || e.outlives(s.shown(name)) {
 			continue
 		}
 		if e.stored != nil {

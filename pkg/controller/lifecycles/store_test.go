@@ -425,6 +425,35 @@ func TestWhatTheInformerNeverShowsIsForgotten(t *testing.T) {
 	})
 }
 
+// An informer that is behind for long must not bring back what was removed: a PediaCluster whose
+// owner becomes a lifecycle that is gone is deleted by the host.
+func TestWhatWasRemovedDoesNotComeBackHoweverLateTheInformerIs(t *testing.T) {
+	for name, again := range map[string]bool{"it is gone": false, "it was made again": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.queue.ShutDown()
+				former := w.create("mcp-a")
+				w.syncOverlay("mcp-a")
+				w.remove(former)
+				if again {
+					w.create("mcp-a")
+				}
+				time.Sleep(expectationTimeout)
+				w.Overdue()
+				if got := w.Get("mcp-a"); (got != nil) != again || again && got.UID == former.UID {
+					t.Errorf("it reads %v", got)
+				}
+				if found := w.OfSource(former.Spec.Source); len(found) > 0 && found[0].UID == former.UID {
+					t.Errorf("of the Source it reads %v", found)
+				}
+				w.syncOverlay("mcp-a")
+				w.wantNothingKept()
+			})
+		})
+	}
+}
+
 func TestAnAnswerThatIsSlowerThanTheInformerLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")

@@ -333,6 +333,10 @@ func (m *Memory) IsButForSource(left *Settled, now Settled) bool {
 	return true
 }
 
+// Show says which version of the PediaCluster the informer shows, before the pass ends: it may be
+// what the pass has left, and then no event says so.
+func (s *Settled) Show(pediaCluster string) { s.leaves(pediaCluster) }
+
 // leaves reports whether the informer shows the PediaCluster as it was left, or as it was
 // before, as long as it has not shown it so.
 func (s *Settled) leaves(pediaCluster string) bool {
