@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,15 @@ type Kubeconfig struct {
 	Outside []string
 }
 
+// logsIn reports whether the user has anything to log in with.
+func (k *Kubeconfig) logsIn() bool {
+	return k.Token != "" || k.Password != "" || len(k.CertData) > 0 ||
+		slices.ContainsFunc(k.Outside, func(field string) bool { return slices.Contains(userOutside, field) })
+}
+
+// userOutside are the fields of a user that lead out of the kubeconfig.
+var userOutside = []string{"client-certificate", "client-key", "tokenFile", "exec", "auth-provider"}
+
 // ParseKubeconfig reads the current context of a kubeconfig, YAML or JSON of at
 // most 1 MiB. It is an error where clientcmd would refuse it: the context, its
 // cluster or its user is missing, the cluster has no server, a value has the
@@ -232,7 +242,7 @@ func (r *kubeconfigReader) read(config *yaml.Node) *Kubeconfig {
 	k.KeyData = r.data(user, at, "client-key-data")
 	k.Token = r.text(user, at, "token")
 	k.Username, k.Password = r.text(user, at, "username"), r.text(user, at, "password")
-	r.outside(k, user, at, "client-certificate", "client-key", "tokenFile", "exec", "auth-provider")
+	r.outside(k, user, at, userOutside...)
 	if len(k.CertData) > 0 && len(k.KeyData) == 0 && r.field(user, at, "client-key") == nil {
 		r.fail("%s has client-certificate-data without client-key-data", at)
 	}

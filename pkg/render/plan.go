@@ -1,6 +1,8 @@
 package render
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -144,6 +146,9 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		return failed(c.Err)
 	case len(c.missing(current)) > 0:
 		return lacking(c.missing(current), current != nil)
+	case c.losesLogin(cmp.Or(current, replaces)):
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonCredentialsMissing,
+			Message: "endpoint and credentials stay as they are: the user of the kubeconfig that spec.template renders has no credentials, and that of the PediaCluster has"}
 	case !hasEndpoint(c.PediaCluster):
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonNoEndpoint,
 			Message: "spec.template renders neither spec.apiserver nor spec.kubeconfig nor spec.authenticationFrom.kubeconfig"}
@@ -345,6 +350,25 @@ func (c *Conversion) missing(current *unstructured.Unstructured) []*MissingCrede
 	return slices.DeleteFunc(slices.Clone(c.MissingCredentials), func(missing *MissingCredential) bool {
 		return followedText(current, missing.Field) == ""
 	})
+}
+
+// losesLogin reports whether an update would replace a kubeconfig that can log in by one that
+// cannot: what is missing inside of a kubeconfig is not known to the engine.
+func (c *Conversion) losesLogin(current *unstructured.Unstructured) bool {
+	if current == nil {
+		return false
+	}
+	has, _ := specData(current, "kubeconfig")
+	gets, _ := specData(c.PediaCluster, "kubeconfig")
+	if len(has) == 0 || len(gets) == 0 || bytes.Equal(has, gets) {
+		return false
+	}
+	before, err := ParseKubeconfig(has)
+	if err != nil || !before.logsIn() {
+		return false
+	}
+	now, err := ParseKubeconfig(gets)
+	return err == nil && !now.logsIn() // one that is no kubeconfig is refused as such
 }
 
 func hasEndpoint(pediaCluster *unstructured.Unstructured) bool {

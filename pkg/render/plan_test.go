@@ -1,6 +1,7 @@
 package render
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -506,6 +507,43 @@ func TestWhatCannotBeUsedNeverRemovesWhatIsThere(t *testing.T) {
 				t.Errorf("with %v in %s, the plan is %s", value, field, plan.Action)
 			}
 		}
+	}
+}
+
+// What a template puts together is one value to the engine: that a token in it printed nothing is
+// seen only by what it has become.
+func TestAKubeconfigThatCanLogInIsNotReplacedByOneThatCannot(t *testing.T) {
+	kubeconfig := func(server, user string) map[string]any {
+		return map[string]any{"kubeconfig": base64.StdEncoding.EncodeToString([]byte(`{"current-context":"a","contexts":[{"name":"a","context":{"cluster":"a","user":"a"}}],` +
+			`"clusters":[{"name":"a","cluster":{"server":"https://` + server + `"}}],"users":[{"name":"a","user":` + user + `}]}`))}
+	}
+	const token, exec = `{"token":"t"}`, `{"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"login","interactiveMode":"Never"}}`
+	for name, test := range map[string]struct {
+		has, gets map[string]any
+		keeps     bool
+	}{
+		"the token is empty":                   {kubeconfig("a", token), kubeconfig("a", `{"token":""}`), true},
+		"the user is empty":                    {kubeconfig("a", token), kubeconfig("b", `{}`), true},
+		"the password is empty":                {kubeconfig("a", `{"username":"u","password":"p"}`), kubeconfig("a", `{"username":"u","password":""}`), true},
+		"the program is gone":                  {kubeconfig("a", exec), kubeconfig("a", `{}`), true},
+		"another token":                        {kubeconfig("a", token), kubeconfig("a", `{"token":"u"}`), false},
+		"a program in place of a token":        {kubeconfig("a", token), kubeconfig("a", exec), false},
+		"it never could":                       {kubeconfig("a", `{}`), kubeconfig("b", `{}`), false},
+		"what is there is no kubeconfig":       {map[string]any{"kubeconfig": "YQ=="}, kubeconfig("b", `{}`), false},
+		"there is no kubeconfig yet":           {map[string]any{"apiserver": "https://a"}, kubeconfig("b", `{}`), false},
+		"it is replaced by a token of its own": {kubeconfig("a", token), map[string]any{"apiserver": "https://a", "tokenData": "dA=="}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := conversion(renders(test.gets))
+			for as, plan := range map[string]Plan{
+				"an update": c.Plan(owner, live(test.has, createdFor(createdForOne), ownedBy(byLifecycle)), nil),
+				"a rename":  c.Plan(owner, nil, live(test.has, createdFor(createdForOne), ownedBy(byLifecycle))),
+			} {
+				if kept := plan.Reason == policyv1alpha1.ReasonCredentialsMissing; kept != test.keeps || plan.Action.Writes() == test.keeps {
+					t.Errorf("%s: %s, %s: %s", as, plan.Action, plan.Reason, plan.Message)
+				}
+			}
+		})
 	}
 }
 
