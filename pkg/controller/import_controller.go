@@ -64,7 +64,7 @@ func newImportController(policies *policyController, store *lifecycles.Store, ho
 }
 
 // lifecyclesOf returns the lifecycles of an import: one, or two while its name changes, the
-// newer first. Those whose controller reference is broken are restored first.
+// newer first. Those whose controller reference is broken are not among them.
 func (c *importController) lifecyclesOf(i memory.Import) (found []*lifecycles.Lifecycle) {
 	state := c.policies.state(i.Policy)
 	if state == nil {

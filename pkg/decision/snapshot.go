@@ -3,11 +3,11 @@
 // A Snapshot is all that one decision is made from. Decide goes through a list of rules, in
 // which the first that applies decides whether the import is worked on, removed, or left as
 // it is; the list reads as the specification. FateOf is the one place that decides what
-// becomes of a PediaCluster, and Project says in a lifecycle's status what is so now.
+// becomes of a PediaCluster, and Projection says in a lifecycle's status what is so now.
 //
 // Everything here is pure: no client, no clock, no memory. It imports pkg/render and the API
-// types, and is called by the controllers, which observe and apply, and by the registry,
-// which previews.
+// types, and is called by the controllers, which observe and apply, by the registry, which previews,
+// and by the plugin, which explains.
 package decision
 
 import (
