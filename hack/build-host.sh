@@ -10,6 +10,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=hack/progress.sh
 source hack/progress.sh
+# shellcheck source=hack/installed.sh
+source hack/installed.sh
 
 version_of() { go -C "hack/$1" list -m -f '{{.Version}}' "$2"; }
 
@@ -39,29 +41,6 @@ build() {
   rmdir "$folder/partial"
   echo "built ${missing[*]##*/} in $((SECONDS - began))s"
 }
-
-# installed NAME VERSION FITS ARGS...: takes NAME from PATH if what it prints with
-# ARGS is a version that FITS accepts, and VERSION was not built already.
-installed() {
-  local name=$1 version=$2 fits=$3 path found
-  shift 3
-  [[ ! -x _output/host/$version/$name ]] || return 1
-  path=$(PATH=${PATH//"$PWD/_output/bin:"/} command -v "$name") || return 1 # README has it in PATH
-  found=$("$path" "$@" 2>/dev/null | grep -oEm1 'v[0-9]+\.[0-9]+\.[0-9]+') || return 1
-  "$fits" "$found" || { echo "not taking $name $found of $path: its version does not fit"; return 1; }
-  echo "taking $name $found of $path"
-  ln -sfn "$path" "_output/bin/$name"
-}
-
-# fits_host VERSION: within one minor version of the host.
-fits_host() {
-  local minor=${1#v1.} of=${kubernetes#v1.}
-  [[ $1 == v1.* ]] || return 1
-  local distance=$(( ${minor%%.*} - ${of%%.*} ))
-  (( distance >= -1 && distance <= 1 ))
-}
-
-fits_helm() { [[ $1 == v3.* || $1 == v4.* ]]; }
 
 mkdir -p _output/bin
 kubernetes=$(version_of host k8s.io/kubernetes)

@@ -129,11 +129,12 @@ func applyExample(ctx context.Context, cluster *devcluster.Cluster) error {
 	return err
 }
 
-// ends are what is to become of the example's clusters.
-var ends = []struct{ lifecycle, field, value string }{
-	{"oak-amsterdam", "{.status.cluster.ready}", "True"},
-	{"oak-bergen", "{.status.cluster.ready}", "False"},
-	{"oak-cusco", "{.status.phase}", "Waiting"},
+// ends are what is to become of the example's lifecycles. The last one waits, unless it was
+// imported already, as the output invites to try.
+var ends = []struct{ lifecycle, is string }{
+	{"oak-amsterdam", "{.status.cluster.ready}=True"},
+	{"oak-bergen", "{.status.cluster.ready}=False"},
+	{"oak-cusco", "{.status.phase}"},
 }
 
 // waitForImports returns when the clusters of the example are where they should be
@@ -144,7 +145,7 @@ func waitForImports(ctx context.Context, cluster *devcluster.Cluster) error {
 	for _, end := range ends {
 		name := "pediaclusterlifecycle/" + end.lifecycle
 		waits = append(waits, []string{"wait", timeout, "--for=create", name},
-			[]string{"wait", timeout, "--for=jsonpath=" + end.field + "=" + end.value, name})
+			[]string{"wait", timeout, "--for=jsonpath=" + end.is, name})
 	}
 	waits = append(waits, []string{"wait", timeout, "--for=condition=Ready", "clusterimportpolicy/oak"})
 	for _, args := range waits {
