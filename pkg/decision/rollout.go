@@ -10,6 +10,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -48,6 +49,22 @@ type Member struct {
 	Ready   string
 }
 
+// MemberOf is what a lifecycle alone tells of its import, for a preview. Revision is the newest
+// one, and newest its hash.
+func (r Revision) MemberOf(lifecycle *Lifecycle, newest string, canary bool) Member {
+	m := Member{Name: lifecycle.Name, Canary: canary, Created: IsCreated(lifecycle.Status)}
+	if cluster := lifecycle.Status.Cluster; cluster != nil {
+		m.Ready = cluster.Ready
+	}
+	if r.IsOf(&lifecycle.Spec) {
+		m.Record = RecordOf(lifecycle, newest)
+		return m
+	}
+	m.Record = RecordOf(lifecycle, RevisionOfLifecycle(&lifecycle.Spec).Hash())
+	m.Waits = lifecycle.DeletionTimestamp == nil && lifecycle.Status.PrunePlan == "" && !Paused(lifecycle)
+	return m
+}
+
 // Turn is what was decided about a rollout.
 type Turn struct {
 	// Next are the members that may take the newest revision, by their index.
@@ -64,8 +81,12 @@ type Turn struct {
 	Again time.Duration
 }
 
-// mostNamed is how many failures a condition names.
-const mostNamed = 10
+const (
+	// mostNamed is how many failures a condition names, and mostOpen how many imports that are
+	// not verified yet.
+	mostNamed = 10
+	mostOpen  = 3
+)
 
 // fleetState is what the members are together.
 type fleetState struct {
@@ -74,17 +95,17 @@ type fleetState struct {
 	broken, canaries, others []int
 	// failed are the members that failed with the newest revision.
 	failed []int
-	// unverified counts the imports that take a revision or may turn out to be broken.
-	unverified int
-	// selected counts the canaries, and openCanaries those with the newest revision that are
-	// not verified.
-	selected, openCanaries int
-	failedCanaries         int
-	// created and ready count the PediaClusters, and those of a cluster that is known to be
-	// ready or not to be.
-	created, ready int
-	status         policyv1alpha1.RolloutStatus
-	deadline       time.Time
+	// open are the imports that take a revision or may turn out to be broken.
+	open []int
+	// selected counts the canaries, idleCanaries those of them that neither have the newest
+	// revision nor can take it now, and openCanaries those that have it and are not verified.
+	selected, idleCanaries, openCanaries int
+	failedCanaries                       int
+	// created counts the PediaClusters, and judged those of clusters of which somebody says
+	// whether they are ready.
+	created, judged int
+	status          policyv1alpha1.RolloutStatus
+	deadline        time.Time
 }
 
 // Decide decides which members take the newest revision next.
@@ -113,7 +134,7 @@ func (r Rollout) sum(members []Member) (state fleetState) {
 		m := &members[i]
 		failed, unverified := r.judge(m, &state)
 		if unverified || m.Allowed {
-			state.unverified++
+			state.open = append(state.open, i)
 		}
 		state.count(m)
 		if m.Record.Revision == r.Revision {
@@ -149,8 +170,10 @@ func (s *fleetState) count(m *Member) {
 	if m.Created {
 		s.created++
 	}
-	if m.Ready == string(metav1.ConditionTrue) || m.Ready == string(metav1.ConditionFalse) {
-		s.ready++
+	// Of one that was just written nobody may have said it again yet.
+	written := m.Record.State == policyv1alpha1.RolloutUnverified && m.Record.Before == policyv1alpha1.BeforeClusterReady
+	if written || m.Ready == string(metav1.ConditionTrue) || m.Ready == string(metav1.ConditionFalse) {
+		s.judged++
 	}
 }
 
@@ -178,6 +201,8 @@ func (s *fleetState) addUpdated(i int, m *Member, failed, unverified bool) {
 func (s *fleetState) addFormer(i int, m *Member, broken bool) {
 	if m.Waits || m.Allowed {
 		s.status.Total++
+	} else if m.Canary {
+		s.idleCanaries++
 	}
 	switch {
 	case m.Allowed && m.Canary:
@@ -196,9 +221,10 @@ func (s *fleetState) addFormer(i int, m *Member, broken bool) {
 // own, then canaries, and when those are verified the others, as far as there is room.
 func (r Rollout) next(members []Member, state fleetState) (next []int) {
 	next = slices.Clone(state.broken)
+	unverified := len(state.open)
 	for _, i := range state.broken {
 		if members[i].Record.State == policyv1alpha1.RolloutFailed || !r.Now.Before(Deadline(members[i].Record, r.Spec)) {
-			state.unverified++ // the others count already
+			unverified++ // the others count already
 		}
 		if members[i].Canary {
 			state.openCanaries++
@@ -209,21 +235,29 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 		candidates = state.others
 	}
 	inOrder(members, candidates)
-	room := max(0, r.most(int(state.status.Total))-state.unverified)
+	room := max(0, r.most(int(state.status.Total))-unverified)
 	return append(next, candidates[:min(room, len(candidates))]...)
+}
+
+// stages are the members that wait, in the order in which they take the newest revision if
+// nothing fails: the broken all at once, the canaries, and the others.
+func (r Rollout) stages(members []Member) (stages [3][]int, most int) {
+	state := r.sum(members)
+	stages = [3][]int{state.broken, state.canaries, state.others}
+	for _, stage := range stages {
+		inOrder(members, stage)
+	}
+	return stages, r.most(int(state.status.Total))
 }
 
 // Outline says in how many steps the members that wait would take the newest revision, if
 // nothing fails, and which ones are first.
 func (r Rollout) Outline(members []Member) (steps int, first []string) {
-	state := r.sum(members)
-	most := r.most(int(state.status.Total))
-	stages := [][]int{state.broken, state.canaries, state.others}
+	stages, most := r.stages(members)
 	for i, stage := range stages {
-		inOrder(members, stage)
 		size := most
 		if i == 0 {
-			size = max(1, len(stage)) // the broken take it all at once
+			size = max(1, len(stage))
 		}
 		steps += (len(stage) + size - 1) / size
 		if first != nil {
@@ -234,6 +268,36 @@ func (r Rollout) Outline(members []Member) (steps int, first []string) {
 		}
 	}
 	return steps, first
+}
+
+// Waiting says of each member that has another revision than the newest what it waits for, by
+// the name of its lifecycle.
+func (r Rollout) Waiting(members []Member) map[string]string {
+	texts := map[string]string{}
+	turn := r.Decide(members)
+	for i := range members {
+		if m := &members[i]; m.Record.Revision != r.Revision && !m.Waits {
+			texts[m.Name] = "it takes none while it is paused or its removal is held"
+		}
+	}
+	stages, _ := r.stages(members)
+	queue := slices.Concat(stages[0], stages[1], stages[2])
+	next := sets.New(turn.Next...)
+	for place, i := range queue {
+		switch name := members[i].Name; {
+		case turn.Halted != "":
+			texts[name] = fmt.Sprintf("the rollout is halted (%s): see the condition RolloutHalted of the policy", turn.Halted)
+		case r.Spec.Paused:
+			texts[name] = "the rollout is paused: set spec.rollout.paused to false to resume it"
+		case next.Has(i):
+			texts[name] = "it is next"
+		case place == 0:
+			texts[name] = "it is next, when those that have taken the newest one are verified"
+		default:
+			texts[name] = fmt.Sprintf("number %d in the order, after %s", place+1, list(members, queue[:place], mostOpen, nameOf))
+		}
+	}
+	return texts
 }
 
 func compareBool(a, b bool) int {
@@ -249,9 +313,13 @@ func compareBool(a, b bool) int {
 
 // inOrder brings members of one stage into the order in which they take a revision.
 func inOrder(members []Member, stage []int) {
+	places := make(map[int]uint64, len(stage))
+	for _, i := range stage {
+		places[i] = place(members[i].Name)
+	}
 	slices.SortFunc(stage, func(a, b int) int {
 		return cmp.Or(-compareBool(members[a].Unusable, members[b].Unusable),
-			cmp.Compare(place(members[a].Name), place(members[b].Name)), cmp.Compare(members[a].Name, members[b].Name))
+			cmp.Compare(places[a], places[b]), cmp.Compare(members[a].Name, members[b].Name))
 	})
 }
 
@@ -283,9 +351,9 @@ func (r Rollout) halted(state fleetState, waiting int) string {
 		return policyv1alpha1.ReasonRolloutFailed
 	case waiting == 0:
 		return ""
-	case r.Spec.First != nil && state.selected == 0:
+	case r.Spec.First != nil && state.selected == state.idleCanaries:
 		return policyv1alpha1.ReasonNoCanaries
-	case r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.created > 0 && state.ready == 0:
+	case r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.created > 0 && state.judged == 0:
 		return policyv1alpha1.ReasonReadinessUnknown
 	default:
 		return ""
@@ -317,8 +385,11 @@ func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []met
 	}
 	rolling.Message = fmt.Sprintf("%d of %d imports have revision %s; verified: %d, failed: %d",
 		turn.Status.Updated, turn.Status.Total, r.Revision, turn.Status.Verified, turn.Status.Failed)
-	if rolling.Reason == policyv1alpha1.ReasonRolloutPaused {
+	switch {
+	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
 		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
+	case len(state.open) > 0:
+		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), mostOpen, nameOf)
 	}
 	halted := metav1.Condition{Type: policyv1alpha1.PolicyRolloutHalted, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNotHalted, Message: "the rollout is not halted"}
@@ -332,6 +403,10 @@ func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []met
 func (r Rollout) explain(members []Member, state fleetState, reason string) string {
 	switch reason {
 	case policyv1alpha1.ReasonNoCanaries:
+		if state.selected > 0 {
+			return fmt.Sprintf("none of the imports that spec.rollout.first selects (%d) can take the newest revision, and no other takes it before a canary is verified: "+
+				"they are paused or held, or could not be reconciled; resume one, or have the selector select others", state.selected)
+		}
 		return "spec.rollout.first selects no Source of an import, and no other takes the newest revision before a canary is verified: correct the selector, or remove it"
 	case policyv1alpha1.ReasonReadinessUnknown:
 		return "spec.rollout.verify is ClusterReady, but nobody says of any cluster whether it is ready: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
@@ -341,15 +416,30 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	if state.failedCanaries > 0 {
 		why, remedy = fmt.Sprintf("%d of them canaries", state.failedCanaries), "edit the policy, which reaches these first"
 	}
-	slices.SortFunc(state.failed, func(a, b int) int { return cmp.Compare(members[a].Name, members[b].Name) })
-	var named []string
-	for _, i := range state.failed[:min(mostNamed, len(state.failed))] {
-		named = append(named, fmt.Sprintf("%s (%s)", members[i].Name, render.Bounded(cmp.Or(members[i].Record.Message, "not verified in time"), 64)))
-	}
-	if len(state.failed) > mostNamed {
-		named = append(named, "…")
-	}
+	failures := list(members, byName(members, state.failed), mostNamed, func(m *Member) string {
+		return fmt.Sprintf("%s (%s)", m.Name, render.Bounded(cmp.Or(m.Record.Message, "not verified in time"), 64))
+	})
 	// What to do comes first: names may be long, and the end is cut off.
 	return fmt.Sprintf("%d imports failed with revision %s, %s, and no further import takes it: %s. They are %s",
-		len(state.failed), r.Revision, why, remedy, strings.Join(named, ", "))
+		len(state.failed), r.Revision, why, remedy, failures)
+}
+
+// byName are these members in the order of their names.
+func byName(members []Member, which []int) []int {
+	slices.SortFunc(which, func(a, b int) int { return cmp.Compare(members[a].Name, members[b].Name) })
+	return which
+}
+
+func nameOf(m *Member) string { return m.Name }
+
+// list is a text about the first of these members.
+func list(members []Member, which []int, most int, text func(*Member) string) string {
+	var texts []string
+	for _, i := range which[:min(most, len(which))] {
+		texts = append(texts, text(&members[i]))
+	}
+	if len(which) > most {
+		texts = append(texts, "…")
+	}
+	return strings.Join(texts, ", ")
 }

@@ -75,9 +75,17 @@ func TestWhoIsNext(t *testing.T) {
 		"but then": {
 			rollout: policyv1alpha1.Rollout{First: first, MaxConcurrent: ptr.To(intstr.FromInt32(9))},
 			members: []Member{member("p"), member("q", has("b", verified), canary), member("r")}, next: []string{"p", "r"}},
-		"a canary that cannot take it keeps nobody waiting": {
+		"a canary that cannot take it keeps nobody waiting while another is verified": {
 			rollout: policyv1alpha1.Rollout{First: first},
-			members: []Member{member("p"), member("q", canary, idle)}, next: []string{"p"}},
+			members: []Member{member("p"), member("q", canary, idle), member("r", canary, has("b", verified))}, next: []string{"p"}},
+		"nobody when no canary can take it": {
+			rollout: policyv1alpha1.Rollout{First: first},
+			members: []Member{member("p"), member("q", canary, idle)}, halted: policyv1alpha1.ReasonNoCanaries},
+		"nobody when the last canary vanishes after others have taken it": {
+			rollout: policyv1alpha1.Rollout{First: first},
+			members: []Member{member("p"), member("q", has("b", verified))}, halted: policyv1alpha1.ReasonNoCanaries},
+		"nobody in a fleet of none": {
+			rollout: policyv1alpha1.Rollout{First: first, Verify: policyv1alpha1.VerifyClusterReady}},
 		"a failed canary halts": {
 			rollout: policyv1alpha1.Rollout{First: first, MaxFailures: ptr.To(intstr.FromInt32(9))},
 			members: []Member{member("p"), member("q", has("b", failed), canary)}, halted: policyv1alpha1.ReasonRolloutFailed},
@@ -111,6 +119,14 @@ func TestWhoIsNext(t *testing.T) {
 		"nobody when nobody can verify": {
 			rollout: policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady},
 			members: []Member{member("p", unknown)}, halted: policyv1alpha1.ReasonReadinessUnknown},
+		"that nobody has said it yet of what was just written is not that": {
+			rollout: policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady, MaxConcurrent: ptr.To(intstr.FromInt32(2))},
+			members: []Member{member("p", unknown), member("q", unknown, has("b", unverified), func(m *Member) {
+				m.Record.Before = policyv1alpha1.BeforeClusterReady
+			})}, next: []string{"p"}},
+		"nor that nothing was created yet": {
+			rollout: policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady},
+			members: []Member{member("p", unknown, func(m *Member) { m.Created = false })}, next: []string{"p"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +171,18 @@ func TestWhatAPolicySaysOfItsRollout(t *testing.T) {
 	if message := failed.Conditions[1].Message; !strings.Contains(message, "p (refused)") || !strings.Contains(message, "maxFailures (1%)") {
 		t.Errorf("it does not say what failed: %s", message)
 	}
-	rollout.Paused = true
+	open := decide(&begun.Status, 10, member("r", allowed), member("q", has("b", policyv1alpha1.RolloutUnverified)), member("p"))
+	if message := open.Conditions[0].Message; !strings.HasSuffix(message, "to be verified: q, r") {
+		t.Errorf("it does not say what it waits for: %s", message)
+	}
+	rollout.First = &policyv1alpha1.LabelSelector{}
+	if message := decide(nil, 0, member("p")).Conditions[1].Message; !strings.Contains(message, "selects no Source") {
+		t.Errorf("it does not say that there is no canary: %s", message)
+	}
+	if message := decide(nil, 0, member("p"), member("q", canary, idle)).Conditions[1].Message; !strings.Contains(message, "paused or held") {
+		t.Errorf("it does not say why no canary takes it: %s", message)
+	}
+	rollout.First, rollout.Paused = nil, true
 	if paused := decide(&begun.Status, 10, member("p")); paused.RollingOut || paused.Conditions[0].Reason != policyv1alpha1.ReasonRolloutPaused {
 		t.Errorf("of a rollout that is paused it says %+v", paused.Conditions)
 	}
@@ -174,6 +201,32 @@ func TestInHowManyStepsARolloutGoes(t *testing.T) {
 	}
 	if steps, first := r.Outline([]Member{member("p"), member("q", has("c", policyv1alpha1.RolloutFailed))}); steps != 2 || !slices.Equal(first, []string{"q"}) {
 		t.Errorf("%d steps, first %v", steps, first)
+	}
+}
+
+func TestWhatAnImportWaitsFor(t *testing.T) {
+	rollout := policyv1alpha1.Rollout{}
+	policyv1alpha1.SetDefaults_Rollout(&rollout)
+	waiting := func(members ...Member) map[string]string {
+		return Rollout{Policy: "mcp", Spec: &rollout, Revision: "b", Now: now}.Waiting(members)
+	}
+	want := map[string]string{
+		"q": "it is next", "p": "number 2 in the order, after q", "s": "number 3 in the order, after q, p",
+		"i": "it takes none while it is paused or its removal is held",
+	}
+	if diff := cmp.Diff(want, waiting(member("p"), member("q", canary), member("s"), member("i", idle), member("d", has("b", policyv1alpha1.RolloutVerified)))); diff != "" {
+		t.Errorf("in the beginning (-want +got):\n%s", diff)
+	}
+	want = map[string]string{"p": "it is next, when those that have taken the newest one are verified"}
+	if diff := cmp.Diff(want, waiting(member("p"), member("q", has("b", policyv1alpha1.RolloutUnverified)))); diff != "" {
+		t.Errorf("while others are verified (-want +got):\n%s", diff)
+	}
+	if text := waiting(member("p"), member("q", canary, has("b", policyv1alpha1.RolloutFailed)))["p"]; !strings.Contains(text, "halted (RolloutFailed)") {
+		t.Errorf("after a failure: %q", text)
+	}
+	rollout.Paused = true
+	if text := waiting(member("p"))["p"]; !strings.Contains(text, "paused") {
+		t.Errorf("while it is paused: %q", text)
 	}
 }
 
