@@ -100,6 +100,8 @@ func (f *facts) next() string {
 		return f.result.Reason + ": " + f.result.Message
 	case phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict:
 		return fmt.Sprintf("%s: %s", phase, f.ready())
+	case f.failedRevision():
+		return "Its revision has failed: correct the policy or take the edit back, which reaches this import before others."
 	case f.result.Action != policyv1alpha1.RenderNone:
 		return fmt.Sprintf("Next: %s.", f.result.Action)
 	case phase == policyv1alpha1.LifecycleImported && strings.HasPrefix(f.state(), isImported):
@@ -109,6 +111,13 @@ func (f *facts) next() string {
 	default:
 		return f.ready()
 	}
+}
+
+// failedRevision reports whether the import has failed with the newest revision of a policy with
+// a rollout.
+func (f *facts) failedRevision() bool {
+	return f.policy != nil && f.policy.Spec.Rollout != nil && f.lifecycle.Status.Rollout != nil &&
+		f.lifecycle.Status.Rollout.State == policyv1alpha1.RolloutFailed
 }
 
 // ready is what the lifecycle says in its condition Ready, empty when it has none.

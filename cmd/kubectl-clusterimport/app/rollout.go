@@ -181,23 +181,31 @@ func (d *differ) rollout(ctx context.Context) error {
 	var members []decision.Member
 	for source, lifecycles := range d.lifecycles {
 		for i := range lifecycles {
-			lifecycle := &lifecycles[i]
-			revision := decision.RevisionOfLifecycle(&lifecycle.Spec).Hash()
-			members = append(members, decision.Member{Name: lifecycle.Name, Canary: canaries[source], Record: decision.RecordOf(lifecycle, revision),
-				Waits: revision != r.Revision && lifecycle.DeletionTimestamp == nil && lifecycle.Status.PrunePlan == "" && !decision.Paused(lifecycle)})
+			members = append(members, newest.MemberOf(&lifecycles[i], r.Revision, canaries[source]))
 		}
 	}
+	fmt.Fprintf(d.Out, "policy %s: %s\n", d.policy.Name, outline(r, members))
+	return nil
+}
+
+// outline says in how many steps the edit would reach the imports, and who is first, or why it
+// would reach none.
+func outline(r decision.Rollout, members []decision.Member) string {
 	steps, first := r.Outline(members)
-	if steps == 0 {
-		fmt.Fprintf(d.Out, "policy %s: nothing is left to roll out\n", d.policy.Name)
-		return nil
+	turn := r.Decide(members)
+	switch {
+	case steps == 0:
+		return "nothing is left to roll out"
+	case turn.Halted != "":
+		return fmt.Sprintf("rolled out to none: it halts (%s): %s", turn.Halted, meta.FindStatusCondition(turn.Conditions, policyv1alpha1.PolicyRolloutHalted).Message)
+	case r.Spec.Paused:
+		return "rolled out to none while spec.rollout.paused is true"
 	}
 	named := strings.Join(first[:min(mostFirst, len(first))], ", ")
 	if len(first) > mostFirst {
 		named += fmt.Sprintf(" and %d others", len(first)-mostFirst)
 	}
-	fmt.Fprintf(d.Out, "policy %s: rolled out in %s, first to %s\n", d.policy.Name, count(steps, "step", "steps"), named)
-	return nil
+	return fmt.Sprintf("rolled out in %s, first to %s", count(steps, "step", "steps"), named)
 }
 
 // canaries are the Sources that spec.rollout.first selects, as far as the caller may list them.
