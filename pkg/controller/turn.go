@@ -183,7 +183,7 @@ func (p *pass) reportMember(failed bool) {
 		}
 	}
 	if lifecycle == nil {
-		p.policies.rollouts.report(p.Import, p.state.policy.Generation, nil)
+		p.policies.rollouts.report(p.Import, p.state.policy.Generation, nil) // its policy is enqueued anyway
 		return
 	}
 	source := p.objects.Object(p.state.sources, p.Namespace, p.Name)
@@ -207,7 +207,9 @@ func (p *pass) reportMember(failed bool) {
 	if cluster := lifecycle.Status.Cluster; cluster != nil {
 		member.Ready = cluster.Ready
 	}
-	p.policies.rollouts.report(p.Import, p.state.policy.Generation, member)
+	if p.policies.rollouts.report(p.Import, p.state.policy.Generation, member) {
+		p.policies.queue.AddAfter(p.Policy, turnDelay)
+	}
 }
 
 // isUnverified reports whether a lifecycle has to be looked at again though nothing changes.

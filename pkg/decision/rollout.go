@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -300,33 +301,39 @@ func (r Rollout) Waiting(members []Member) map[string]string {
 	return texts
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	default:
-		return -1
-	}
-}
-
-// inOrder brings members of one stage into the order in which they take a revision.
+// inOrder brings members of one stage into the order in which they take a revision: what cannot
+// be worked on as it is first, and the others by chance, but always the same.
 func inOrder(members []Member, stage []int) {
-	places := make(map[int]uint64, len(stage))
-	for _, i := range stage {
-		places[i] = place(members[i].Name)
+	type placed struct {
+		usable bool
+		place  uint64
+		index  int
 	}
-	slices.SortFunc(stage, func(a, b int) int {
-		return cmp.Or(-compareBool(members[a].Unusable, members[b].Unusable),
-			cmp.Compare(places[a], places[b]), cmp.Compare(members[a].Name, members[b].Name))
+	order := make([]placed, len(stage))
+	for at, i := range stage {
+		order[at] = placed{usable: !members[i].Unusable, place: place(members[i].Name), index: i}
+	}
+	slices.SortFunc(order, func(a, b placed) int {
+		switch {
+		case a.usable != b.usable && b.usable:
+			return -1
+		case a.usable != b.usable:
+			return 1
+		case a.place != b.place:
+			return cmp.Compare(a.place, b.place)
+		default:
+			return cmp.Compare(members[a.index].Name, members[b.index].Name)
+		}
 	})
+	for at := range order {
+		stage[at] = order[at].index
+	}
 }
 
-// place is where a member stands in the order: by chance, but always the same.
+// place is where a member stands in the order.
 func place(name string) uint64 {
 	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(name))
+	_, _ = io.WriteString(hash, name)
 	return hash.Sum64()
 }
 
