@@ -326,6 +326,7 @@ func (h *history) decide() Turn {
 	members := h.members()
 	turn := Rollout{Policy: "mcp", Spec: &h.rollout, Revision: h.revision, Now: h.now}.Decide(members)
 	failures, canaryFailed, canariesOpen := 0, false, false
+	waiting, canaries, idle := 0, 0, 0
 	for _, s := range h.imports {
 		updated := s.record.Revision == h.revision
 		failed := updated && (s.record.State == policyv1alpha1.RolloutFailed || s.record.State == policyv1alpha1.RolloutUnverified && !h.open(s))
@@ -334,6 +335,20 @@ func (h *history) decide() Turn {
 			canaryFailed = canaryFailed || s.canary
 		}
 		canariesOpen = canariesOpen || s.canary && !s.paused && !(updated && s.record.State == policyv1alpha1.RolloutVerified)
+		if !updated && !s.paused && !s.allowed {
+			waiting++
+		}
+		if s.canary {
+			canaries++
+			if !updated && s.paused && !s.allowed {
+				idle++
+			}
+		}
+	}
+	halts := canaryFailed || failures > h.rollout.MaxFailures.IntValue() || waiting > 0 && h.rollout.First != nil && canaries == idle
+	if (turn.Halted != "") != halts {
+		h.fail("it is halted: %q, and should be: %t (%d failed, a canary: %t; canaries: %d, of which %d cannot take it)",
+			turn.Halted, halts, failures, canaryFailed, canaries, idle)
 	}
 	if len(turn.Next) > 0 && (canaryFailed || failures > h.rollout.MaxFailures.IntValue() || h.rollout.Paused) {
 		h.fail("%d failed, a canary: %t, paused: %t, and %d may take the revision", failures, canaryFailed, h.rollout.Paused, len(turn.Next))
