@@ -11,7 +11,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/sets"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -48,22 +47,6 @@ type Member struct {
 	// Created is set when its PediaCluster exists, and Ready is what is known of its cluster.
 	Created bool
 	Ready   string
-}
-
-// MemberOf is what a lifecycle alone tells of its import, for a preview. Revision is the newest
-// one, and newest its hash.
-func (r Revision) MemberOf(lifecycle *Lifecycle, newest string, canary bool) Member {
-	m := Member{Name: lifecycle.Name, Canary: canary, Created: IsCreated(lifecycle.Status)}
-	if cluster := lifecycle.Status.Cluster; cluster != nil {
-		m.Ready = cluster.Ready
-	}
-	if r.IsOf(&lifecycle.Spec) {
-		m.Record = RecordOf(lifecycle, newest)
-		return m
-	}
-	m.Record = RecordOf(lifecycle, RevisionOfLifecycle(&lifecycle.Spec).Hash())
-	m.Waits = lifecycle.DeletionTimestamp == nil && lifecycle.Status.PrunePlan == "" && !Paused(lifecycle)
-	return m
 }
 
 // Turn is what was decided about a rollout.
@@ -240,67 +223,6 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 	return append(next, candidates[:min(room, len(candidates))]...)
 }
 
-// stages are the members that wait, in the order in which they take the newest revision if
-// nothing fails: the broken all at once, the canaries, and the others.
-func (r Rollout) stages(members []Member) (stages [3][]int, most int) {
-	state := r.sum(members)
-	stages = [3][]int{state.broken, state.canaries, state.others}
-	for _, stage := range stages {
-		inOrder(members, stage)
-	}
-	return stages, r.most(int(state.status.Total))
-}
-
-// Outline says in how many steps the members that wait would take the newest revision, if
-// nothing fails, and which ones are first.
-func (r Rollout) Outline(members []Member) (steps int, first []string) {
-	stages, most := r.stages(members)
-	for i, stage := range stages {
-		size := most
-		if i == 0 {
-			size = max(1, len(stage))
-		}
-		steps += (len(stage) + size - 1) / size
-		if first != nil {
-			continue
-		}
-		for _, at := range stage[:min(size, len(stage))] {
-			first = append(first, members[at].Name)
-		}
-	}
-	return steps, first
-}
-
-// Waiting says of each member that has another revision than the newest what it waits for, by
-// the name of its lifecycle.
-func (r Rollout) Waiting(members []Member) map[string]string {
-	texts := map[string]string{}
-	turn := r.Decide(members)
-	for i := range members {
-		if m := &members[i]; m.Record.Revision != r.Revision && !m.Waits {
-			texts[m.Name] = "it takes none while it is paused or its removal is held"
-		}
-	}
-	stages, _ := r.stages(members)
-	queue := slices.Concat(stages[0], stages[1], stages[2])
-	next := sets.New(turn.Next...)
-	for place, i := range queue {
-		switch name := members[i].Name; {
-		case turn.Halted != "":
-			texts[name] = fmt.Sprintf("the rollout is halted (%s): see the condition RolloutHalted of the policy", turn.Halted)
-		case r.Spec.Paused:
-			texts[name] = "the rollout is paused: set spec.rollout.paused to false to resume it"
-		case next.Has(i):
-			texts[name] = "it is next"
-		case place == 0:
-			texts[name] = "it is next, when those that have taken the newest one are verified"
-		default:
-			texts[name] = fmt.Sprintf("number %d in the order, after %s", place+1, list(members, queue[:place], mostOpen, nameOf))
-		}
-	}
-	return texts
-}
-
 // inOrder brings members of one stage into the order in which they take a revision: what cannot
 // be worked on as it is first, and the others by chance, but always the same.
 func inOrder(members []Member, stage []int) {
@@ -421,14 +343,14 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	why := fmt.Sprintf("more than maxFailures (%s)", r.Spec.MaxFailures)
 	remedy := "edit the policy, which reaches these first, or raise spec.rollout.maxFailures"
 	if state.failedCanaries > 0 {
-		why, remedy = fmt.Sprintf("%d of them canaries", state.failedCanaries), "edit the policy, which reaches these first"
+		why, remedy = "canaries among them", "edit the policy, which reaches these first"
 	}
 	failures := list(members, byName(members, state.failed), mostNamed, func(m *Member) string {
 		return fmt.Sprintf("%s (%s)", m.Name, render.Bounded(cmp.Or(m.Record.Message, "not verified in time"), 64))
 	})
 	// What to do comes first: names may be long, and the end is cut off.
-	return fmt.Sprintf("%d imports failed with revision %s, %s, and no further import takes it: %s. They are %s",
-		len(state.failed), r.Revision, why, remedy, failures)
+	return fmt.Sprintf("imports failed with revision %s (%d, %s), and no further import takes it: %s. Failed: %s",
+		r.Revision, len(state.failed), why, remedy, failures)
 }
 
 // byName are these members in the order of their names.

@@ -84,7 +84,7 @@ spec:
 	contains(t, steps, "policy rolled: rolled out in 2 steps, first to rolled-canary")
 	p.kubectl(t, "apply", "-f", edit)
 	status, _ := h.plugin(t, 1, "rollout", "status", "rolled")
-	contains(t, status, "halted: 1 imports failed", "rolled-canary", "first")
+	contains(t, status, "halted: imports failed", "rolled-canary", "first")
 	contains(t, p.kubectl(t, "get", "clusterimportpolicy", "rolled", "-o", "wide"), "ROLLOUT", "1/3", "RolloutFailed")
 	contains(t, p.kubectl(t, "get", "pediaclusterlifecycle", "rolled-canary", "-o", "wide"), "REVISION", "Failed")
 	contains(t, p.kubectl(t, "get", "events", "-n", "default", "--field-selector=involvedObject.name=rolled"), "RolloutFailed")

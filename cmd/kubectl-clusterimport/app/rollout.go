@@ -176,12 +176,12 @@ func (d *differ) rollout(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing the Sources that spec.rollout.first selects: %w", err)
 	}
-	newest := decision.RevisionOfPolicy(&d.policy.Spec)
-	r := decision.Rollout{Policy: d.policy.Name, Spec: spec, Revision: newest.Hash(), Now: time.Now()}
+	preview := decision.NewPreview(&d.policy.Spec)
+	r := decision.Rollout{Policy: d.policy.Name, Spec: spec, Revision: preview.Hash, Now: time.Now()}
 	var members []decision.Member
 	for source, lifecycles := range d.lifecycles {
 		for i := range lifecycles {
-			members = append(members, newest.MemberOf(&lifecycles[i], r.Revision, canaries[source]))
+			members = append(members, preview.Member(&lifecycles[i], canaries[source]))
 		}
 	}
 	fmt.Fprintf(d.Out, "policy %s: %s\n", d.policy.Name, outline(r, members))

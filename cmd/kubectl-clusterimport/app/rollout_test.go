@@ -52,7 +52,7 @@ func TestProgressOfARollout(t *testing.T) {
 }
 
 func TestTheOutlineOfAnEdit(t *testing.T) {
-	newest := decision.Revision{Template: "new"}
+	newest := decision.NewPreview(&policyv1alpha1.ClusterImportPolicySpec{Conversion: policyv1alpha1.Conversion{Template: "new"}})
 	lifecycle := func(name, template string, change func(*decision.Lifecycle)) *decision.Lifecycle {
 		l := &decision.Lifecycle{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		l.Spec.Template = template
@@ -62,7 +62,7 @@ func TestTheOutlineOfAnEdit(t *testing.T) {
 		return l
 	}
 	failed := func(l *decision.Lifecycle) {
-		l.Status.Rollout = &decision.Record{Revision: newest.Hash(), State: policyv1alpha1.RolloutFailed, Message: "refused"}
+		l.Status.Rollout = &decision.Record{Revision: newest.Hash, State: policyv1alpha1.RolloutFailed, Message: "refused"}
 	}
 	created := func(l *decision.Lifecycle) {
 		l.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue}}
@@ -83,14 +83,14 @@ func TestTheOutlineOfAnEdit(t *testing.T) {
 		"no canary":            {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", nil)}, 0, "it halts (NoCanaries): spec.rollout.first selects no Source"},
 		"a canary that waits":  {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", paused), lifecycle("b", "", nil)}, 1, "(NoCanaries): none of the imports"},
 		"nobody tells":         {policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady}, []*decision.Lifecycle{lifecycle("a", "", created)}, 0, "(ReadinessUnknown)"},
-		"the edit that failed": {policyv1alpha1.Rollout{}, []*decision.Lifecycle{lifecycle("a", "", nil), lifecycle("b", "new", failed)}, 0, "(RolloutFailed): 1 imports failed"},
+		"the edit that failed": {policyv1alpha1.Rollout{}, []*decision.Lifecycle{lifecycle("a", "", nil), lifecycle("b", "new", failed)}, 0, "(RolloutFailed): imports failed"},
 		"a rollout is paused":  {policyv1alpha1.Rollout{Paused: true}, []*decision.Lifecycle{lifecycle("a", "", nil)}, 0, "paused is true"},
 	} {
 		policyv1alpha1.SetDefaults_Rollout(&test.rollout)
-		r := decision.Rollout{Policy: "mcp", Spec: &test.rollout, Revision: newest.Hash(), Now: time.Now()}
+		r := decision.Rollout{Policy: "mcp", Spec: &test.rollout, Revision: newest.Hash, Now: time.Now()}
 		var members []decision.Member
 		for i, l := range test.lifecycles {
-			members = append(members, newest.MemberOf(l, r.Revision, i < test.canaries))
+			members = append(members, newest.Member(l, i < test.canaries))
 		}
 		if got := outline(r, members); !strings.Contains(got, test.want) {
 			t.Errorf("%s: %q, want %q", name, got, test.want)

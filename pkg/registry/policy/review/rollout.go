@@ -19,9 +19,8 @@ import (
 
 // rollout is what a review knows of the turns in which an edit reaches imports.
 type rollout struct {
+	*decision.Preview
 	policyName string
-	newest     decision.Revision
-	hash       string
 	// waiting says what an import waits for, by the name of its lifecycle. It is empty when
 	// the caller may not list lifecycles and Sources, on which that depends.
 	waiting map[string]string
@@ -33,8 +32,7 @@ func (s *session) readRollout(ctx context.Context) *rollout {
 	if s.Policy.Rollout == nil {
 		return nil
 	}
-	r := &rollout{policyName: s.PolicyName, newest: decision.RevisionOfPolicy(s.Policy)}
-	r.hash = r.newest.Hash()
+	r := &rollout{Preview: decision.NewPreview(s.Policy), policyName: s.PolicyName}
 	if allowed, err := s.access.toList(ctx, lifecycleResource); err != nil || !allowed {
 		return r
 	}
@@ -46,9 +44,9 @@ func (s *session) readRollout(ctx context.Context) *rollout {
 	members := make([]decision.Member, 0, len(lifecycles))
 	for _, lifecycle := range lifecycles {
 		source := policyv1alpha1.SourceName{Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
-		members = append(members, r.newest.MemberOf(lifecycle, r.hash, canaries[source]))
+		members = append(members, r.Member(lifecycle, canaries[source]))
 	}
-	r.waiting = decision.Rollout{Policy: s.PolicyName, Spec: s.Policy.Rollout, Revision: r.hash, Now: s.now}.Waiting(members)
+	r.waiting = decision.Rollout{Policy: s.PolicyName, Spec: s.Policy.Rollout, Revision: r.Hash, Now: s.now}.Waiting(members)
 	return r
 }
 
@@ -59,11 +57,11 @@ func (r *rollout) describe(result *policyv1alpha1.RenderResult, lifecycles []*po
 		return
 	}
 	for _, lifecycle := range lifecycles {
-		if lifecycle.Name != result.Name || decision.PolicyOf(lifecycle) != r.policyName || r.newest.IsOf(&lifecycle.Spec) {
+		if lifecycle.Name != result.Name || decision.PolicyOf(lifecycle) != r.policyName || r.Newest.IsOf(&lifecycle.Spec) {
 			continue
 		}
 		record := decision.RecordOf(lifecycle, decision.RevisionOfLifecycle(&lifecycle.Spec).Hash())
-		text := fmt.Sprintf("the import has revision %s (%s) and keeps it until its turn to take %s, which this shows", record.Revision, record.State, r.hash)
+		text := fmt.Sprintf("the import has revision %s (%s) and keeps it until its turn to take %s, which this shows", record.Revision, record.State, r.Hash)
 		if waiting := r.waiting[lifecycle.Name]; waiting != "" {
 			text += ": " + waiting
 		}
