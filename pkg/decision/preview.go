@@ -114,4 +114,3 @@ func (r Rollout) Waiting(members []Member) map[string]string {
 	}
 	return texts
 }
-
