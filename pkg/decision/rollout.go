@@ -2,9 +2,9 @@ package decision
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -252,11 +252,11 @@ func inOrder(members []Member, stage []int) {
 	}
 }
 
-// place is where a member stands in the order.
+// place is where a member stands in the order. Clusters whose names are alike are often of one
+// kind, and do not follow each other: each bit of the place depends on all of the name.
 func place(name string) uint64 {
-	hash := fnv.New64a()
-	_, _ = io.WriteString(hash, name)
-	return hash.Sum64()
+	hash := sha256.Sum256([]byte(name))
+	return binary.BigEndian.Uint64(hash[:])
 }
 
 // most is how many imports may be unverified at a time.

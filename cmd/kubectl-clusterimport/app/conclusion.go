@@ -96,6 +96,8 @@ func (f *facts) next() string {
 		return "The controllers have not said yet what became of it."
 	case f.result == nil:
 		return f.ready()
+	case f.result.Message != "" && f.waitsForTurn():
+		return "Waits for its turn: " + f.result.Message
 	case f.result.Message != "":
 		return f.result.Reason + ": " + f.result.Message
 	case phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict:
@@ -111,6 +113,16 @@ func (f *facts) next() string {
 	default:
 		return f.ready()
 	}
+}
+
+// waitsForTurn reports whether the import has another revision than the newest one of a policy with
+// a rollout.
+func (f *facts) waitsForTurn() bool {
+	if f.policy == nil || f.policy.Spec.Rollout == nil {
+		return false
+	}
+	newest := decision.RevisionOfPolicy(&f.policy.Spec)
+	return !newest.IsOf(&f.lifecycle.Spec)
 }
 
 // failedRevision reports whether the import has failed with the newest revision of a policy with

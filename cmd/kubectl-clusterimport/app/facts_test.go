@@ -82,6 +82,10 @@ func TestExplain(t *testing.T) {
 			f.result.Action, f.result.Changed = policyv1alpha1.RenderUpdate, []string{"spec.apiserver"}
 			f.result.Message = "the import has revision 0123456789 (Verified) and keeps it until its turn to take abcdefabcd, which this shows: it is next"
 		}},
+		{name: "is paused before its turn", change: func(f *facts) {
+			rollsOut(f)
+			f.lifecycle.Spec.Template, f.lifecycle.Annotations = "former", map[string]string{policyv1alpha1.PausedAnnotation: "true"}
+		}},
 		{name: "its revision is not verified", change: func(f *facts) {
 			rollsOut(f)
 			f.lifecycle.Status.Rollout.State, f.lifecycle.Status.Rollout.WrittenTime = policyv1alpha1.RolloutUnverified, &metav1.Time{Time: time.Unix(0, 0).UTC()}

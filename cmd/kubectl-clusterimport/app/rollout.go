@@ -18,8 +18,14 @@ import (
 	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 )
 
-// followEvery is how often a rollout that is followed is read: its figures change once a second.
-const followEvery = time.Second
+const (
+	// followEvery is how often a rollout that is followed is read: its figures change once a
+	// second.
+	followEvery = time.Second
+	// haltedLooks is how often in a row a rollout has to be seen halted: whoever has just
+	// resumed a canary, say, waits until the controllers have seen that.
+	haltedLooks = 3
+)
 
 func newRolloutCommand(f *factory) *cobra.Command {
 	command := &cobra.Command{
@@ -69,7 +75,7 @@ func newRolloutStatusCommand(f *factory) *cobra.Command {
 // follow prints how far the rollout of a policy has come, until it is done or halted.
 func (f *factory) follow(ctx context.Context, client policyv1alpha1client.ClusterImportPolicyInterface, name string) error {
 	var last string
-	var halted bool
+	halted := 0
 	err := wait.PollUntilContextCancel(ctx, followEvery, true, func(ctx context.Context) (done bool, err error) {
 		policy, err := client.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -83,13 +89,17 @@ func (f *factory) follow(ctx context.Context, client policyv1alpha1client.Cluste
 			fmt.Fprintln(f.Out, message)
 			last = message
 		}
-		halted = meta.IsStatusConditionTrue(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted)
-		return done, nil
+		if !done || !meta.IsStatusConditionTrue(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted) {
+			halted = 0
+			return done, nil
+		}
+		halted++
+		return halted >= haltedLooks, nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case halted:
+	case halted > 0:
 		return answerCode(1)
 	default:
 		return nil

@@ -21,6 +21,8 @@ import (
 type rollout struct {
 	*decision.Preview
 	policyName string
+	// unsaved is set when the policy in the question has it, and no import waits for it yet.
+	unsaved bool
 	// waiting says what an import waits for, by the name of its lifecycle. It is empty when
 	// the caller may not list lifecycles and Sources, on which that depends.
 	waiting map[string]string
@@ -32,7 +34,7 @@ func (s *session) readRollout(ctx context.Context) *rollout {
 	if s.Policy.Rollout == nil {
 		return nil
 	}
-	r := &rollout{Preview: decision.NewPreview(s.Policy), policyName: s.PolicyName}
+	r := &rollout{Preview: decision.NewPreview(s.Policy), policyName: s.PolicyName, unsaved: s.Spec.Policy != nil}
 	if allowed, err := s.access.toList(ctx, lifecycleResource); err != nil || !allowed {
 		return r
 	}
@@ -53,8 +55,8 @@ func (s *session) readRollout(ctx context.Context) *rollout {
 // describe says of an import that has another revision than the newest, which the result shows,
 // that it keeps that until its turn.
 func (r *rollout) describe(result *policyv1alpha1.RenderResult, lifecycles []*policyv1alpha1.PediaClusterLifecycle) {
-	if r == nil {
-		return
+	if r == nil || r.unsaved && result.Action == policyv1alpha1.RenderError {
+		return // what is wrong is to be read first
 	}
 	for _, lifecycle := range lifecycles {
 		if lifecycle.Name != result.Name || decision.PolicyOf(lifecycle) != r.policyName || r.Newest.IsOf(&lifecycle.Spec) {
@@ -65,7 +67,7 @@ func (r *rollout) describe(result *policyv1alpha1.RenderResult, lifecycles []*po
 		if waiting := r.waiting[lifecycle.Name]; waiting != "" {
 			text += ": " + waiting
 		}
-		result.Message = strings.TrimPrefix(result.Message+"; "+text, "; ")
+		result.Message = strings.TrimSuffix(text+"; "+result.Message, "; ")
 	}
 }
 

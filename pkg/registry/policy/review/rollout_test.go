@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,6 +72,28 @@ func TestARolloutIsSaidOfWhatWaitsForItsTurn(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is wrong with an edit is said without what nobody waits for yet.
+func TestAnErrorOfAnUnsavedEditIsSaidAlone(t *testing.T) {
+	spec, _ := inTurns(t)
+	w := newWorld()
+	w.addCluster("c0")
+	w.addImport("c0")
+	spec.Template = `{{ fail "no port" }}`
+	asked := subject()
+	asked.Policy = spec
+	for unsaved, want := range map[*policy.ClusterImportPolicySpec]bool{nil: true, spec: false} {
+		question := named("c0")
+		question.Policy = unsaved
+		answer, err := w.reviewer().Answer(asAlice(t), asked, &policy.RenderReview{Spec: question}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if message := answer.Status.Results[0].Message; strings.Contains(message, "its turn") != want {
+			t.Errorf("with an unsaved policy: %t, it says %q", unsaved != nil, message)
+		}
 	}
 }
 
