@@ -61,6 +61,8 @@ type Turn struct {
 	Halted string
 	// RollingOut is set while imports take the newest revision.
 	RollingOut bool
+	// Advice is what whoever watches should know, empty for nothing.
+	Advice string
 	// Again is after how long to decide again though nothing changes; 0 for never.
 	Again time.Duration
 }
@@ -84,7 +86,8 @@ type fleetState struct {
 	// selected counts the canaries, idleCanaries those of them that neither have the newest
 	// revision nor can take it now, and openCanaries those that have it and are not verified.
 	selected, idleCanaries, openCanaries int
-	failedCanaries                       int
+	// readyCanaries are those whose cluster is ready, or was before it took the revision.
+	failedCanaries, readyCanaries int
 	// created counts the PediaClusters, and judged those of clusters of which somebody says
 	// whether they are ready.
 	created, judged int
@@ -103,6 +106,9 @@ func (r Rollout) Decide(members []Member) Turn {
 	}
 	former, unverified := state.status.Total > state.status.Updated, state.status.Updated > state.status.Verified+state.status.Failed
 	turn.Status.StartTime = r.startTime(former || unverified)
+	if r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.selected > 0 && state.readyCanaries == 0 && state.created > 0 {
+		turn.Advice = "the cluster of no canary is known to be ready: that the host takes the edit is all that they can verify"
+	}
 	turn.RollingOut = turn.Halted == "" && (unverified || former && !r.Spec.Paused)
 	turn.Conditions = r.conditions(members, state, turn)
 	if !state.deadline.IsZero() {
@@ -150,6 +156,10 @@ func (r Rollout) judge(m *Member, state *fleetState) (failed, unverified bool) {
 func (s *fleetState) count(m *Member) {
 	if m.Canary {
 		s.selected++
+		wasReady := m.Record.Revision == s.status.Revision && m.Record.Before == policyv1alpha1.BeforeClusterReady
+		if wasReady || m.Ready == string(metav1.ConditionTrue) {
+			s.readyCanaries++
+		}
 	}
 	if m.Created {
 		s.created++
@@ -319,6 +329,9 @@ func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []met
 		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
 	case len(state.open) > 0:
 		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), mostOpen, nameOf)
+	}
+	if turn.RollingOut && turn.Advice != "" {
+		rolling.Message += "; " + turn.Advice
 	}
 	halted := metav1.Condition{Type: policyv1alpha1.PolicyRolloutHalted, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNotHalted, Message: "the rollout is not halted"}

@@ -182,6 +182,17 @@ func TestWhatAPolicySaysOfItsRollout(t *testing.T) {
 	if message := decide(nil, 0, member("p"), member("q", canary, idle)).Conditions[1].Message; !strings.Contains(message, "paused or held") {
 		t.Errorf("it does not say why no canary takes it: %s", message)
 	}
+	rollout.Verify = policyv1alpha1.VerifyClusterReady
+	dead := func(m *Member) { m.Ready = "False" }
+	if message := decide(nil, 0, member("p"), member("q", canary, dead)).Conditions[0].Message; !strings.Contains(message, "the cluster of no canary is known to be ready") {
+		t.Errorf("it does not say that canaries verify nothing: %s", message)
+	}
+	wasReady := func(m *Member) { m.Record.Before = policyv1alpha1.BeforeClusterReady }
+	for _, alive := range []Member{member("q", canary), member("q", canary, dead, has("b", policyv1alpha1.RolloutUnverified), wasReady)} {
+		if message := decide(nil, 0, member("p"), alive).Conditions[0].Message; strings.Contains(message, "no canary") {
+			t.Errorf("it says so of one that is ready, or was: %s", message)
+		}
+	}
 	rollout.First, rollout.Paused = nil, true
 	if paused := decide(&begun.Status, 10, member("p")); paused.RollingOut || paused.Conditions[0].Reason != policyv1alpha1.ReasonRolloutPaused {
 		t.Errorf("of a rollout that is paused it says %+v", paused.Conditions)

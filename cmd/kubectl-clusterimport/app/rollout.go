@@ -215,7 +215,11 @@ func outline(r decision.Rollout, members []decision.Member) string {
 	if len(first) > mostFirst {
 		named += fmt.Sprintf(" and %d others", len(first)-mostFirst)
 	}
-	return fmt.Sprintf("rolled out in %s, first to %s", count(steps, "step", "steps"), named)
+	text := fmt.Sprintf("rolled out in %s, first to %s", count(steps, "step", "steps"), named)
+	if turn.Advice != "" {
+		text += "; " + turn.Advice
+	}
+	return text
 }
 
 // canaries are the Sources that spec.rollout.first selects, as far as the caller may list them.

@@ -67,6 +67,12 @@ func TestTheOutlineOfAnEdit(t *testing.T) {
 	created := func(l *decision.Lifecycle) {
 		l.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue}}
 	}
+	answers := func(ready string) func(*decision.Lifecycle) {
+		return func(l *decision.Lifecycle) {
+			created(l)
+			l.Status.Cluster = &policyv1alpha1.ClusterState{Ready: ready}
+		}
+	}
 	paused := func(l *decision.Lifecycle) {
 		l.Annotations = map[string]string{policyv1alpha1.PausedAnnotation: "true"}
 	}
@@ -77,12 +83,14 @@ func TestTheOutlineOfAnEdit(t *testing.T) {
 		canaries   int // the first of them
 		want       string
 	}{
-		"steps":                {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", nil), lifecycle("b", "", nil)}, 1, "in 2 steps, first to a"},
-		"nothing to roll out":  {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "new", nil)}, 0, "nothing is left"},
-		"a fleet of none":      {policyv1alpha1.Rollout{First: first}, nil, 0, "nothing is left"},
-		"no canary":            {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", nil)}, 0, "it halts (NoCanaries): spec.rollout.first selects no Source"},
-		"a canary that waits":  {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", paused), lifecycle("b", "", nil)}, 1, "(NoCanaries): none of the imports"},
-		"nobody tells":         {policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady}, []*decision.Lifecycle{lifecycle("a", "", created)}, 0, "(ReadinessUnknown)"},
+		"steps":               {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", nil), lifecycle("b", "", nil)}, 1, "in 2 steps, first to a"},
+		"nothing to roll out": {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "new", nil)}, 0, "nothing is left"},
+		"a fleet of none":     {policyv1alpha1.Rollout{First: first}, nil, 0, "nothing is left"},
+		"no canary":           {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", nil)}, 0, "it halts (NoCanaries): spec.rollout.first selects no Source"},
+		"a canary that waits": {policyv1alpha1.Rollout{First: first}, []*decision.Lifecycle{lifecycle("a", "", paused), lifecycle("b", "", nil)}, 1, "(NoCanaries): none of the imports"},
+		"nobody tells":        {policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady}, []*decision.Lifecycle{lifecycle("a", "", created)}, 0, "(ReadinessUnknown)"},
+		"dead canaries": {policyv1alpha1.Rollout{First: first, Verify: policyv1alpha1.VerifyClusterReady},
+			[]*decision.Lifecycle{lifecycle("a", "", answers("False")), lifecycle("b", "", answers("True"))}, 1, "first to a; the cluster of no canary is known to be ready"},
 		"the edit that failed": {policyv1alpha1.Rollout{}, []*decision.Lifecycle{lifecycle("a", "", nil), lifecycle("b", "new", failed)}, 0, "(RolloutFailed): imports failed"},
 		"a rollout is paused":  {policyv1alpha1.Rollout{Paused: true}, []*decision.Lifecycle{lifecycle("a", "", nil)}, 0, "paused is true"},
 	} {
