@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -105,6 +106,35 @@ func BenchmarkSummaryBegin(b *testing.B) {
 				t.begin("mcp", all)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*imports), "ns/import")
+		})
+	}
+}
+
+// BenchmarkTurn decides who is next in a fleet of which a tenth has taken the newest revision.
+func BenchmarkTurn(b *testing.B) {
+	for _, imports := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprintf("imports=%d", imports), func(b *testing.B) {
+			r, spec := newRollouts(), &policyv1alpha1.Rollout{}
+			policyv1alpha1.SetDefaults_Rollout(spec)
+			for n := range imports {
+				i, record := importNumber(n), decision.Record{Revision: "a", State: policyv1alpha1.RolloutVerified}
+				if n%10 == 0 {
+					record.Revision = "b"
+				}
+				r.report(i, 1, &decision.Member{Name: i.Name, Record: record, Waits: n%10 > 0, Created: true, Ready: "True"})
+			}
+			p := r.policies["mcp"]
+			b.ReportAllocs()
+			for now := time.Unix(0, 0); b.Loop(); now = now.Add(time.Hour) {
+				p.changed = true
+				_, next, _, ok := r.decide(decision.Rollout{Policy: "mcp", Spec: spec, Revision: "b", Now: now}, 1)
+				if !ok || len(next) != imports/10 {
+					b.Fatalf("%d are next", len(next))
+				}
+				for _, i := range next {
+					p.members[i].allowed = allowance{}
+				}
+			}
 		})
 	}
 }

@@ -144,7 +144,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 		c.memory.Change(i, p.changed)
 		return err // all imports are enqueued when the problem has passed
 	}
-	p.reportMember()
+	p.reportMember(err != nil)
 	switch {
 	case err != nil:
 		c.memory.Change(i, p.changed) // until it is tried again

@@ -107,13 +107,17 @@ func (p *pass) confirmSource(ctx context.Context) error {
 }
 
 // partsOf is a digest of what a pass reads of a Source: what the templates read, which object
-// it is, and whether it is being deleted. It is empty when any change of the Source matters:
-// when not all of that is known, or is not the same for all imports, as during a rollout.
+// it is, whether it is being deleted, and under a policy with canaries the labels. It is empty when
+// any change of the Source matters: when not all of that is known, or is not the same for all
+// imports, as while some have a former revision.
 func (s *policyState) partsOf(source *unstructured.Unstructured) string {
-	if source == nil || s.policy.Spec.Rollout != nil || s.reads.IsWhole() {
+	if source == nil || len(s.recorded) > 0 || s.reads.IsWhole() {
 		return ""
 	}
 	parts := []any{source.GetUID(), source.GetDeletionTimestamp(), source.GetFinalizers()}
+	if rollout := s.policy.Spec.Rollout; rollout != nil && rollout.First != nil {
+		parts = append(parts, source.GetLabels())
+	}
 	if s.reads != nil {
 		parts = append(parts, s.reads.Project(source.Object))
 	}

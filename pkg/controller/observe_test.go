@@ -247,19 +247,32 @@ func TestAReferenceIsReadWhenTheInformerKnowsIt(t *testing.T) {
 // read of a reference, and no rendering.
 func TestAChangeOfASourceThatNoTemplateReadsIsNotWorkedOn(t *testing.T) {
 	template := "spec:\n  apiserver: \"{{ .source.spec.endpoint }}\"\n  syncResources: []\n"
+	heartbeat := func(o *unstructured.Unstructured) { o.Object["status"] = map[string]any{"heartbeat": "now"} }
+	label := func(o *unstructured.Unstructured) { o.SetLabels(map[string]string{"tier": "gold"}) }
+	inTurns := func(s *policyState) {
+		s.policy.Spec.Rollout = rolloutOf(func(r *policyv1alpha1.Rollout) { r.First = &policyv1alpha1.LabelSelector{} })
+		s.newest = decision.RevisionOfPolicy(&s.policy.Spec)
+		s.revision = s.newest.Hash()
+	}
 	for name, test := range map[string]struct {
 		template string
 		change   func(*unstructured.Unstructured)
 		settled  bool
+		rollout  func(*policyState)
 	}{
-		"a heartbeat":        {template, func(o *unstructured.Unstructured) { o.Object["status"] = map[string]any{"heartbeat": "now"} }, true},
-		"a label":            {template, func(o *unstructured.Unstructured) { o.SetLabels(map[string]string{"tier": "gold"}) }, true},
-		"what is read":       {template, func(o *unstructured.Unstructured) { o.Object["spec"] = map[string]any{"endpoint": "https://new"} }, false},
-		"its deletion":       {template, func(o *unstructured.Unstructured) { o.SetDeletionTimestamp(&metav1.Time{Time: time.Now()}) }, false},
-		"whom it waits for":  {template, func(o *unstructured.Unstructured) { o.SetFinalizers([]string{"example.com/mine"}) }, false},
-		"that it is another": {template, func(o *unstructured.Unstructured) { o.SetUID("another") }, false},
-		"a part of a whole": {template + "  shardingName: \"{{ .source | toJson | len }}\"\n",
-			func(o *unstructured.Unstructured) { o.SetLabels(map[string]string{"tier": "gold"}) }, false},
+		"a heartbeat":        {template, heartbeat, true, nil},
+		"a label":            {template, label, true, nil},
+		"what is read":       {template, func(o *unstructured.Unstructured) { o.Object["spec"] = map[string]any{"endpoint": "https://new"} }, false, nil},
+		"its deletion":       {template, func(o *unstructured.Unstructured) { o.SetDeletionTimestamp(&metav1.Time{Time: time.Now()}) }, false, nil},
+		"whom it waits for":  {template, func(o *unstructured.Unstructured) { o.SetFinalizers([]string{"example.com/mine"}) }, false, nil},
+		"that it is another": {template, func(o *unstructured.Unstructured) { o.SetUID("another") }, false, nil},
+		"a part of a whole":  {template + "  shardingName: \"{{ .source | toJson | len }}\"\n", label, false, nil},
+		"a heartbeat under a policy with a rollout": {template, heartbeat, true, inTurns},
+		"a label, which makes canaries":             {template, label, false, inTurns},
+		"a heartbeat while others have a former revision": {template, heartbeat, false, func(s *policyState) {
+			inTurns(s)
+			s.recorded = []*recordedConversion{{hash: "former"}}
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			one := newOneImport(t)
@@ -277,6 +290,10 @@ func TestAChangeOfASourceThatNoTemplateReadsIsNotWorkedOn(t *testing.T) {
 			changes("6", func(*unstructured.Unstructured) {})
 			one.changeState(t, func(s *policyState) { s.policy.Spec.Template = test.template })
 			one.pass(t)
+			if test.rollout != nil {
+				one.changeState(t, test.rollout)
+				one.pass(t)
+			}
 			one.pass(t)
 			if !one.isSettledNow() {
 				t.Fatal("something is left to do before the change")

@@ -222,8 +222,12 @@ func (c *policyController) worked(i memory.Import, result *importResult) {
 	if state == nil {
 		return
 	}
-	if failure := c.summaries.set(i, result); failure != nil && !c.hasLifecycle(state, i) {
+	failure, last := c.summaries.set(i, result)
+	if failure != nil && !c.hasLifecycle(state, i) {
 		c.announcer.failed(state, i, *failure)
+	}
+	if last && state.policy.Spec.Rollout != nil {
+		c.queue.Add(i.Policy) // it can be decided now who is next
 	}
 	c.queue.AddAfter(i.Policy, statusDelay)
 }

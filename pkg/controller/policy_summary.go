@@ -143,24 +143,27 @@ func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.Lif
 }
 
 // set records what became of an import, nil when nothing is left of it. It
-// returns the failure if that is new.
-func (t *policySummaries) set(i memory.Import, result *importResult) *failure {
+// returns the failure if that is new, and whether the import was the last one that was
+// left to be worked on.
+func (t *policySummaries) set(i memory.Import, result *importResult) (news *failure, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(i.Policy)
 	p.set(i, result)
+	_, last = p.outstanding[i]
 	delete(p.outstanding, i)
+	last = last && len(p.outstanding) == 0
 	p.complete = p.complete || len(p.outstanding) == 0
 	before, had := p.failures[i]
 	if result == nil || result.failure == nil {
 		delete(p.failures, i)
-		return nil
+		return nil, last
 	}
 	p.failures[i] = *result.failure
 	if had && before.reason == result.failure.reason {
-		return nil
+		return nil, last
 	}
-	return result.failure
+	return result.failure, last
 }
 
 func (p *policySummary) set(i memory.Import, result *importResult) {

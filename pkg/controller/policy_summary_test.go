@@ -141,18 +141,32 @@ func TestAnOutageIsShownAtOnceAndCountsAreNotHalved(t *testing.T) {
 
 func TestAnEventIsForANewFailureOnly(t *testing.T) {
 	summaries := newPolicySummaries()
-	if summaries.set(importOfMCP("a"), failing("NameTaken")) == nil {
+	if news, _ := summaries.set(importOfMCP("a"), failing("NameTaken")); news == nil {
 		t.Error("a new failure is not told")
 	}
-	if summaries.set(importOfMCP("a"), failing("NameTaken")) != nil {
+	if news, _ := summaries.set(importOfMCP("a"), failing("NameTaken")); news != nil {
 		t.Error("the same failure is told twice")
 	}
-	if summaries.set(importOfMCP("a"), failing("InvalidName")) == nil {
+	if news, _ := summaries.set(importOfMCP("a"), failing("InvalidName")); news == nil {
 		t.Error("another failure is not told")
 	}
 	summaries.set(importOfMCP("a"), imported)
-	if summaries.set(importOfMCP("a"), failing("InvalidName")) == nil {
+	if news, _ := summaries.set(importOfMCP("a"), failing("InvalidName")); news == nil {
 		t.Error("a failure that is back is not told")
+	}
+}
+
+// When the last import of a pass has been worked on, it can be decided who is next.
+func TestTheLastImportOfAPassIsKnown(t *testing.T) {
+	summaries := newPolicySummaries()
+	summaries.begin("mcp", map[memory.Import]struct{}{importOfMCP("a"): {}, importOfMCP("b"): {}})
+	for _, step := range []struct {
+		name string
+		last bool
+	}{{"a", false}, {"a", false}, {"b", true}, {"b", false}} {
+		if _, last := summaries.set(importOfMCP(step.name), imported); last != step.last {
+			t.Errorf("%s is the last one: %t", step.name, last)
+		}
 	}
 }
 

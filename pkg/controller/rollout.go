@@ -61,9 +61,13 @@ func newRollouts() *rollouts {
 	return &rollouts{policies: map[string]*policyRollout{}, unknown: map[string]bool{}}
 }
 
+// turnDelay is how long it takes at least from one decision about who is next to another: one
+// costs work for every import of the policy, and what is verified meanwhile is decided together.
+const turnDelay = 100 * time.Millisecond
+
 // report says what an import records after a pass under that generation of its policy; nil
-// when nothing is left of it.
-func (r *rollouts) report(i memory.Import, generation int64, now *decision.Member) {
+// when nothing is left of it. It reports whether the import has made room for another one.
+func (r *rollouts) report(i memory.Import, generation int64, now *decision.Member) (room bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, ok := r.policies[i.Policy]
@@ -76,16 +80,23 @@ func (r *rollouts) report(i memory.Import, generation int64, now *decision.Membe
 	case now == nil:
 		p.changed = p.changed || before != nil
 		delete(p.members, i)
-		return
+		return before.isOpen()
 	case before == nil:
 		before = &rolloutMember{}
 		p.members[i] = before
 	}
 	p.changed = p.changed || before.generation != generation || !equality.Semantic.DeepEqual(before.Member, *now)
+	wasOpen := before.isOpen()
 	before.Member, before.generation = *now, generation
 	if !now.Waits {
 		before.allowed = allowance{} // it has taken it, or cannot now
 	}
+	return wasOpen && !before.isOpen()
+}
+
+// isOpen reports whether the member has taken a revision that is not verified, or may take one.
+func (m *rolloutMember) isOpen() bool {
+	return m != nil && (m.allowed != allowance{} || m.Record.State == policyv1alpha1.RolloutUnverified)
 }
 
 // last is what was reported of an import, nil for nothing.
@@ -131,7 +142,7 @@ func (r *rollouts) forget(policy string) {
 	delete(r.unknown, policy)
 }
 
-// decide decides who is next, at most once a second, and returns who may take the revision
+// decide decides who is next, at most once in turnDelay, and returns who may take the revision
 // now. It is not ok until every import has reported under the policy as it is now. After
 // again, unless that is 0, it has to be decided anew.
 func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn decision.Turn, next []memory.Import, again time.Duration, ok bool) {
@@ -142,7 +153,7 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn deci
 		return rollout.Decide(nil), nil, 0, true
 	}
 	if p.generation == generation {
-		if rest := statusDelay - rollout.Now.Sub(p.decided); rest > 0 {
+		if rest := turnDelay - rollout.Now.Sub(p.decided); rest > 0 {
 			return p.turn, nil, rest, true
 		}
 		if due := p.turn.Again > 0 && rollout.Now.Sub(p.decided) >= p.turn.Again; !p.changed && !due {
@@ -171,6 +182,7 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn deci
 // list are the imports of a policy and what they record. It is not ok while one has not
 // reported under the policy as it is now.
 func (p *policyRollout) list(revision string, generation int64) (imports []memory.Import, members []decision.Member, ok bool) {
+	imports, members = make([]memory.Import, 0, len(p.members)), make([]decision.Member, 0, len(p.members))
 	for i, m := range p.members {
 		if m.generation != generation {
 			return nil, nil, false

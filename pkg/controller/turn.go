@@ -169,9 +169,11 @@ func (c *importController) readiness(name string, pediaCluster *unstructured.Uns
 }
 
 // reportMember says what the import records after the pass. One that was not worked on cannot
-// take a revision now.
-func (p *pass) reportMember() {
-	if p.state.policy.Spec.Rollout == nil || p.rests {
+// take a revision now, except that a pass which failed is tried again: others do not go before
+// a canary because of an error.
+func (p *pass) reportMember(failed bool) {
+	rollout := p.state.policy.Spec.Rollout
+	if rollout == nil || p.rests {
 		return
 	}
 	member, lifecycle := p.member, (*lifecycles.Lifecycle)(nil)
@@ -181,14 +183,15 @@ func (p *pass) reportMember() {
 		}
 	}
 	if lifecycle == nil {
-		p.policies.rollouts.report(p.Import, p.state.policy.Generation, nil)
+		p.policies.rollouts.report(p.Import, p.state.policy.Generation, nil) // its policy is enqueued anyway
 		return
 	}
+	source := p.objects.Object(p.state.sources, p.Namespace, p.Name)
 	if member == nil {
-		member = &decision.Member{}
-		if last := p.policies.rollouts.last(p.Import); last != nil {
-			member.Canary = last.Canary
-		}
+		member = &decision.Member{Canary: isCanary(rollout, source)}
+	}
+	if failed && source != nil && !decision.Paused(lifecycle) {
+		member.Waits = true
 	}
 	revision, newest := p.state.revision, p.state.newest.IsOf(&lifecycle.Spec)
 	if !newest {
@@ -204,7 +207,9 @@ func (p *pass) reportMember() {
 	if cluster := lifecycle.Status.Cluster; cluster != nil {
 		member.Ready = cluster.Ready
 	}
-	p.policies.rollouts.report(p.Import, p.state.policy.Generation, member)
+	if p.policies.rollouts.report(p.Import, p.state.policy.Generation, member) {
+		p.policies.queue.AddAfter(p.Policy, turnDelay)
+	}
 }
 
 // isUnverified reports whether a lifecycle has to be looked at again though nothing changes.

@@ -170,6 +170,32 @@ func TestWhatNoLongerCompilesKeepsWhatExists(t *testing.T) {
 	one.wantEndpoint(t, "https://new")
 }
 
+// A pass that fails is tried again: others do not go before a canary because of that.
+func TestAnImportWhosePassFailsWaitsForItsTurnAllTheSame(t *testing.T) {
+	for name, test := range map[string]struct {
+		annotations map[string]string
+		waits       bool
+	}{
+		"it waits":                {map[string]string{policyv1alpha1.ResyncAnnotation: "please"}, true},
+		"but not if it is paused": {map[string]string{policyv1alpha1.ResyncAnnotation: "please", policyv1alpha1.PausedAnnotation: "true"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := newOneImport(t)
+			one.editInTurns(t, 2, "https://new", nil)
+			one.changeLifecycle(t, func(l *lifecycles.Lifecycle) { l.Annotations = test.annotations })
+			one.hostFails("get", "clusters", errHost) // as a resync has its Source read
+			one.memory.Invalidate(one.Import)
+			err := one.reconcile(t.Context(), one.Import)
+			if failed := err != nil; failed != test.waits {
+				t.Errorf("the pass ends with %v", err)
+			}
+			if last := one.policies.rollouts.last(one.Import); last == nil || last.Waits != test.waits {
+				t.Errorf("it reports %+v", last)
+			}
+		})
+	}
+}
+
 // An import that cannot be worked on by what it records gets its new name when it has had its turn.
 func TestWhatNoLongerCompilesIsRenamedLater(t *testing.T) {
 	one := newOneImport(t)

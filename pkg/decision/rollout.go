@@ -2,8 +2,9 @@ package decision
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -60,12 +61,18 @@ type Turn struct {
 	Halted string
 	// RollingOut is set while imports take the newest revision.
 	RollingOut bool
+	// Advice is what whoever watches should know, empty for nothing.
+	Advice string
 	// Again is after how long to decide again though nothing changes; 0 for never.
 	Again time.Duration
 }
 
-// mostNamed is how many failures a condition names.
-const mostNamed = 10
+const (
+	// mostNamed is how many failures a condition names, and mostOpen how many imports that are
+	// not verified yet.
+	mostNamed = 10
+	mostOpen  = 3
+)
 
 // fleetState is what the members are together.
 type fleetState struct {
@@ -74,17 +81,18 @@ type fleetState struct {
 	broken, canaries, others []int
 	// failed are the members that failed with the newest revision.
 	failed []int
-	// unverified counts the imports that take a revision or may turn out to be broken.
-	unverified int
-	// selected counts the canaries, and openCanaries those with the newest revision that are
-	// not verified.
-	selected, openCanaries int
-	failedCanaries         int
-	// created and ready count the PediaClusters, and those of a cluster that is known to be
-	// ready or not to be.
-	created, ready int
-	status         policyv1alpha1.RolloutStatus
-	deadline       time.Time
+	// open are the imports that take a revision or may turn out to be broken.
+	open []int
+	// selected counts the canaries, idleCanaries those of them that neither have the newest
+	// revision nor can take it now, and openCanaries those that have it and are not verified.
+	selected, idleCanaries, openCanaries int
+	// readyCanaries are those whose cluster is ready, or was before it took the revision.
+	failedCanaries, readyCanaries int
+	// created counts the PediaClusters, and judged those of clusters of which somebody says
+	// whether they are ready.
+	created, judged int
+	status          policyv1alpha1.RolloutStatus
+	deadline        time.Time
 }
 
 // Decide decides which members take the newest revision next.
@@ -98,6 +106,9 @@ func (r Rollout) Decide(members []Member) Turn {
 	}
 	former, unverified := state.status.Total > state.status.Updated, state.status.Updated > state.status.Verified+state.status.Failed
 	turn.Status.StartTime = r.startTime(former || unverified)
+	if r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.selected > 0 && state.readyCanaries == 0 && state.created > 0 {
+		turn.Advice = "the cluster of no canary is known to be ready: that the host takes the edit is all that they can verify"
+	}
 	turn.RollingOut = turn.Halted == "" && (unverified || former && !r.Spec.Paused)
 	turn.Conditions = r.conditions(members, state, turn)
 	if !state.deadline.IsZero() {
@@ -113,7 +124,7 @@ func (r Rollout) sum(members []Member) (state fleetState) {
 		m := &members[i]
 		failed, unverified := r.judge(m, &state)
 		if unverified || m.Allowed {
-			state.unverified++
+			state.open = append(state.open, i)
 		}
 		state.count(m)
 		if m.Record.Revision == r.Revision {
@@ -145,12 +156,18 @@ func (r Rollout) judge(m *Member, state *fleetState) (failed, unverified bool) {
 func (s *fleetState) count(m *Member) {
 	if m.Canary {
 		s.selected++
+		wasReady := m.Record.Revision == s.status.Revision && m.Record.Before == policyv1alpha1.BeforeClusterReady
+		if wasReady || m.Ready == string(metav1.ConditionTrue) {
+			s.readyCanaries++
+		}
 	}
 	if m.Created {
 		s.created++
 	}
-	if m.Ready == string(metav1.ConditionTrue) || m.Ready == string(metav1.ConditionFalse) {
-		s.ready++
+	// Of one that was just written nobody may have said it again yet.
+	written := m.Record.State == policyv1alpha1.RolloutUnverified && m.Record.Before == policyv1alpha1.BeforeClusterReady
+	if written || m.Ready == string(metav1.ConditionTrue) || m.Ready == string(metav1.ConditionFalse) {
+		s.judged++
 	}
 }
 
@@ -178,6 +195,8 @@ func (s *fleetState) addUpdated(i int, m *Member, failed, unverified bool) {
 func (s *fleetState) addFormer(i int, m *Member, broken bool) {
 	if m.Waits || m.Allowed {
 		s.status.Total++
+	} else if m.Canary {
+		s.idleCanaries++
 	}
 	switch {
 	case m.Allowed && m.Canary:
@@ -196,9 +215,10 @@ func (s *fleetState) addFormer(i int, m *Member, broken bool) {
 // own, then canaries, and when those are verified the others, as far as there is room.
 func (r Rollout) next(members []Member, state fleetState) (next []int) {
 	next = slices.Clone(state.broken)
+	unverified := len(state.open)
 	for _, i := range state.broken {
 		if members[i].Record.State == policyv1alpha1.RolloutFailed || !r.Now.Before(Deadline(members[i].Record, r.Spec)) {
-			state.unverified++ // the others count already
+			unverified++ // the others count already
 		}
 		if members[i].Canary {
 			state.openCanaries++
@@ -209,57 +229,44 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 		candidates = state.others
 	}
 	inOrder(members, candidates)
-	room := max(0, r.most(int(state.status.Total))-state.unverified)
+	room := max(0, r.most(int(state.status.Total))-unverified)
 	return append(next, candidates[:min(room, len(candidates))]...)
 }
 
-// Outline says in how many steps the members that wait would take the newest revision, if
-// nothing fails, and which ones are first.
-func (r Rollout) Outline(members []Member) (steps int, first []string) {
-	state := r.sum(members)
-	most := r.most(int(state.status.Total))
-	stages := [][]int{state.broken, state.canaries, state.others}
-	for i, stage := range stages {
-		inOrder(members, stage)
-		size := most
-		if i == 0 {
-			size = max(1, len(stage)) // the broken take it all at once
-		}
-		steps += (len(stage) + size - 1) / size
-		if first != nil {
-			continue
-		}
-		for _, at := range stage[:min(size, len(stage))] {
-			first = append(first, members[at].Name)
-		}
-	}
-	return steps, first
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	default:
-		return -1
-	}
-}
-
-// inOrder brings members of one stage into the order in which they take a revision.
+// inOrder brings members of one stage into the order in which they take a revision: what cannot
+// be worked on as it is first, and the others by chance, but always the same.
 func inOrder(members []Member, stage []int) {
-	slices.SortFunc(stage, func(a, b int) int {
-		return cmp.Or(-compareBool(members[a].Unusable, members[b].Unusable),
-			cmp.Compare(place(members[a].Name), place(members[b].Name)), cmp.Compare(members[a].Name, members[b].Name))
+	type placed struct {
+		usable bool
+		place  uint64
+		index  int
+	}
+	order := make([]placed, len(stage))
+	for at, i := range stage {
+		order[at] = placed{usable: !members[i].Unusable, place: place(members[i].Name), index: i}
+	}
+	slices.SortFunc(order, func(a, b placed) int {
+		switch {
+		case a.usable != b.usable && b.usable:
+			return -1
+		case a.usable != b.usable:
+			return 1
+		case a.place != b.place:
+			return cmp.Compare(a.place, b.place)
+		default:
+			return cmp.Compare(members[a.index].Name, members[b.index].Name)
+		}
 	})
+	for at := range order {
+		stage[at] = order[at].index
+	}
 }
 
-// place is where a member stands in the order: by chance, but always the same.
+// place is where a member stands in the order. Clusters whose names are alike are often of one
+// kind, and do not follow each other: each bit of the place depends on all of the name.
 func place(name string) uint64 {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(name))
-	return hash.Sum64()
+	hash := sha256.Sum256([]byte(name))
+	return binary.BigEndian.Uint64(hash[:])
 }
 
 // most is how many imports may be unverified at a time.
@@ -283,9 +290,9 @@ func (r Rollout) halted(state fleetState, waiting int) string {
 		return policyv1alpha1.ReasonRolloutFailed
 	case waiting == 0:
 		return ""
-	case r.Spec.First != nil && state.selected == 0:
+	case r.Spec.First != nil && state.selected == state.idleCanaries:
 		return policyv1alpha1.ReasonNoCanaries
-	case r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.created > 0 && state.ready == 0:
+	case r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.created > 0 && state.judged == 0:
 		return policyv1alpha1.ReasonReadinessUnknown
 	default:
 		return ""
@@ -317,8 +324,14 @@ func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []met
 	}
 	rolling.Message = fmt.Sprintf("%d of %d imports have revision %s; verified: %d, failed: %d",
 		turn.Status.Updated, turn.Status.Total, r.Revision, turn.Status.Verified, turn.Status.Failed)
-	if rolling.Reason == policyv1alpha1.ReasonRolloutPaused {
+	switch {
+	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
 		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
+	case len(state.open) > 0:
+		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), mostOpen, nameOf)
+	}
+	if turn.RollingOut && turn.Advice != "" {
+		rolling.Message += "; " + turn.Advice
 	}
 	halted := metav1.Condition{Type: policyv1alpha1.PolicyRolloutHalted, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNotHalted, Message: "the rollout is not halted"}
@@ -332,6 +345,10 @@ func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []met
 func (r Rollout) explain(members []Member, state fleetState, reason string) string {
 	switch reason {
 	case policyv1alpha1.ReasonNoCanaries:
+		if state.selected > 0 {
+			return fmt.Sprintf("none of the imports that spec.rollout.first selects (%d) can take the newest revision, and no other takes it before a canary is verified: "+
+				"they are paused or held, or could not be reconciled; resume one, or have the selector select others", state.selected)
+		}
 		return "spec.rollout.first selects no Source of an import, and no other takes the newest revision before a canary is verified: correct the selector, or remove it"
 	case policyv1alpha1.ReasonReadinessUnknown:
 		return "spec.rollout.verify is ClusterReady, but nobody says of any cluster whether it is ready: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
@@ -339,17 +356,32 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	why := fmt.Sprintf("more than maxFailures (%s)", r.Spec.MaxFailures)
 	remedy := "edit the policy, which reaches these first, or raise spec.rollout.maxFailures"
 	if state.failedCanaries > 0 {
-		why, remedy = fmt.Sprintf("%d of them canaries", state.failedCanaries), "edit the policy, which reaches these first"
+		why, remedy = "canaries among them", "edit the policy, which reaches these first"
 	}
-	slices.SortFunc(state.failed, func(a, b int) int { return cmp.Compare(members[a].Name, members[b].Name) })
-	var named []string
-	for _, i := range state.failed[:min(mostNamed, len(state.failed))] {
-		named = append(named, fmt.Sprintf("%s (%s)", members[i].Name, render.Bounded(cmp.Or(members[i].Record.Message, "not verified in time"), 64)))
-	}
-	if len(state.failed) > mostNamed {
-		named = append(named, "…")
-	}
+	failures := list(members, byName(members, state.failed), mostNamed, func(m *Member) string {
+		return fmt.Sprintf("%s (%s)", m.Name, render.Bounded(cmp.Or(m.Record.Message, "not verified in time"), 64))
+	})
 	// What to do comes first: names may be long, and the end is cut off.
-	return fmt.Sprintf("%d imports failed with revision %s, %s, and no further import takes it: %s. They are %s",
-		len(state.failed), r.Revision, why, remedy, strings.Join(named, ", "))
+	return fmt.Sprintf("imports failed with revision %s (%d, %s), and no further import takes it: %s. Failed: %s",
+		r.Revision, len(state.failed), why, remedy, failures)
+}
+
+// byName are these members in the order of their names.
+func byName(members []Member, which []int) []int {
+	slices.SortFunc(which, func(a, b int) int { return cmp.Compare(members[a].Name, members[b].Name) })
+	return which
+}
+
+func nameOf(m *Member) string { return m.Name }
+
+// list is a text about the first of these members.
+func list(members []Member, which []int, most int, text func(*Member) string) string {
+	var texts []string
+	for _, i := range which[:min(most, len(which))] {
+		texts = append(texts, text(&members[i]))
+	}
+	if len(which) > most {
+		texts = append(texts, "…")
+	}
+	return strings.Join(texts, ", ")
 }

@@ -56,9 +56,9 @@ func TestWhoIsNext(t *testing.T) {
 	}{
 		"as many as may be unverified": {
 			rollout: policyv1alpha1.Rollout{MaxConcurrent: ptr.To(intstr.FromInt32(2))},
-			members: []Member{member("p"), member("q"), member("r")}, next: []string{"p", "q"}},
+			members: []Member{member("p"), member("q"), member("r")}, next: []string{"p", "r"}},
 		"at least one": {
-			members: []Member{member("p"), member("q"), member("r")}, next: []string{"q"}},
+			members: []Member{member("p"), member("q"), member("r")}, next: []string{"p"}},
 		"a share of all, rounded down": {
 			rollout: policyv1alpha1.Rollout{MaxConcurrent: ptr.To(intstr.FromString("70%"))},
 			members: []Member{member("p"), member("q"), member("r", has("b", verified))}, next: []string{"p", "q"}},
@@ -75,9 +75,17 @@ func TestWhoIsNext(t *testing.T) {
 		"but then": {
 			rollout: policyv1alpha1.Rollout{First: first, MaxConcurrent: ptr.To(intstr.FromInt32(9))},
 			members: []Member{member("p"), member("q", has("b", verified), canary), member("r")}, next: []string{"p", "r"}},
-		"a canary that cannot take it keeps nobody waiting": {
+		"a canary that cannot take it keeps nobody waiting while another is verified": {
 			rollout: policyv1alpha1.Rollout{First: first},
-			members: []Member{member("p"), member("q", canary, idle)}, next: []string{"p"}},
+			members: []Member{member("p"), member("q", canary, idle), member("r", canary, has("b", verified))}, next: []string{"p"}},
+		"nobody when no canary can take it": {
+			rollout: policyv1alpha1.Rollout{First: first},
+			members: []Member{member("p"), member("q", canary, idle)}, halted: policyv1alpha1.ReasonNoCanaries},
+		"nobody when the last canary vanishes after others have taken it": {
+			rollout: policyv1alpha1.Rollout{First: first},
+			members: []Member{member("p"), member("q", has("b", verified))}, halted: policyv1alpha1.ReasonNoCanaries},
+		"nobody in a fleet of none": {
+			rollout: policyv1alpha1.Rollout{First: first, Verify: policyv1alpha1.VerifyClusterReady}},
 		"a failed canary halts": {
 			rollout: policyv1alpha1.Rollout{First: first, MaxFailures: ptr.To(intstr.FromInt32(9))},
 			members: []Member{member("p"), member("q", has("b", failed), canary)}, halted: policyv1alpha1.ReasonRolloutFailed},
@@ -111,6 +119,14 @@ func TestWhoIsNext(t *testing.T) {
 		"nobody when nobody can verify": {
 			rollout: policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady},
 			members: []Member{member("p", unknown)}, halted: policyv1alpha1.ReasonReadinessUnknown},
+		"that nobody has said it yet of what was just written is not that": {
+			rollout: policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady, MaxConcurrent: ptr.To(intstr.FromInt32(2))},
+			members: []Member{member("p", unknown), member("q", unknown, has("b", unverified), func(m *Member) {
+				m.Record.Before = policyv1alpha1.BeforeClusterReady
+			})}, next: []string{"p"}},
+		"nor that nothing was created yet": {
+			rollout: policyv1alpha1.Rollout{Verify: policyv1alpha1.VerifyClusterReady},
+			members: []Member{member("p", unknown, func(m *Member) { m.Created = false })}, next: []string{"p"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -155,9 +171,51 @@ func TestWhatAPolicySaysOfItsRollout(t *testing.T) {
 	if message := failed.Conditions[1].Message; !strings.Contains(message, "p (refused)") || !strings.Contains(message, "maxFailures (1%)") {
 		t.Errorf("it does not say what failed: %s", message)
 	}
-	rollout.Paused = true
+	open := decide(&begun.Status, 10, member("r", allowed), member("q", has("b", policyv1alpha1.RolloutUnverified)), member("p"))
+	if message := open.Conditions[0].Message; !strings.HasSuffix(message, "to be verified: q, r") {
+		t.Errorf("it does not say what it waits for: %s", message)
+	}
+	rollout.First = &policyv1alpha1.LabelSelector{}
+	if message := decide(nil, 0, member("p")).Conditions[1].Message; !strings.Contains(message, "selects no Source") {
+		t.Errorf("it does not say that there is no canary: %s", message)
+	}
+	if message := decide(nil, 0, member("p"), member("q", canary, idle)).Conditions[1].Message; !strings.Contains(message, "paused or held") {
+		t.Errorf("it does not say why no canary takes it: %s", message)
+	}
+	rollout.Verify = policyv1alpha1.VerifyClusterReady
+	dead := func(m *Member) { m.Ready = "False" }
+	if message := decide(nil, 0, member("p"), member("q", canary, dead)).Conditions[0].Message; !strings.Contains(message, "the cluster of no canary is known to be ready") {
+		t.Errorf("it does not say that canaries verify nothing: %s", message)
+	}
+	wasReady := func(m *Member) { m.Record.Before = policyv1alpha1.BeforeClusterReady }
+	for _, alive := range []Member{member("q", canary), member("q", canary, dead, has("b", policyv1alpha1.RolloutUnverified), wasReady)} {
+		if message := decide(nil, 0, member("p"), alive).Conditions[0].Message; strings.Contains(message, "no canary") {
+			t.Errorf("it says so of one that is ready, or was: %s", message)
+		}
+	}
+	rollout.First, rollout.Paused = nil, true
 	if paused := decide(&begun.Status, 10, member("p")); paused.RollingOut || paused.Conditions[0].Reason != policyv1alpha1.ReasonRolloutPaused {
 		t.Errorf("of a rollout that is paused it says %+v", paused.Conditions)
+	}
+}
+
+// Clusters with like names are often of one kind: an edit that breaks that is noticed before it
+// reaches all of them.
+func TestLikeNamesDoNotFollowEachOther(t *testing.T) {
+	var members []Member
+	var all []int
+	for i := range 100 {
+		members, all = append(members, member(fmt.Sprintf("region-%02d", i))), append(all, i)
+	}
+	inOrder(members, all)
+	neighbours := 0
+	for at := range all[1:] {
+		if difference := all[at+1] - all[at]; difference == 1 || difference == -1 {
+			neighbours++
+		}
+	}
+	if neighbours > 10 { // two of a hundred, by chance
+		t.Errorf("%d times two names follow each other: %v", neighbours, all)
 	}
 }
 
@@ -174,6 +232,32 @@ func TestInHowManyStepsARolloutGoes(t *testing.T) {
 	}
 	if steps, first := r.Outline([]Member{member("p"), member("q", has("c", policyv1alpha1.RolloutFailed))}); steps != 2 || !slices.Equal(first, []string{"q"}) {
 		t.Errorf("%d steps, first %v", steps, first)
+	}
+}
+
+func TestWhatAnImportWaitsFor(t *testing.T) {
+	rollout := policyv1alpha1.Rollout{}
+	policyv1alpha1.SetDefaults_Rollout(&rollout)
+	waiting := func(members ...Member) map[string]string {
+		return Rollout{Policy: "mcp", Spec: &rollout, Revision: "b", Now: now}.Waiting(members)
+	}
+	want := map[string]string{
+		"q": "it is next", "s": "number 2 in the order, after q", "p": "number 3 in the order, after q, s",
+		"i": "it takes none while it is paused or its removal is held",
+	}
+	if diff := cmp.Diff(want, waiting(member("p"), member("q", canary), member("s"), member("i", idle), member("d", has("b", policyv1alpha1.RolloutVerified)))); diff != "" {
+		t.Errorf("in the beginning (-want +got):\n%s", diff)
+	}
+	want = map[string]string{"p": "it is next, when those that have taken the newest one are verified"}
+	if diff := cmp.Diff(want, waiting(member("p"), member("q", has("b", policyv1alpha1.RolloutUnverified)))); diff != "" {
+		t.Errorf("while others are verified (-want +got):\n%s", diff)
+	}
+	if text := waiting(member("p"), member("q", canary, has("b", policyv1alpha1.RolloutFailed)))["p"]; !strings.Contains(text, "halted (RolloutFailed)") {
+		t.Errorf("after a failure: %q", text)
+	}
+	rollout.Paused = true
+	if text := waiting(member("p"))["p"]; !strings.Contains(text, "paused") {
+		t.Errorf("while it is paused: %q", text)
 	}
 }
 
@@ -273,6 +357,7 @@ func (h *history) decide() Turn {
 	members := h.members()
 	turn := Rollout{Policy: "mcp", Spec: &h.rollout, Revision: h.revision, Now: h.now}.Decide(members)
 	failures, canaryFailed, canariesOpen := 0, false, false
+	waiting, canaries, idle := 0, 0, 0
 	for _, s := range h.imports {
 		updated := s.record.Revision == h.revision
 		failed := updated && (s.record.State == policyv1alpha1.RolloutFailed || s.record.State == policyv1alpha1.RolloutUnverified && !h.open(s))
@@ -281,6 +366,20 @@ func (h *history) decide() Turn {
 			canaryFailed = canaryFailed || s.canary
 		}
 		canariesOpen = canariesOpen || s.canary && !s.paused && !(updated && s.record.State == policyv1alpha1.RolloutVerified)
+		if !updated && !s.paused && !s.allowed {
+			waiting++
+		}
+		if s.canary {
+			canaries++
+			if !updated && s.paused && !s.allowed {
+				idle++
+			}
+		}
+	}
+	halts := canaryFailed || failures > h.rollout.MaxFailures.IntValue() || waiting > 0 && h.rollout.First != nil && canaries == idle
+	if (turn.Halted != "") != halts {
+		h.fail("it is halted: %q, and should be: %t (%d failed, a canary: %t; canaries: %d, of which %d cannot take it)",
+			turn.Halted, halts, failures, canaryFailed, canaries, idle)
 	}
 	if len(turn.Next) > 0 && (canaryFailed || failures > h.rollout.MaxFailures.IntValue() || h.rollout.Paused) {
 		h.fail("%d failed, a canary: %t, paused: %t, and %d may take the revision", failures, canaryFailed, h.rollout.Paused, len(turn.Next))
@@ -343,7 +442,7 @@ func (h *history) work(s *simulated) {
 	if before.State == policyv1alpha1.RolloutFailed && s.record.State != policyv1alpha1.RolloutFailed {
 		h.fail("%s forgets that it failed", s.name)
 	}
-	if s.record.State != policyv1alpha1.RolloutUnverified {
+	if s.record.State == policyv1alpha1.RolloutVerified {
 		s.exempt = false
 	}
 	if before.State != s.record.State {

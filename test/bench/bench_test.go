@@ -164,6 +164,7 @@ func measured() (fewer, more *run) {
 			Requests: map[string]int{"GET secrets": 3000, "GET configmaps": 30}},
 		{Name: killPhase, Figures: map[string]float64{"servingSeconds": 6, "convergedSeconds": 16, "writesBesidesCanaries": 0}},
 		{Name: editPhase, Seconds: 8, OwnWrites: map[string]int{"update pediaclusterlifecycles": 200}},
+		{Name: rolloutPhase, Seconds: 10, OwnWrites: map[string]int{"update pediaclusterlifecycles": 200}},
 		{Name: deletePhase, Seconds: 4.5, OwnWrites: map[string]int{"delete pediaclusterlifecycles": 100}},
 	}}
 	more = &run{Clusters: 1124, Storage: external, Phases: []*phase{
@@ -182,6 +183,7 @@ func TestTargetsAreRatiosWithinOneRun(t *testing.T) {
 		{100, "import / limit", 1.25, 1.3, true},
 		{100, "edit / floor patch", 2, 1.5, false},
 		{100, "edit / limit", 1, 1.3, true},
+		{100, "rollout / edit", 1.25, 1.5, true},
 		{100, "delete / floor delete", 4.5, 4.3, false},
 		{100, "delete / limit", 1.5, 1.3, false},
 		{100, "import: CPU of the server / CPU of kube-apiserver per bare creation", 2, 1.8, false},
@@ -189,6 +191,7 @@ func TestTargetsAreRatiosWithinOneRun(t *testing.T) {
 		{100, "import: own writes of lifecycles per import", 2, 2, true},
 		{100, "import: Events per import", 1.01, 1, false},
 		{100, "edit: own writes of lifecycles per edit", 2, 1, false},
+		{100, "rollout: own writes of lifecycles per edit", 2, 2, true},
 		{100, "delete: own writes of lifecycles per removal", 1, 1, true},
 		{100, "wait: own writes of lifecycles per Source that waits", 1.5, 1, false},
 		{100, "create: CPU seconds of the server for 100 single creations", 0.5, 1, true},

@@ -203,6 +203,19 @@ func (f *fleet) editPolicy(ctx context.Context) error {
 	return f.patch(ctx, policies, "", policy.GetName(), map[string]any{"spec": map[string]any{"template": edited}})
 }
 
+// setRollout sets spec.rollout of the policy, or removes it.
+func (f *fleet) setRollout(ctx context.Context, rollout map[string]any) error {
+	policy, err := examplePolicy()
+	if err != nil {
+		return err
+	}
+	var value any // a nil map is no null
+	if rollout != nil {
+		value = rollout
+	}
+	return f.patch(ctx, policies, "", policy.GetName(), map[string]any{"spec": map[string]any{"rollout": value}})
+}
+
 // bare is the PediaCluster as its import would make it. An annotation stands in
 // for the owner reference: a bare one has no owner.
 func (f *fleet) bare(c *cluster) *unstructured.Unstructured {

@@ -26,6 +26,7 @@
 //	table     kubectl get of lifecycles, and of PediaClusters
 //	restart   ordered and not, with tokens that changed meanwhile
 //	edit      the policy's template, until every PediaCluster follows
+//	rollout   the same in turns, with spec.rollout and its defaults
 //	delete    all Sources, until no PediaCluster is left
 //	secrets   (fewest clusters) many Secrets that concern nobody
 //
@@ -93,7 +94,7 @@ func parse(args []string) (o options, err error) {
 	flags.IntVar(&o.samples, "samples", 200, "How many single changes are measured.")
 	flags.IntVar(&o.secrets, "secrets", 20000, "How many Secrets of 8 KiB concern nobody, with the smallest number of clusters. 0 leaves these phases out.")
 	flags.StringVar(&o.json, "json", "", "A file for all figures.")
-	flags.StringVar(&o.profile, "profile", "", "A directory for CPU and heap profiles of the server during import, edit and delete.")
+	flags.StringVar(&o.profile, "profile", "", "A directory for CPU and heap profiles of the server during import, edit, rollout and delete.")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -197,7 +198,7 @@ func (b *bench) steps() []func(context.Context) error {
 		b.floor,
 		b.createSecrets, b.createSources, b.limitPhases,
 		start, b.createSources, b.importAll, b.memory,
-		b.createEach, b.waitEach, b.rotateEach, b.idle, b.churn, b.table, stop, kill, b.edit, b.deleteAll,
+		b.createEach, b.waitEach, b.rotateEach, b.idle, b.churn, b.table, stop, kill, b.edit, b.rollOut, b.deleteAll,
 	}
 	if b.options.secrets > 0 {
 		steps = append(steps, b.secretsCost)

@@ -63,6 +63,7 @@ const (
 	stopPhase      = "restart after SIGTERM"
 	killPhase      = "restart after SIGKILL"
 	editPhase      = "edit"
+	rolloutPhase   = "rollout"
 	deletePhase    = "delete"
 	secretsPhase   = "secrets"
 	refusedPhase   = "secrets as Sources"
@@ -119,7 +120,7 @@ func (b *bench) settle(ctx context.Context, quiet time.Duration) (snapshot, erro
 // profile takes profiles of the server while bulk work is under way. What it
 // returns waits for them.
 func (b *bench) profile(ctx context.Context, name string) (wait func() error) {
-	if b.options.profile == "" || !slices.Contains([]string{importPhase, editPhase, deletePhase}, name) {
+	if b.options.profile == "" || !slices.Contains([]string{importPhase, editPhase, rolloutPhase, deletePhase}, name) {
 		return func() error { return nil }
 	}
 	take := func(kind, query string) error {
@@ -593,6 +594,20 @@ func isTrue(object *unstructured.Unstructured, condition string) bool {
 func (b *bench) edit(ctx context.Context) error {
 	b.suffix = editedSuffix
 	return b.changed(ctx, b.bulk(ctx, editPhase, b.right, func(*phase) error { return b.editPolicy(ctx) }))
+}
+
+// rollOut is an edit that reaches the imports in turns, with the defaults of spec.rollout: a
+// tenth of them at a time, which are verified when they are written.
+func (b *bench) rollOut(ctx context.Context) error {
+	if err := b.setRollout(ctx, map[string]any{}); err != nil {
+		return err
+	}
+	if _, err := b.settle(ctx, quietInBulk); err != nil {
+		return err
+	}
+	b.suffix = editedSuffix + editedSuffix
+	err := b.bulk(ctx, rolloutPhase, b.right, func(*phase) error { return b.editPolicy(ctx) })
+	return b.changed(ctx, errors.Join(err, b.setRollout(ctx, nil)))
 }
 
 func (b *bench) deleteAll(ctx context.Context) error {

@@ -16,6 +16,7 @@ type target struct {
 const (
 	maxImportRatio      = 2.5
 	maxEditRatio        = 1.5
+	maxRolloutRatio     = 1.5
 	maxDeleteRatio      = 4.3
 	maxLimitRatio       = 1.3
 	maxImportCPURatio   = 1.8 // of the server to kube-apiserver's for a bare creation
@@ -27,6 +28,7 @@ const (
 	maxHostWrites       = 1
 	maxImportOwnWrites  = 2
 	maxOwnWrites        = 1 // of an edit, of a removal, and of a Source that waits
+	maxRolloutOwnWrites = 2 // the revision before the host is written, and what came of it after
 	maxEvents           = 1
 	maxCreateCPUSeconds = 1.0 // of 100 single creations
 	maxUpdateCPU        = 1.0 // milliseconds for an update of a Source that changes nothing
@@ -103,6 +105,7 @@ func (s *sheet) ratios() {
 		{"import / limit", importPhase, limitImport, maxLimitRatio},
 		{"edit / floor patch", editPhase, floorPatch, maxEditRatio},
 		{"edit / limit", editPhase, limitEdit, maxLimitRatio},
+		{"rollout / edit", rolloutPhase, editPhase, maxRolloutRatio},
 		{"delete / floor delete", deletePhase, floorDelete, maxDeleteRatio},
 		{"delete / limit", deletePhase, limitDelete, maxLimitRatio},
 	} {
@@ -125,6 +128,9 @@ func (s *sheet) costs() {
 	}
 	if p := s.phase(editPhase); p != nil {
 		s.perCluster("edit: own writes of lifecycles per edit", p.OwnWrites, lifecycles.Resource, maxOwnWrites)
+	}
+	if p := s.phase(rolloutPhase); p != nil {
+		s.perCluster("rollout: own writes of lifecycles per edit", p.OwnWrites, lifecycles.Resource, maxRolloutOwnWrites)
 	}
 	if p := s.phase(deletePhase); p != nil {
 		s.perCluster("delete: own writes of lifecycles per removal", p.OwnWrites, lifecycles.Resource, maxOwnWrites)

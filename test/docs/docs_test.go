@@ -160,3 +160,53 @@ func TestEveryMakeTargetExists(t *testing.T) {
 		}
 	}
 }
+
+const monitoring = root + "/artifacts/monitoring/"
+
+// Whoever is woken by an alert finds what to do, and no alert that there is not.
+func TestEveryAlertHasARunbookEntry(t *testing.T) {
+	alerts := names(t, monitoring+"alerts.yaml", regexp.MustCompile(`(?m)^ +- alert: (\w+)$`))
+	runbook := names(t, root+"/docs/operations.md", regexp.MustCompile("(?m)^\\| `((?:Cluster|PolicyAPIServer)\\w+)` \\|"))
+	if len(alerts) < 10 {
+		t.Fatalf("only %d alerts were found", len(alerts))
+	}
+	for alert := range alerts {
+		if !runbook[alert] {
+			t.Errorf("docs/operations.md does not say what to do about the alert %s", alert)
+		}
+	}
+	for alert := range runbook {
+		if !alerts[alert] {
+			t.Errorf("docs/operations.md has an entry for %s, and there is no such alert", alert)
+		}
+	}
+}
+
+// Every metric of this server is drawn, or somebody is woken by it.
+func TestEveryMetricIsOnTheDashboardOrInAnAlert(t *testing.T) {
+	series := regexp.MustCompile(`(policy_apiserver_[a-z_]*[a-z])`)
+	listed := names(t, monitoring+"README.md", regexp.MustCompile("(?m)^\\| `(policy_apiserver_\\w+)` \\|"))
+	drawn, alerts := names(t, monitoring+"dashboard.json", series), names(t, monitoring+"alerts.yaml", series)
+	if len(listed) < 10 {
+		t.Fatalf("only %d metrics were found", len(listed))
+	}
+	for metric := range listed {
+		if !drawn[metric] && !drawn[metric+"_bucket"] && !alerts[metric] {
+			t.Errorf("%s is neither on the dashboard nor in an alert", metric)
+		}
+	}
+}
+
+// names are what the pattern finds in a file.
+func names(t *testing.T, file string, pattern *regexp.Regexp) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, match := range pattern.FindAllStringSubmatch(string(text), -1) {
+		found[match[1]] = true
+	}
+	return found
+}

@@ -84,10 +84,16 @@ spec:
 	contains(t, steps, "policy rolled: rolled out in 2 steps, first to rolled-canary")
 	p.kubectl(t, "apply", "-f", edit)
 	status, _ := h.plugin(t, 1, "rollout", "status", "rolled")
-	contains(t, status, "halted: 1 imports failed", "rolled-canary", "first")
+	contains(t, status, "halted: imports failed", "rolled-canary", "first")
 	contains(t, p.kubectl(t, "get", "clusterimportpolicy", "rolled", "-o", "wide"), "ROLLOUT", "1/3", "RolloutFailed")
 	contains(t, p.kubectl(t, "get", "pediaclusterlifecycle", "rolled-canary", "-o", "wide"), "REVISION", "Failed")
 	contains(t, p.kubectl(t, "get", "events", "-n", "default", "--field-selector=involvedObject.name=rolled"), "RolloutFailed")
+	explained, _ := h.plugin(t, 0, "explain", "rolled-second")
+	contains(t, explained, "Revision", "waits for its turn to take the newest", "the rollout is halted (RolloutFailed)")
+	explained, _ = h.plugin(t, 0, "explain", "rolled-canary")
+	contains(t, explained, "the newest, has failed: not verified within 10s")
+	again, _ := h.plugin(t, 1, "diff", "-f", edit)
+	contains(t, again, "policy rolled: rolled out to none: it halts (RolloutFailed)")
 	if failed := p.revision(t, "canary"); failed.Message == "" || failed.Before != policyv1alpha1.BeforeClusterReady {
 		t.Errorf("the canary says %+v", failed)
 	}

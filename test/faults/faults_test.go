@@ -46,10 +46,16 @@ func TestAFleetOfReplicasOutlives(t *testing.T) {
 	}
 }
 
-// leadersAndHostDie kills twenty leaders, and after every fourth kube-apiserver.
+// leadersAndHostDie kills twenty leaders while edits reach the imports in turns, and after every
+// fourth kube-apiserver.
 func leadersAndHostDie(t *testing.T, f *fleet, w *world) {
 	var takeovers []time.Duration
+	edits, end := rollOut(t, w)
+	defer end()
 	for i := range 20 {
+		if i%4 == 0 {
+			edits.edit(t) // the next leaders die while that reaches the imports
+		}
 		leader := f.leader(t)
 		term, err := f.holder(t.Context())
 		must(t, err)
@@ -66,6 +72,7 @@ func leadersAndHostDie(t *testing.T, f *fleet, w *world) {
 		must(t, meanwhile.Wait())
 		if i%4 == 3 {
 			w.check(t)
+			edits.isDone(t)
 			killed = time.Now()
 			must(t, f.RestartAPIServer(t.Context()))
 			w.recovers(t, fmt.Sprintf("kube-apiserver restarted #%d", i/4+1), killed)

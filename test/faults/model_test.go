@@ -55,6 +55,7 @@ type platform struct {
 
 	mu       sync.Mutex // held during a change, so that none is half done when all is compared
 	clusters map[string]*cluster
+	edits    int // of the policy's template
 	random   *rand.Rand
 	number   int // of names, tokens, and whatever else has to be new
 }
@@ -284,7 +285,7 @@ func (p *platform) want(name string, c *cluster, lifecycle types.UID) map[string
 	return map[string]any{
 		"metadata": metadata,
 		"spec": map[string]any{
-			"apiserver": c.endpoint,
+			"apiserver": c.endpoint + p.suffix(),
 			"caData":    encoded(string(devcluster.Authority(name))),
 			"tokenData": encoded(c.token),
 			"syncResources": []any{

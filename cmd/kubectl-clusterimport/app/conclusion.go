@@ -96,10 +96,14 @@ func (f *facts) next() string {
 		return "The controllers have not said yet what became of it."
 	case f.result == nil:
 		return f.ready()
+	case f.result.Message != "" && f.waitsForTurn():
+		return "Waits for its turn: " + f.result.Message
 	case f.result.Message != "":
 		return f.result.Reason + ": " + f.result.Message
 	case phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict:
 		return fmt.Sprintf("%s: %s", phase, f.ready())
+	case f.failedRevision():
+		return "Its revision has failed: correct the policy or take the edit back, which reaches this import before others."
 	case f.result.Action != policyv1alpha1.RenderNone:
 		return fmt.Sprintf("Next: %s.", f.result.Action)
 	case phase == policyv1alpha1.LifecycleImported && strings.HasPrefix(f.state(), isImported):
@@ -109,6 +113,23 @@ func (f *facts) next() string {
 	default:
 		return f.ready()
 	}
+}
+
+// waitsForTurn reports whether the import has another revision than the newest one of a policy with
+// a rollout.
+func (f *facts) waitsForTurn() bool {
+	if f.policy == nil || f.policy.Spec.Rollout == nil {
+		return false
+	}
+	newest := decision.RevisionOfPolicy(&f.policy.Spec)
+	return !newest.IsOf(&f.lifecycle.Spec)
+}
+
+// failedRevision reports whether the import has failed with the newest revision of a policy with
+// a rollout.
+func (f *facts) failedRevision() bool {
+	return f.policy != nil && f.policy.Spec.Rollout != nil && f.lifecycle.Status.Rollout != nil &&
+		f.lifecycle.Status.Rollout.State == policyv1alpha1.RolloutFailed
 }
 
 // ready is what the lifecycle says in its condition Ready, empty when it has none.

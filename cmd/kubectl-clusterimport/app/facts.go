@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -50,6 +53,7 @@ func (f *facts) explain(w io.Writer) error {
 		d.printf("%s %-20s%s\n", sign, name, fmt.Sprintf(format, args...))
 	}
 	f.policyStep(step)
+	f.revisionStep(step)
 	if f.result == nil {
 		step(unasked, "Source", "%s: it cannot be told what the policy makes of it now: %v", render.Describe(f.lifecycle.Spec.Source), f.resultErr)
 	} else {
@@ -90,6 +94,41 @@ func (f *facts) policyStep(step stepFunc) {
 		step(waits, "Policy", "%s: %s: %s", f.policyName, f.unavailable().Reason, f.unavailable().Message)
 	default:
 		step(good, "Policy", "%s", f.policyName)
+	}
+}
+
+// revisionStep says which revision the import has under a policy with a rollout.
+func (f *facts) revisionStep(step stepFunc) {
+	const name = "Revision"
+	if f.policy == nil || f.policy.Spec.Rollout == nil {
+		return
+	}
+	newest := decision.RevisionOfPolicy(&f.policy.Spec)
+	record := decision.RecordOf(f.lifecycle, decision.RevisionOfLifecycle(&f.lifecycle.Spec).Hash())
+	switch {
+	case f.waitsForTurn() && (decision.Paused(f.lifecycle) || f.lifecycle.Status.PrunePlan != ""):
+		step(waits, name, "%s (%s); it takes the newest, %s, when it is no longer paused or held", record.Revision, record.State, newest.Hash())
+	case f.waitsForTurn():
+		step(waits, name, "%s (%s); it waits for its turn to take the newest, %s, which the lines below show", record.Revision, record.State, newest.Hash())
+	case record.State == policyv1alpha1.RolloutFailed:
+		step(bad, name, "%s, the newest, has failed: %s", record.Revision, record.Message)
+	case record.State == policyv1alpha1.RolloutUnverified:
+		step(waits, name, "%s, the newest, is not verified yet: %s; it fails if that is still so at %s", record.Revision, f.unverified(&record),
+			decision.Deadline(record, f.policy.Spec.Rollout).UTC().Format(time.RFC3339))
+	default:
+		step(good, name, "%s, the newest, is verified", record.Revision)
+	}
+}
+
+// unverified is what a revision waits for that the import has taken.
+func (f *facts) unverified(record *decision.Record) string {
+	switch {
+	case record.WrittenTime == nil:
+		return "the host has not taken the PediaCluster"
+	case record.ReadyTime == nil:
+		return "the cluster was ready before, and has not been since the write"
+	default:
+		return fmt.Sprintf("the cluster has to be ready for %d seconds, since %s", ptr.Deref(f.policy.Spec.Rollout.MinReadySeconds, 0), record.ReadyTime.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -60,12 +61,40 @@ func withoutPediaCluster(f *facts) {
 	f.lifecycle.Status.Conditions = nil
 }
 
+// rollsOut has the import have the newest revision of a policy with a rollout.
+func rollsOut(f *facts) {
+	f.policy.Spec.Rollout = &policyv1alpha1.Rollout{}
+	policyv1alpha1.SetDefaults_Rollout(f.policy.Spec.Rollout)
+	f.policy.Spec.References = []policyv1alpha1.ReferenceTemplate{{ReferenceTarget: f.lifecycle.Spec.References[0].ReferenceTarget}}
+	f.lifecycle.Status.Rollout = &policyv1alpha1.LifecycleRollout{State: policyv1alpha1.RolloutVerified,
+		Revision: decision.RevisionOfPolicy(&f.policy.Spec).Hash()}
+}
+
 func TestExplain(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*facts)
 	}{
 		{name: "imported"},
+		{name: "waits for its turn", change: func(f *facts) {
+			rollsOut(f)
+			f.lifecycle.Spec.Template = "former"
+			f.result.Action, f.result.Changed = policyv1alpha1.RenderUpdate, []string{"spec.apiserver"}
+			f.result.Message = "the import has revision 0123456789 (Verified) and keeps it until its turn to take abcdefabcd, which this shows: it is next"
+		}},
+		{name: "is paused before its turn", change: func(f *facts) {
+			rollsOut(f)
+			f.lifecycle.Spec.Template, f.lifecycle.Annotations = "former", map[string]string{policyv1alpha1.PausedAnnotation: "true"}
+		}},
+		{name: "its revision is not verified", change: func(f *facts) {
+			rollsOut(f)
+			f.lifecycle.Status.Rollout.State, f.lifecycle.Status.Rollout.WrittenTime = policyv1alpha1.RolloutUnverified, &metav1.Time{Time: time.Unix(0, 0).UTC()}
+		}},
+		{name: "its revision has failed", change: func(f *facts) {
+			rollsOut(f)
+			f.lifecycle.Status.Rollout.State, f.lifecycle.Status.Rollout.Message = policyv1alpha1.RolloutFailed, "not verified within 5m0s: the cluster was ready before, and is not: Ready is False"
+		}},
+		{name: "its revision is verified", change: rollsOut},
 		{name: "waits for the condition", change: func(f *facts) {
 			withoutPediaCluster(f)
 			f.result.CreationCondition = &policyv1alpha1.RenderedCondition{Text: "false"}

@@ -18,8 +18,14 @@ import (
 	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 )
 
-// followEvery is how often a rollout that is followed is read: its figures change once a second.
-const followEvery = time.Second
+const (
+	// followEvery is how often a rollout that is followed is read: its figures change once a
+	// second.
+	followEvery = time.Second
+	// haltedLooks is how often in a row a rollout has to be seen halted: whoever has just
+	// resumed a canary, say, waits until the controllers have seen that.
+	haltedLooks = 3
+)
 
 func newRolloutCommand(f *factory) *cobra.Command {
 	command := &cobra.Command{
@@ -69,7 +75,7 @@ func newRolloutStatusCommand(f *factory) *cobra.Command {
 // follow prints how far the rollout of a policy has come, until it is done or halted.
 func (f *factory) follow(ctx context.Context, client policyv1alpha1client.ClusterImportPolicyInterface, name string) error {
 	var last string
-	var halted bool
+	halted := 0
 	err := wait.PollUntilContextCancel(ctx, followEvery, true, func(ctx context.Context) (done bool, err error) {
 		policy, err := client.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
@@ -83,13 +89,17 @@ func (f *factory) follow(ctx context.Context, client policyv1alpha1client.Cluste
 			fmt.Fprintln(f.Out, message)
 			last = message
 		}
-		halted = meta.IsStatusConditionTrue(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted)
-		return done, nil
+		if !done || !meta.IsStatusConditionTrue(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted) {
+			halted = 0
+			return done, nil
+		}
+		halted++
+		return halted >= haltedLooks, nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case halted:
+	case halted > 0:
 		return answerCode(1)
 	default:
 		return nil
@@ -176,28 +186,40 @@ func (d *differ) rollout(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing the Sources that spec.rollout.first selects: %w", err)
 	}
-	newest := decision.RevisionOfPolicy(&d.policy.Spec)
-	r := decision.Rollout{Policy: d.policy.Name, Spec: spec, Revision: newest.Hash(), Now: time.Now()}
+	preview := decision.NewPreview(&d.policy.Spec)
+	r := decision.Rollout{Policy: d.policy.Name, Spec: spec, Revision: preview.Hash, Now: time.Now()}
 	var members []decision.Member
 	for source, lifecycles := range d.lifecycles {
 		for i := range lifecycles {
-			lifecycle := &lifecycles[i]
-			revision := decision.RevisionOfLifecycle(&lifecycle.Spec).Hash()
-			members = append(members, decision.Member{Name: lifecycle.Name, Canary: canaries[source], Record: decision.RecordOf(lifecycle, revision),
-				Waits: revision != r.Revision && lifecycle.DeletionTimestamp == nil && lifecycle.Status.PrunePlan == "" && !decision.Paused(lifecycle)})
+			members = append(members, preview.Member(&lifecycles[i], canaries[source]))
 		}
 	}
+	fmt.Fprintf(d.Out, "policy %s: %s\n", d.policy.Name, outline(r, members))
+	return nil
+}
+
+// outline says in how many steps the edit would reach the imports, and who is first, or why it
+// would reach none.
+func outline(r decision.Rollout, members []decision.Member) string {
 	steps, first := r.Outline(members)
-	if steps == 0 {
-		fmt.Fprintf(d.Out, "policy %s: nothing is left to roll out\n", d.policy.Name)
-		return nil
+	turn := r.Decide(members)
+	switch {
+	case steps == 0:
+		return "nothing is left to roll out"
+	case turn.Halted != "":
+		return fmt.Sprintf("rolled out to none: it halts (%s): %s", turn.Halted, meta.FindStatusCondition(turn.Conditions, policyv1alpha1.PolicyRolloutHalted).Message)
+	case r.Spec.Paused:
+		return "rolled out to none while spec.rollout.paused is true"
 	}
 	named := strings.Join(first[:min(mostFirst, len(first))], ", ")
 	if len(first) > mostFirst {
 		named += fmt.Sprintf(" and %d others", len(first)-mostFirst)
 	}
-	fmt.Fprintf(d.Out, "policy %s: rolled out in %s, first to %s\n", d.policy.Name, count(steps, "step", "steps"), named)
-	return nil
+	text := fmt.Sprintf("rolled out in %s, first to %s", count(steps, "step", "steps"), named)
+	if turn.Advice != "" {
+		text += "; " + turn.Advice
+	}
+	return text
 }
 
 // canaries are the Sources that spec.rollout.first selects, as far as the caller may list them.

@@ -110,7 +110,8 @@ const (
 	// ReasonRolloutFailed: more imports have failed with the newest revision than
 	// spec.rollout.maxFailures allows, or a canary has.
 	ReasonRolloutFailed = "RolloutFailed"
-	// ReasonNoCanaries: spec.rollout.first selects no import.
+	// ReasonNoCanaries: spec.rollout.first selects no import that can take the newest
+	// revision.
 	ReasonNoCanaries = "NoCanaries"
 	// ReasonReadinessUnknown: verify is ClusterReady, and nobody says of any
 	// cluster whether it is ready.

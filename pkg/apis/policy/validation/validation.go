@@ -144,11 +144,11 @@ func validateRollout(rollout *policy.Rollout, path *field.Path) field.ErrorList 
 		errs = append(errs, field.Required(minReady, "for how long a cluster must be ready, in seconds"))
 	case *rollout.MinReadySeconds < 0:
 		errs = append(errs, apivalidation.ValidateNonnegativeField(int64(*rollout.MinReadySeconds), minReady)...)
-	case err != nil || duration <= 0:
-		errs = append(errs, field.Invalid(timeout, after, `must be a duration of more than 0, such as "5m"`))
-	case rollout.Verify == policy.VerifyClusterReady && duration < time.Duration(*rollout.MinReadySeconds)*time.Second:
+	case err != nil || duration < time.Second: // times are stored in seconds
+		errs = append(errs, field.Invalid(timeout, after, `must be a duration of at least a second, such as "5m"`))
+	case rollout.Verify == policy.VerifyClusterReady && duration <= time.Duration(*rollout.MinReadySeconds)*time.Second:
 		errs = append(errs, field.Invalid(timeout, after,
-			fmt.Sprintf("must not be less than minReadySeconds (%d): no cluster could be verified in time", *rollout.MinReadySeconds)))
+			fmt.Sprintf("must be more than minReadySeconds (%d): no cluster could be verified in time", *rollout.MinReadySeconds)))
 	}
 	return errs
 }

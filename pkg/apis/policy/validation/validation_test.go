@@ -165,26 +165,26 @@ func TestAPolicyIsRefusedFieldByField(t *testing.T) {
 				p.Spec.Rollout = validRollout()
 				p.Spec.Rollout.First = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "stage", Operator: "Has"}}}
 				p.Spec.Rollout.MaxConcurrent, p.Spec.Rollout.MaxFailures = ptr.To(intstr.FromString("101%")), ptr.To(intstr.FromString("few"))
-				p.Spec.Rollout.Verify, p.Spec.Rollout.Timeout = "Perhaps", ptr.To("0s")
+				p.Spec.Rollout.Verify, p.Spec.Rollout.Timeout = "Perhaps", ptr.To("999ms")
 			},
 			want: []string{
 				`spec.rollout.first.matchExpressions[0].operator: Invalid value: "Has": not a valid selector operator`,
 				`spec.rollout.maxConcurrent: Invalid value: "101%": must be a number, or a percentage from "1%" to "100%"`,
 				`spec.rollout.maxFailures: Invalid value: "few": must be a number, or a percentage from "0%" to "100%"`,
 				`spec.rollout.verify: Unsupported value: "Perhaps": supported values: "Written", "ClusterReady"`,
-				`spec.rollout.timeout: Invalid value: "0s": must be a duration of more than 0, such as "5m"`,
+				`spec.rollout.timeout: Invalid value: "999ms": must be a duration of at least a second, such as "5m"`,
 			},
 		},
 		"a rollout of nobody at a time, with too little time": {
 			change: func(p *policy.ClusterImportPolicy) {
 				p.Spec.Rollout = validRollout()
 				p.Spec.Rollout.MaxConcurrent, p.Spec.Rollout.MaxFailures = ptr.To(intstr.FromInt32(0)), ptr.To(intstr.FromInt32(-1))
-				p.Spec.Rollout.Timeout = ptr.To("29s")
+				p.Spec.Rollout.Timeout = ptr.To("30s")
 			},
 			want: []string{
 				`spec.rollout.maxConcurrent: Invalid value: 0: must be at least 1`,
 				`spec.rollout.maxFailures: Invalid value: -1: must be greater than or equal to 0`,
-				`spec.rollout.timeout: Invalid value: "29s": must not be less than minReadySeconds (30): no cluster could be verified in time`,
+				`spec.rollout.timeout: Invalid value: "30s": must be more than minReadySeconds (30): no cluster could be verified in time`,
 			},
 		},
 		"a deletionPolicy of another API": {

@@ -15,6 +15,7 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -105,6 +106,9 @@ func (h *fakeHost) List(_ context.Context, resource schema.GroupVersionResource,
 		if !strings.HasPrefix(key, resource.Resource+" ") {
 			continue
 		}
+		if selector, err := labels.Parse(options.LabelSelector); err != nil || !selector.Matches(labels.Set(h.objects[key].GetLabels())) {
+			continue
+		}
 		if skip--; skip >= 0 {
 			continue
 		}
@@ -156,10 +160,10 @@ func (l *fakeLifecycles) Get(_ context.Context, name string, _ *metav1.GetOption
 }
 
 func (l *fakeLifecycles) List(_ context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	name, _ := options.FieldSelector.RequiresExactMatch(policyv1alpha1.FieldSourceName)
+	name, bySource := options.FieldSelector.RequiresExactMatch(policyv1alpha1.FieldSourceName)
 	list := &policy.PediaClusterLifecycleList{}
 	for _, item := range l.items {
-		if item.Spec.Source.Name == name {
+		if !bySource || item.Spec.Source.Name == name {
 			list.Items = append(list.Items, item)
 		}
 	}
@@ -182,7 +186,7 @@ func newWorld() *world {
 		"pediaclusters": {GroupVersionResource: schema.GroupVersionResource{Group: "cluster.clusterpedia.io", Version: "v1alpha2", Resource: "pediaclusters"}},
 	}
 	w.host.objects = map[string]*unstructured.Unstructured{}
-	w.authorizer.allowed = []string{"list clusters", "get clusters", "get secrets", "get pediaclusters", "get pediaclusterlifecycles"}
+	w.authorizer.allowed = []string{"list clusters", "get clusters", "get secrets", "get pediaclusters", "get pediaclusterlifecycles", "list pediaclusterlifecycles"}
 	return w
 }
 
@@ -210,6 +214,13 @@ func (w *world) addImport(name string) {
 		Kind: "PediaClusterLifecycle", Name: "mcp-" + name, UID: "lifecycle-uid"}})
 	object.SetAnnotations(map[string]string{policyv1alpha1.CreatedForAnnotation: "mcp/clusters.cluster.mcp.io//" + name})
 	w.host.objects["pediaclusters /mcp-"+name] = object
+}
+
+// created has a lifecycle say that its PediaCluster is there, and whether its cluster is ready.
+func (w *world) created(at int, ready string) {
+	status := &w.lifecycles.items[at].Status
+	status.Conditions = []metav1.Condition{{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue}}
+	status.Cluster = &policy.ClusterState{Ready: ready}
 }
 
 // lack takes rights on types from this server.

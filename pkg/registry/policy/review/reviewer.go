@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -100,6 +99,7 @@ type session struct {
 	sourceObject *unstructured.Unstructured
 	given        map[string]*unstructured.Unstructured
 	digest       func(string) string
+	rollout      *rollout
 }
 
 // review answers a request.
@@ -145,7 +145,11 @@ func (r *Reviewer) newSession(ctx context.Context, asked request) (*session, err
 	if err := s.resolve(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.checkRights(ctx)
+	if err := s.checkRights(ctx); err != nil {
+		return nil, err
+	}
+	s.rollout = s.readRollout(ctx)
+	return s, nil
 }
 
 func invalid(name string, errs field.ErrorList) error {
@@ -360,21 +364,8 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {
 		result.Message += ", or you may not read it"
 	}
-	s.sayTurn(&result, lifecycles)
+	s.rollout.describe(&result, lifecycles)
 	return result, nil
-}
-
-// sayTurn says of an edit that reaches the import in its turn that it does.
-func (s *session) sayTurn(result *policyv1alpha1.RenderResult, lifecycles []*policyv1alpha1.PediaClusterLifecycle) {
-	if s.Policy.Rollout == nil || result.Action != policyv1alpha1.RenderUpdate {
-		return
-	}
-	newest := decision.RevisionOfPolicy(s.Policy)
-	for _, lifecycle := range lifecycles {
-		if lifecycle.Name == result.Name && decision.PolicyOf(lifecycle) == s.PolicyName && !newest.IsOf(&lifecycle.Spec) {
-			result.Message = strings.TrimPrefix(result.Message+"; in its turn, since the policy has spec.rollout", "; ")
-		}
-	}
 }
 
 // lookup reads a reference, by the rules of the controllers.

@@ -24,9 +24,9 @@ const (
 	warningSources = 500
 )
 
-// Warnings are what will probably go wrong with a policy on this host. They are
+// Warnings are what will probably go wrong with the policy of that name on this host. They are
 // a help: whatever fails on the way is left out.
-func (r *Reviewer) Warnings(ctx context.Context, spec *policy.ClusterImportPolicySpec) []string {
+func (r *Reviewer) Warnings(ctx context.Context, name string, spec *policy.ClusterImportPolicySpec) []string {
 	ctx, cancel := context.WithTimeout(ctx, warningTime)
 	defer cancel()
 	versioned := &policyv1alpha1.ClusterImportPolicySpec{}
@@ -35,7 +35,7 @@ func (r *Reviewer) Warnings(ctx context.Context, spec *policy.ClusterImportPolic
 		return nil
 	}
 	return slices.Concat(r.rightsWarnings(ctx, versioned), r.sourceWarnings(ctx, versioned), r.referenceWarnings(ctx, versioned),
-		r.templateWarnings(ctx, versioned), r.unfitWarnings(ctx, versioned))
+		r.templateWarnings(ctx, versioned), r.unfitWarnings(ctx, versioned), r.rolloutWarnings(ctx, name, versioned))
 }
 
 // templateWarnings are about PediaClusters that the host would refuse, as far as the

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -29,7 +30,7 @@ func TestAWriteDoesNotWaitForAHostThatHangs(t *testing.T) {
 			return ctx.Err()
 		}
 		began := time.Now()
-		w.reviewer().Warnings(asAlice(t), mcpSpec())
+		w.reviewer().Warnings(asAlice(t), "mcp", mcpSpec())
 		if took := time.Since(began); took > warningTime {
 			t.Errorf("it took %s", took)
 		}
@@ -46,7 +47,7 @@ func TestARoleThatIsAppliedTogetherWithThePolicyCounts(t *testing.T) {
 			}
 			return nil
 		}
-		if got := w.reviewer().Warnings(asAlice(t), mcpSpec()); len(got) > 0 {
+		if got := w.reviewer().Warnings(asAlice(t), "mcp", mcpSpec()); len(got) > 0 {
 			t.Errorf("it warns: %q", got)
 		}
 	})
@@ -56,6 +57,17 @@ func TestWarnings(t *testing.T) {
 	selecting := func(template string) func(*policy.ClusterImportPolicySpec) {
 		return func(spec *policy.ClusterImportPolicySpec) { spec.Source.SelectorTemplate = template }
 	}
+	rollingOut := func(verify policy.RolloutVerification) func(*policy.ClusterImportPolicySpec) {
+		return func(spec *policy.ClusterImportPolicySpec) {
+			spec.Rollout = &policy.Rollout{First: &metav1.LabelSelector{MatchLabels: map[string]string{"stage": "test"}}, Verify: verify}
+		}
+	}
+	readiness := func(spec *policy.ClusterImportPolicySpec) {
+		rollingOut(policy.VerifyClusterReady)(spec)
+		spec.Rollout.First = nil
+	}
+	const noCanary = "spec.rollout.first: it selects none of the Sources that this policy imports now, and an edit halts when that is still so (NoCanaries): " +
+		"label the Source of a cluster that may go first, or correct the selector"
 	for name, test := range map[string]struct {
 		prepare func(*world)
 		change  func(*policy.ClusterImportPolicySpec)
@@ -96,6 +108,24 @@ func TestWarnings(t *testing.T) {
 				}
 			}, selecting("false"),
 			[]string{"spec.source: the selectors let none of the first 500 clusters.cluster.mcp.io through"}},
+		"canaries that there are": {
+			func(w *world) { w.host.objects["clusters /c1"].SetLabels(map[string]string{"stage": "test"}) }, rollingOut(""), nil},
+		"no canary": {nil, rollingOut(""), []string{noCanary}},
+		"a canary that is not imported": {
+			func(w *world) { w.host.objects["clusters /c1"].SetLabels(map[string]string{"stage": "test"}) },
+			func(spec *policy.ClusterImportPolicySpec) {
+				rollingOut("")(spec)
+				spec.Source.SelectorTemplate = `{{ ne .source.metadata.name "c1" }}`
+			}, []string{noCanary}},
+		"no canary, and no permission to list": {func(w *world) { w.forbid("list clusters") }, rollingOut(""), nil},
+		"no canary, and no Sources":            {func(w *world) { w.host.objects = nil }, rollingOut(""), nil},
+		"readiness that nobody tells": {
+			func(w *world) { w.addImport("c0"); w.created(0, ""); w.addImport("c1"); w.created(1, "Unknown") }, readiness,
+			[]string{"spec.rollout.verify: nobody says of any of the 2 clusters of this policy whether it is ready, and an edit halts when that is still so " +
+				"(ReadinessUnknown): run Clusterpedia, start the server with --probe-clusters, or set verify to Written"}},
+		"readiness that somebody tells":         {func(w *world) { w.addImport("c0"); w.created(0, "False") }, readiness, nil},
+		"readiness of what is not created yet":  {func(w *world) { w.addImport("c0") }, readiness, nil},
+		"readiness that the author may not see": {func(w *world) { w.addImport("c0"); w.created(0, ""); w.forbid("list pediaclusterlifecycles") }, readiness, nil},
 		"templates that do not fit the types": {
 			func(w *world) {
 				text := &typecheck.Type{Kind: typecheck.Text}
@@ -135,7 +165,7 @@ func TestWarnings(t *testing.T) {
 			if test.change != nil {
 				test.change(spec)
 			}
-			if diff := cmp.Diff(test.want, w.reviewer().Warnings(asAlice(t), spec)); diff != "" {
+			if diff := cmp.Diff(test.want, w.reviewer().Warnings(asAlice(t), "mcp", spec)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			for _, call := range w.host.calls {

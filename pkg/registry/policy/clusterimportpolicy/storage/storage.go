@@ -81,8 +81,9 @@ type REST struct {
 	claims *claim.Claims
 	// Imports counts the lifecycles of a policy; nil counts none.
 	Imports func(ctx context.Context, policy string) (int, error)
-	// Warnings are what only the host can tell about a spec; nil has none.
-	Warnings func(context.Context, *policy.ClusterImportPolicySpec) []string
+	// Warnings are what only the host can tell about the spec of a policy of that name; nil
+	// has none.
+	Warnings func(ctx context.Context, name string, spec *policy.ClusterImportPolicySpec) []string
 	// Authors checks who writes policies; nil lets everybody.
 	Authors *author.Checker
 }

@@ -87,7 +87,8 @@ func (r *REST) warn(ctx context.Context, obj runtime.Object) {
 	if r.Warnings == nil || caller.IsThisServer(ctx) {
 		return
 	}
-	for _, text := range r.Warnings(ctx, &obj.(*policy.ClusterImportPolicy).Spec) {
+	written := obj.(*policy.ClusterImportPolicy)
+	for _, text := range r.Warnings(ctx, written.Name, &written.Spec) {
 		warning.AddWarning(ctx, "", text)
 	}
 }
