@@ -2,6 +2,10 @@
 
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+VALE := github.com/vale-cli/vale/v3/cmd/vale@v3.22.0
+
+# What Vale reads: documentation, comments of the API types, messages.
+PROSE := README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md .github docs artifacts/monitoring artifacts/platforms hack/vale/README.md cmd pkg
 
 # The race detector needs a C compiler. Without one the tests run all the same,
 # and the summary says so.
@@ -78,9 +82,14 @@ bench-go: ## Run the Go benchmarks
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
 
 .PHONY: lint
-lint: ## Check style and layering with golangci-lint, and the workflows with actionlint
+lint: lint-prose ## Check style and layering with golangci-lint, the workflows with actionlint, and the prose
 	go run $(LINT) run
 	go run $(ACTIONLINT)
+
+.PHONY: lint-prose
+lint-prose: ## Check documentation, API comments and messages with Vale (PROSE=docs/rollout.md for one file)
+	@hack/vale/check-rules.sh $(VALE)
+	go run $(VALE) $(PROSE)
 
 .PHONY: verify
 verify: ## Check that code is formatted, vetted and generated, and that go.mod is tidy
