@@ -171,7 +171,7 @@ func TestANameThatBecomesFreeIsTaken(t *testing.T) {
 func TestALifecycleWhoseCreationWasNotAnsweredIsTakenUp(t *testing.T) {
 	one := newUnimported(t)
 	one.storage.Fail(errors.New("timeout"), true)
-	for _, want := range []string{"timeout", "taken up"} {
+	for _, want := range []string{"timeout", "adopted"} {
 		if err := one.reconcile(t.Context(), one.Import); err == nil || !strings.Contains(err.Error(), want) {
 			t.Fatalf("the error is %v, want %s", err, want)
 		}

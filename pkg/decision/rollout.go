@@ -332,7 +332,7 @@ func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []met
 func (r Rollout) explain(members []Member, state fleetState, reason string) string {
 	switch reason {
 	case policyv1alpha1.ReasonNoCanaries:
-		return "spec.rollout.first selects no Source of an import, and no other takes the newest revision before a canary is verified: correct the selector, or remove it"
+		return "spec.rollout.first selects no Source of an import, and no other import is updated before a canary is verified: correct the selector, or remove it"
 	case policyv1alpha1.ReasonReadinessUnknown:
 		return "spec.rollout.verify is ClusterReady, but nobody says of any cluster whether it is ready: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
 	}

@@ -115,7 +115,7 @@ func TestDataThatIsDamagedIsRefusedWithTheWayBack(t *testing.T) {
 			return errors.Join(os.RemoveAll(filepath.Join(dir, "member/wal")), os.WriteFile(filepath.Join(dir, "member/wal"), nil, 0o600))
 		}, "member/wal"},
 		{"an empty log", truncate(log, 0), "etcd cannot read its log in member/wal"},
-		{"a log that ends too early", truncate(log, 100_000), "does not go on where its database"},
+		{"a log that ends too early", truncate(log, 100_000), "does not continue where its database"},
 		{"garbage at the beginning of the log", overwrite(log, 0, 1<<20, garbage), "etcd cannot read its log in member/wal"},
 		{"garbage in the log", overwrite(log, 100*pageSize, pageSize, garbage), "cannot start"},
 		{"no database", func(dir string) error { return os.Remove(filepath.Join(dir, db)) }, "failed to find database snapshot file"},
@@ -227,7 +227,7 @@ func TestAFirstStartThatWasBrokenOff(t *testing.T) {
 		})
 	}
 	err := contents{}.dataError("/data", errNotReady)
-	if want := "the embedded etcd cannot start from the data in /data: its first start was broken off: move member in it away"; !strings.HasPrefix(err.Error(), want) {
+	if want := "the embedded etcd cannot start from the data in /data: its first start was interrupted: move member in it away"; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a log without an entry: %v", err)
 	}
 }

@@ -71,12 +71,12 @@ func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
 			record.ImportedBy, storage)}
 	case record.ImportedBy != storage:
 		if err := t.Import(ctx, objects, record.Replaces == storage); err != nil {
-			return fmt.Errorf("taking over what the CRDs held: %w", err)
+			return fmt.Errorf("importing the objects of the CRDs: %w", err)
 		}
 		if err := markImported(ctx, t.Kubernetes, t.Namespace, record, storage); err != nil {
 			return err
 		}
-		klog.FromContext(ctx).Info("What the CRDs held is in storage", "objects", record.Objects, "storage", storage)
+		klog.FromContext(ctx).Info("The objects of the CRDs are in storage", "objects", record.Objects, "storage", storage)
 	}
 	if !switched {
 		return &Waiting{fmt.Sprintf("the %d objects that the CRDs held are in storage; waiting for `kubectl clusterimport migrate` to lead %s here",

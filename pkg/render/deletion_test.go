@@ -102,7 +102,7 @@ func TestAPediaClusterThatHangsNamesItsFinalizers(t *testing.T) {
 	going.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
 	plan := conversion().Plan(owner, going, nil)
 	const want = `the PediaCluster is being deleted and waits for its finalizer "clusterpedia.io/cluster-synchro-controller", ` +
-		`which Clusterpedia's clustersynchro-manager removes: it must run; it is made again when it is gone and creationCondition is true`
+		`which Clusterpedia's clustersynchro-manager removes: it must run; it is created again after that if creationCondition is true`
 	if diff := cmp.Diff(want, plan.Message); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -132,7 +132,7 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 			Message: "deletionCondition is true; " + DescribeDeletion(current)}
 	case current != nil && current.GetDeletionTimestamp() != nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting,
-			Message: DescribeDeletion(current) + "; it is made again when it is gone and creationCondition is true"}
+			Message: DescribeDeletion(current) + "; it is created again after that if creationCondition is true"}
 	case c.DeletionCondition.Err != nil && !absent(c.DeletionCondition.Err):
 		return failed(c.DeletionCondition.Err)
 	case unwanted && ownership == Owned:

@@ -351,7 +351,7 @@ func TestPlan(t *testing.T) {
 			conversion: conversion(),
 			current:    live(outdated, createdFor(createdForOne), deleting),
 			want: Plan{Action: ActionWait, Reason: "PediaClusterDeleting",
-				Message: "the PediaCluster is being deleted; it is made again when it is gone and creationCondition is true"},
+				Message: "the PediaCluster is being deleted; it is created again after that if creationCondition is true"},
 		},
 		{
 			name:       "the deletion condition deletes what is ours",

@@ -270,7 +270,7 @@ func (g *Guard) await(ctx context.Context) (host types.UID, err error) {
 		}
 		g.block(err)
 		if err.Error() != said && ctx.Err() == nil {
-			logger.Error(err, "The API answers 503 for its resources, and nothing is imported")
+			logger.Error(err, "The API responds with 503 for its resources, and nothing is imported")
 			said = err.Error()
 		}
 		select {
@@ -282,7 +282,7 @@ func (g *Guard) await(ctx context.Context) (host types.UID, err error) {
 }
 
 // errLookAgain says that something was put right, which has to be seen.
-var errLookAgain = errors.New("owners that are lost were taken off PediaClusters")
+var errLookAgain = errors.New("lost owners were removed from PediaClusters")
 
 // look gathers the facts and, when storage may be served, makes it safe to do so.
 func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
@@ -317,7 +317,7 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 			g.handover = time.Now()
 		}
 		if left := handoverTime - time.Since(g.handover); left > 0 {
-			return "", &Refusal{message: fmt.Sprintf("the storage %s takes the place of another: waiting for %s, until nobody is answered from that",
+			return "", &Refusal{message: fmt.Sprintf("the storage %s replaces another: waiting for %s, until no client is served from that",
 				f.storage, handoverTime)}
 		}
 	}

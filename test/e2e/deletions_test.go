@@ -222,9 +222,9 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	p.deleteCluster(t, "one")
 	p.waitForLifecycle(t, name, "names its finalizer", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, false),
-			mentions(message, "the Source is gone", "the PediaCluster is gone", `this lifecycle waits for its finalizer "example.com/mine"`, "whoever set it has to remove"))
+			mentions(message, "the Source no longer exists", "the PediaCluster was deleted", `this lifecycle waits for its finalizer "example.com/mine"`, "whoever set it has to remove"))
 	})
-	eventually(t, "the PediaCluster is gone", func() error {
+	eventually(t, "the PediaCluster was deleted", func() error {
 		_, err := p.pediaCluster(t.Context(), "one")
 		return gone(err)
 	})
@@ -240,7 +240,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	must(t, p.createObject(t.Context(), "one", true))
 	p.waitForLifecycle(t, name, "says that the import is made again", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, false),
-			mentions(message, "made again when it is gone", "example.com/mine"))
+			mentions(message, "created again", "example.com/mine"))
 	})
 	p.waitForCounts(t, hanging)
 	p.finalize(t, "pcl", name)
@@ -254,7 +254,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	p.waitForPolicy(t, "says what its deletion waits for", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
 		return errors.Join(same("reason", ready.Reason, policyv1alpha1.ReasonPolicyDeleted),
-			mentions(ready.Message, "the policy is being deleted, and goes after the lifecycle of 1 Source, such as that of one", `"example.com/mine"`))
+			mentions(ready.Message, "the policy is being deleted, and is removed after the lifecycle of 1 Source, such as that of one", `"example.com/mine"`))
 	})
 	p.finalize(t, "pcl", name)
 	p.kubectl(t, "wait", "--for=delete", "cip/"+p.name, "--timeout=60s")
@@ -271,7 +271,7 @@ func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing
 	p.deleteCluster(t, "one")
 	p.waitForLifecycle(t, name, "names both finalizers", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, true),
-			mentions(message, "the Source is gone", `"`+synchro+`", which Clusterpedia's clustersynchro-manager removes: it must run`,
+			mentions(message, "the Source no longer exists", `"`+synchro+`", which Clusterpedia's clustersynchro-manager removes: it must run`,
 				`"example.com/hold", which whoever set it has to remove`))
 	})
 	p.waitForCounts(t, policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1})
@@ -307,7 +307,7 @@ func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing
 	p.kubectl(t, "delete", "pediacluster", name, "--wait=false")
 	p.waitForLifecycle(t, name, "waits for the finalizer", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleWaiting), isCreated(lifecycle, true),
-			mentions(message, "the PediaCluster is being deleted and waits for", "clustersynchro-manager", "made again when it is gone"))
+			mentions(message, "the PediaCluster is being deleted and waits for", "clustersynchro-manager", "it is created again after that"))
 	})
 	p.finalize(t, "pediacluster", name)
 	p.waitForReady(t, name, policyv1alpha1.ReasonCreated)
@@ -448,7 +448,7 @@ func TestDeletionConditionIsAskedWhileAReferenceIsMissingThatItDoesNotRead(t *te
 	p.waitForReady(t, "asked-one", policyv1alpha1.ReasonWaitingForReference)
 
 	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired=yes")
-	eventually(t, "the PediaCluster is gone", func() error {
+	eventually(t, "the PediaCluster was deleted", func() error {
 		_, err := p.pediaCluster(t.Context(), "one")
 		return gone(err)
 	})

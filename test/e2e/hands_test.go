@@ -478,7 +478,7 @@ func TestWhoTakesOurFinalizerOffALifecycleDeletesNoPediaCluster(t *testing.T) {
 	lifecycle, err := user.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
-		must(t, mentions(err.Error(), "only this server takes the finalizer", "kubectl delete pediaclusterlifecycle "+name+" --cascade=orphan"))
+		must(t, mentions(err.Error(), "only this server removes the finalizer", "kubectl delete pediaclusterlifecycle "+name+" --cascade=orphan"))
 	case apierrors.IsNotFound(err): // it was released already
 	case err != nil, !strings.Contains(strings.Join(lifecycle.Finalizers, ","), policyv1alpha1.Finalizer):
 		t.Errorf("it was taken off: %v, %v", lifecycle.Finalizers, err)
@@ -521,7 +521,7 @@ func TestADeletionThatWaitsIsNotEndedByHand(t *testing.T) {
 			if err == nil {
 				t.Fatalf("%s: the finalizer was taken off: %s", resource, out)
 			}
-			must(t, mentions(err.Error(), "only this server takes the finalizer "+policyv1alpha1.Finalizer+" off", says,
+			must(t, mentions(err.Error(), "only this server removes the finalizer "+policyv1alpha1.Finalizer, says,
 				fmt.Sprintf("kubectl delete %s %s --cascade=orphan", resource, object)))
 		}
 		// Neither does force.

@@ -431,7 +431,7 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 	out, _ = f.plugin(t, 0, append(flags, "--stop-controller-manager")...)
 	t.Log(out)
 	contains(t, out, "[1/10]", "[10/10]", "scaled Deployment clusterpedia-system/clusterpedia-controller-manager to zero",
-		"the garbage collector listens to the server", "Next:")
+		"the garbage collector watches the server", "Next:")
 	<-f.stopped
 	f.checkMigrated(t)
 

@@ -161,7 +161,7 @@ func TestAServerRegistersItself(t *testing.T) {
 			"--serviceaccount="+devcluster.Namespace+":"+devcluster.ServiceAccountName)
 		before := h.service(t).GetResourceVersion()
 		replica := h.startReplica(t, port, "--register-service")
-		eventually(t, "the log says whose the Service is", logs(replica.log, "was made by somebody else", "--register-service"))
+		eventually(t, "the log says whose the Service is", logs(replica.log, "was created by another client", "--register-service"))
 		must(t, same("resourceVersion", h.service(t).GetResourceVersion(), before))
 
 		// From here the aggregator reaches nothing: a development cluster has no pods.

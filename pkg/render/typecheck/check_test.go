@@ -170,7 +170,7 @@ var mistakes = []struct{ source, field, template, want string }{
 	{"mcp", "creationCondition", `{{ .source.status.conditions.Ready }}`, `.source.status.conditions is a list, it has no field "Ready"; go over it with range`},
 	{"mcp", "creationCondition", `{{ eq .source.status.conditions.type "Ready" }}`, `go over it with range`},
 	{"mcp", "creationCondition", `{{ (index .source.status.conditions "Ready").status }}`, `is a list, it has no field "Ready"`},
-	{"mcp", "creationCondition", `{{ range .source.spec.apiEndpoint }}true{{ end }}`, `.source.spec.apiEndpoint is a string, and range goes over lists, maps and whole numbers`},
+	{"mcp", "creationCondition", `{{ range .source.spec.apiEndpoint }}true{{ end }}`, `.source.spec.apiEndpoint is a string, and range iterates over lists, maps and whole numbers`},
 	{"mcp", "creationCondition", `{{ range .source.status.conditions }}{{ range .status }}{{ end }}{{ end }}`, `and range goes over lists`},
 	{"mcp", "creationCondition", `{{ first .source.status }}`, `.source.status is a map, and the function takes a list`},
 	{"mcp", "creationCondition", `{{ hasKey .source.status.conditions "Ready" }}`, `is a list, and the function takes a map`},
