@@ -168,7 +168,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 		one.pass(t)
 		hangs := one.stored(t)
 		ready := meta.FindStatusCondition(hangs.Status.Conditions, policyv1alpha1.LifecycleReady)
-		const want = `the policy is being deleted, or no longer exists; the PediaCluster was deleted, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
+		const want = `the policy is being deleted, or no longer exists; the PediaCluster was deleted, and this lifecycle waits for its finalizer "example.com/mine", which the client that set it must remove`
 		if hangs.Status.Phase != policyv1alpha1.LifecycleDeleting || ready.Message != want || ready.Reason != policyv1alpha1.ReasonPolicyDeleted ||
 			decision.IsCreated(hangs.Status) || hangs.Status.Cluster != nil {
 			t.Fatalf("it says %+v", hangs.Status)

@@ -362,7 +362,7 @@ func TestTheStatusOfAPediaClusterThatIsMadeAgain(t *testing.T) {
 func TestTheStatusOfADeletion(t *testing.T) {
 	const (
 		ours, mine, synchro = policyv1alpha1.Finalizer, "example.com/mine", "clusterpedia.io/cluster-synchro-controller"
-		waitsForMine        = `, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
+		waitsForMine        = `, and this lifecycle waits for its finalizer "example.com/mine", which the client that set it must remove`
 		released            = "this lifecycle is being deleted; after that the import is created again if its Source is selected; "
 		none                = "there is no PediaCluster"
 	)

@@ -222,7 +222,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	p.deleteCluster(t, "one")
 	p.waitForLifecycle(t, name, "names its finalizer", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, false),
-			mentions(message, "the Source no longer exists", "the PediaCluster was deleted", `this lifecycle waits for its finalizer "example.com/mine"`, "whoever set it has to remove"))
+			mentions(message, "the Source no longer exists", "the PediaCluster was deleted", `this lifecycle waits for its finalizer "example.com/mine"`, "the client that set it must remove"))
 	})
 	eventually(t, "the PediaCluster was deleted", func() error {
 		_, err := p.pediaCluster(t.Context(), "one")
@@ -272,7 +272,7 @@ func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing
 	p.waitForLifecycle(t, name, "names both finalizers", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, true),
 			mentions(message, "the Source no longer exists", `"`+synchro+`", which Clusterpedia's clustersynchro-manager removes: it must run`,
-				`"example.com/hold", which whoever set it has to remove`))
+				`"example.com/hold", which the client that set it must remove`))
 	})
 	p.waitForCounts(t, policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1})
 	p.waitForEvent(t, "pcl", name, "Normal", "Deleting", "PediaCluster "+name+" is being deleted, cause: SourceGone")
@@ -379,7 +379,7 @@ func TestRule10TheMessageOfWhatIsHeldDoesNotContradictItself(t *testing.T) {
 		}
 		return nil
 	})
-	held(1, "the removal of 1 PediaCluster is held: more than maxPrune (10%, which is 1 now) were to go at once, and what is held stays held until it is released or its cause ends")
+	held(1, "the removal of 1 PediaCluster is held: more than maxPrune (10%, which is 1 now) were to be removed together, and removals that are held stay held until they are released or their cause ends")
 	p.keep(t, before)
 
 	// A lifecycle that somebody pauses is held too, and no failure.

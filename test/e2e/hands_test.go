@@ -514,7 +514,7 @@ func TestADeletionThatWaitsIsNotEndedByHand(t *testing.T) {
 	for resource, object := range map[string]string{"pediaclusterlifecycle": name, "clusterimportpolicy": p.name} {
 		says := "Its status says "
 		if object == p.name {
-			says = "It ends when the lifecycles of the policy are gone" // its status may not have been written yet
+			says = "It ends when all lifecycles of the policy are deleted" // its status may not have been written yet
 		}
 		for _, flags := range [][]string{{"--type=merge", `--patch={"metadata":{"finalizers":null}}`}, {"--type=json", `--patch=[{"op":"remove","path":"/metadata/finalizers"}]`}} {
 			out, err := p.Kubectl(t.Context(), nil, append([]string{"patch", resource, object}, flags...)...)

@@ -210,7 +210,7 @@ func TestCRDsOfTheGroupAreWarnedOf(t *testing.T) {
 	eventually(t, "the server warns of the CRDs", logged("do not delete the APIService while they exist"))
 	h.kubectl(t, "get", "clusterimportpolicy", "restored")
 	h.kubectl(t, "delete", "-f", "testdata/former-crds.yaml")
-	eventually(t, "the server says that they are gone", logged("no CustomResourceDefinitions any more"))
+	eventually(t, "the server says that they are gone", logged("no longer has CustomResourceDefinitions"))
 }
 
 // waitForPolicyReady waits until the policy says of its present generation that it is

@@ -232,7 +232,7 @@ func (m *Migration) switchOver(ctx context.Context, _ *state) error {
 func withoutFinalizers(objects []unstructured.Unstructured) error {
 	for i := range objects {
 		if finalizers := objects[i].GetFinalizers(); len(finalizers) > 0 {
-			return fmt.Errorf("%s has the finalizers %s again: whoever puts them there works on the CRDs, and must not",
+			return fmt.Errorf("%s has the finalizers %s again: the component that adds them reconciles the objects of the CRDs, and must not run",
 				describe(&objects[i]), strings.Join(finalizers, ", "))
 		}
 	}
