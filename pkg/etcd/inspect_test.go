@@ -227,7 +227,7 @@ func TestAFirstStartThatWasBrokenOff(t *testing.T) {
 		})
 	}
 	err := contents{}.dataError("/data", errNotReady)
-	if want := "the embedded etcd cannot start from the data in /data: its first start was interrupted: move member in it away"; !strings.HasPrefix(err.Error(), want) {
+	if want := "the embedded etcd cannot start from the data in /data: its first start was interrupted: move its directory member"; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a log without an entry: %v", err)
 	}
 }
@@ -238,9 +238,9 @@ func TestTheRemedyFitsTheCause(t *testing.T) {
 		cause error
 		want  string
 	}{
-		"damage":       {contents{}, errors.New("crc mismatch"), "crc mismatch: docs/storage.md says"},
+		"damage":       {contents{}, errors.New("crc mismatch"), `crc mismatch: see "When the data is damaged" in docs/storage.md`},
 		"permissions":  {contents{}, &fs.PathError{Op: "open", Path: "db", Err: syscall.EACCES}, "permission denied: let the user of this process own it"},
-		"no room":      {contents{}, errors.New("wal: no space left on device"), "no space left on device: make room on its volume"},
+		"no room":      {contents{}, errors.New("wal: no space left on device"), "no space left on device: free space on its volume"},
 		"a newer etcd": {contents{newer: "9.0.0"}, errors.New("cannot downgrade"), "written by etcd 9.0.0, which is newer than the " + version.Version},
 	} {
 		t.Run(name, func(t *testing.T) {

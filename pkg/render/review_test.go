@@ -214,7 +214,7 @@ Conflict SourceTaken "policy \"other\" has imported this Source as \"other-one\"
 selected as mcp-one
 secret: secrets.v1. default/one-auth found=true
 creationCondition: false "false"
-Create PediaClusterCreated "replaces PediaCluster \"old-one\", which goes then"
+Create PediaClusterCreated "replaces PediaCluster \"old-one\", which is deleted after that"
 ` + strings.Replace(createdObject, `"spec":{"apiserver":"https://one"`, `"spec":{"apiserver":"https://one","shardingName":"kept"`, 1)},
 		{"a lifecycle that is being deleted", reviewedSpec(), reviewed(func(in *ReviewInputs) {
 			lifecycle, now := lifecycleOf("mcp", "mcp-one", "1"), metav1.Now()
