@@ -59,7 +59,7 @@ func newLintCommand(f *factory) *cobra.Command {
 			# Check the output of a generator
 			kustomize build . | kubectl clusterimport lint -f -
 
-			# Ask the server too
+			# Also check them on the server
 			kubectl clusterimport lint -f policy.yaml --server`),
 		Args:              arguments(cobra.NoArgs, "give files with -f"),
 		Annotations:       errorsExitWith(2),
