@@ -57,7 +57,7 @@ const (
 // maxKey is how long a key may be for readers of YAML.
 const maxKey = 1024
 
-const errLost = "the value and the text next to it form a word that YAML reads as null; put quotes around the whole value"
+const errLost = "the value and the text next to it form a word that YAML reads as null; put quotes around the whole"
 
 func newOutput(kind Output) output {
 	return output{yaml: kind == YAML, place: place{mode: leading, parent: -1}}
@@ -176,7 +176,7 @@ func (o *output) settleNode(c byte, blanks bool) *Error {
 	case c == ':':
 		return o.at.errorf("the value needs quotes, and cannot be a key; put quotes around the action")
 	}
-	return o.at.errorf("the value needs quotes, and there is other text next to it; put quotes around the whole value")
+	return o.at.errorf("the value needs quotes, and there is other text next to it; put quotes around the whole")
 }
 
 // settleEmpty checks what follows an empty value: rest, after blanks or not.
