@@ -65,7 +65,7 @@ test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-a
 	$(IMAGE_ENV) go test $(E2E)
 
 .PHONY: test-faults
-test-faults: host-binaries build ## Kill, pause and starve what the server is and runs on, and print how it recovers
+test-faults: host-binaries build ## Kill, pause and starve the server and its dependencies, and print the recovery times
 	@hack/build-ahead.sh
 	$(IMAGE_ENV) go test $(FAULTS)
 
@@ -96,7 +96,7 @@ verify: ## Check that code is formatted, vetted and generated, and that go.mod i
 	@hack/verify.sh
 
 .PHONY: update
-update: ## Generate code anew
+update: ## Generate code
 	hack/update-codegen.sh
 
 .PHONY: pictures
