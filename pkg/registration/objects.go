@@ -235,8 +235,8 @@ func (r *Registrar) checkServed(ctx context.Context, current *unstructured.Unstr
 	case err != nil:
 		return err
 	case len(installed) > 0:
-		return refuse("the host serves %s from its CustomResourceDefinitions %s: move what they hold with `kubectl clusterimport migrate`, "+
-			"or, if they hold nothing, run `kubectl delete crd %[3]s`",
+		return refuse("the host serves %s from its CustomResourceDefinitions %s: migrate their objects with `kubectl clusterimport migrate`, "+
+			"or, if they have no objects, run `kubectl delete crd %[3]s`",
 			policyv1alpha1.GroupName, strings.Join(installed, " and "), strings.Join(installed, " "))
 	case current != nil:
 		return refuse("the APIService %s leads to no Service: the host serves the group itself, or did (label %s=%q); "+

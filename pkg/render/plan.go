@@ -171,7 +171,7 @@ func (c *Conversion) replace(owner Owner, replaces *unstructured.Unstructured) P
 	plan := c.create(owner)
 	plan.Object = takeOver(plan.Object, replaces)
 	if problems := c.definition().Validate(plan.Object); len(problems) > 0 {
-		return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it takes over: %w", plan.Object.GetName(), replaces.GetName(), problems))
+		return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it copies: %w", plan.Object.GetName(), replaces.GetName(), problems))
 	}
 	return plan
 }

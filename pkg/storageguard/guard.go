@@ -365,9 +365,9 @@ func (g *Guard) same(id types.UID, revision uint64) error {
 	case seen.id == "":
 		seen.id = id
 	case id != seen.id:
-		return &lost{fmt.Sprintf("the storage %s was replaced by %q under the running server", seen.id, id)}
+		return &lost{fmt.Sprintf("the storage %s was replaced by %q while the server runs", seen.id, id)}
 	case revision < seen.revision, revision > seen.revision+leap:
-		return &lost{fmt.Sprintf("the storage %s went from revision %d to %d under the running server, as one does that is restored from a snapshot",
+		return &lost{fmt.Sprintf("the revision of the storage %s changed from %d to %d while the server runs, as after a restore from a snapshot",
 			id, seen.revision, revision)}
 	}
 	seen.revision = revision

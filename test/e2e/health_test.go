@@ -70,7 +70,7 @@ func TestAnOutageOfTheAPIServerOfASourceTypeIsTold(t *testing.T) {
 
 	must(t, server.Stop())
 	p.waitForPolicyReady(t, toldWithin, metav1.ConditionFalse, policyv1alpha1.ReasonSourcesUnavailable,
-		"clusters.aggregated.mcp.io", "unable to handle the request", "as they were seen last")
+		"clusters.aggregated.mcp.io", "unable to handle the request", "last known state")
 	policy, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), p.name, metav1.GetOptions{})
 	must(t, err)
 	if validated := meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyValidated); validated.Status != metav1.ConditionUnknown {

@@ -277,7 +277,7 @@ func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, fou
 			accepted = append(accepted, policy)
 		}
 		for _, text := range refused {
-			found.note("policy %q is taken over and keeps its lifecycles, but does nothing until it is corrected: %s", name, text)
+			found.note("policy %q is migrated and keeps its lifecycles, but does nothing until it is corrected: %s", name, text)
 		}
 		group, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "group")
 		resource, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "resource")

@@ -115,7 +115,7 @@ func (e *endpoint) readiness(status int, body []byte) (metav1.ConditionStatus, s
 	case status == http.StatusOK:
 		return metav1.ConditionTrue, ""
 	case status == http.StatusUnauthorized && !e.credentials:
-		return metav1.ConditionFalse, "the cluster wants credentials (401), and the PediaCluster carries none"
+		return metav1.ConditionFalse, "the cluster requires credentials (401), and the PediaCluster has none"
 	case status == http.StatusUnauthorized:
 		return metav1.ConditionFalse, "the cluster does not accept the credentials (401): renew them where the policy reads them"
 	case status == http.StatusForbidden:

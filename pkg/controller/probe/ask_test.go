@@ -271,7 +271,7 @@ func TestWhatAClusterAnswersIsTold(t *testing.T) {
 	t.Run("401 without credentials", func(t *testing.T) {
 		server := ca.serve(t, answer("/readyz", 401, ""))
 		got := Target{APIServer: server.URL, CAData: b64(ca.pem)}.ask(t.Context(), allowing)
-		if want := "the cluster wants credentials (401), and the PediaCluster carries none"; got.Message != want {
+		if want := "the cluster requires credentials (401), and the PediaCluster has none"; got.Message != want {
 			t.Errorf("got %q", got.Message)
 		}
 	})
@@ -405,7 +405,7 @@ func TestLoopbackIsDeniedByDefaultWhateverItsName(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "127.1.2.3"} {
 		address := "https://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
 		got := Target{APIServer: address, CAData: b64(ca.pem), TokenData: b64(secret)}.ask(t.Context(), Config{}.withDefaults())
-		want := "not asked: its host is at an address that is not asked (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
+		want := "not asked: its host is at an address that is not probed (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
 		if got.Ready != metav1.ConditionUnknown || got.Message != want {
 			t.Errorf("%s: got %s, %q", host, got.Ready, got.Message)
 		}
@@ -474,7 +474,7 @@ func TestATargetThatLeadsElsewhereIsNotAsked(t *testing.T) {
 		{"a kubeconfig without a server", kubeconfig(`"x":"y"`, ``), `spec.kubeconfig cannot be used: cluster "b" has no server`},
 		{"a kubeconfig that is not base64", Target{Kubeconfig: "s3cr3t!"}, "spec.kubeconfig is not base64"},
 		{"authenticationFrom", Target{APIServer: server.URL, AuthenticationFrom: true},
-			"spec.authenticationFrom is not followed: render the credentials into the PediaCluster to have the cluster asked"},
+			"spec.authenticationFrom is not followed: render the credentials into the PediaCluster so that the cluster is probed"},
 		{"no address", with(func(t *Target) { t.APIServer = "" }), "the PediaCluster has neither spec.apiserver nor spec.kubeconfig"},
 		{"http", with(func(t *Target) { t.APIServer = "http://one.example" }), "the address of the API server is not https: credentials are not sent unencrypted"},
 		{"another scheme", with(func(t *Target) { t.APIServer = "unix:///s3cr3t" }), "the address of the API server is not a URL: write https://host:port"},

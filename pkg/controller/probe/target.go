@@ -110,7 +110,7 @@ func (t Target) cluster() (cluster *render.Kubeconfig, caField string, err error
 		return kubeconfig, "certificate-authority-data of spec.kubeconfig", nil
 	}
 	if t.AuthenticationFrom && t.TokenData == "" && (t.CertData == "" || t.KeyData == "") {
-		return nil, "", fmt.Errorf("spec.authenticationFrom is not followed: render the credentials into the PediaCluster to have the cluster asked")
+		return nil, "", fmt.Errorf("spec.authenticationFrom is not followed: render the credentials into the PediaCluster so that the cluster is probed")
 	}
 	if t.APIServer == "" {
 		return nil, "", fmt.Errorf("the PediaCluster has neither spec.apiserver nor spec.kubeconfig")

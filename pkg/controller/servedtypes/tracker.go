@@ -274,7 +274,7 @@ func (t *Tracker) DefinitionVersion(name schema.GroupResource) string {
 }
 
 // ErrUnknown says that it is not known yet which types the host serves.
-var ErrUnknown = errors.New("the host has not said yet which types it serves")
+var ErrUnknown = errors.New("the host has not reported yet which types it serves")
 
 // Resolve negotiates the version of a type: the first of versions that is
 // served, or the one that the host prefers when there are none. The error is a
