@@ -230,7 +230,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	})
 	hanging := policyv1alpha1.ImportCounts{Selected: 2, Created: 1, Imported: 1, Deleting: 1}
 	contains(t, p.waitForCounts(t, hanging), "1 of 2 selected Sources have a PediaCluster", "being deleted: 1")
-	contains(t, p.kubectl(t, "get", "pcl", name, "-o", "wide"), "Deleting", policyv1alpha1.ReasonSourceGone, "waits for its finalizer")
+	contains(t, p.kubectl(t, "get", "pcl", name, "-o", "wide"), "Deleting", policyv1alpha1.ReasonSourceGone, "this lifecycle waits for")
 	header, _, _ := strings.Cut(p.kubectl(t, "get", "cip", p.name, "-o", "wide"), "\n")
 	contains(t, header, "DELETING")
 	out, _ := plugin(t, 0, "explain", name)
