@@ -2,6 +2,10 @@
 
 LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+VALE := github.com/vale-cli/vale/v3/cmd/vale@v3.22.0
+
+# What Vale reads: documentation, comments of the API types, messages.
+PROSE := README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md .github docs artifacts/monitoring artifacts/platforms hack/vale/README.md cmd pkg
 
 # The race detector needs a C compiler. Without one the tests run all the same,
 # and the summary says so.
@@ -61,7 +65,7 @@ test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-a
 	$(IMAGE_ENV) go test $(E2E)
 
 .PHONY: test-faults
-test-faults: host-binaries build ## Kill, pause and starve what the server is and runs on, and print how it recovers
+test-faults: host-binaries build ## Kill, pause and starve the server and its dependencies, and print the recovery times
 	@hack/build-ahead.sh
 	$(IMAGE_ENV) go test $(FAULTS)
 
@@ -78,16 +82,21 @@ bench-go: ## Run the Go benchmarks
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
 
 .PHONY: lint
-lint: ## Check style and layering with golangci-lint, and the workflows with actionlint
+lint: lint-prose ## Check style and layering with golangci-lint, the workflows with actionlint, and the prose
 	go run $(LINT) run
 	go run $(ACTIONLINT)
+
+.PHONY: lint-prose
+lint-prose: ## Check documentation, API comments and messages with Vale (PROSE=docs/rollout.md for one file)
+	@hack/vale/check-rules.sh $(VALE)
+	go run $(VALE) $(PROSE)
 
 .PHONY: verify
 verify: ## Check that code is formatted, vetted and generated, and that go.mod is tidy
 	@hack/verify.sh
 
 .PHONY: update
-update: ## Generate code anew
+update: ## Generate code
 	hack/update-codegen.sh
 
 .PHONY: pictures

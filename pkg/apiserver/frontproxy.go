@@ -45,7 +45,7 @@ func unavailableUntil(known func() bool, handler http.Handler) http.Handler {
 			handler.ServeHTTP(w, req)
 			return
 		}
-		err := apierrors.NewServiceUnavailable("the server is starting: it does not know yet whom the aggregator speaks for")
+		err := apierrors.NewServiceUnavailable("the server is starting: it cannot authenticate users of the aggregator yet")
 		err.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 		responsewriters.ErrorNegotiated(err, Codecs, schema.GroupVersion{}, w, req)
 	})

@@ -435,7 +435,7 @@ func (c *convergence) adopt(ctx context.Context, want *lifecycles.Lifecycle) err
 		return nameTaken(holder)
 	}
 	c.store.Adopt(holder)
-	return errors.New("the lifecycle exists already, and is taken up")
+	return errors.New("the lifecycle exists already, and is adopted")
 }
 
 // newLifecycle is a lifecycle for the import that is not stored yet. Its identity is chosen

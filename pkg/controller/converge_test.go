@@ -171,7 +171,7 @@ func TestANameThatBecomesFreeIsTaken(t *testing.T) {
 func TestALifecycleWhoseCreationWasNotAnsweredIsTakenUp(t *testing.T) {
 	one := newUnimported(t)
 	one.storage.Fail(errors.New("timeout"), true)
-	for _, want := range []string{"timeout", "taken up"} {
+	for _, want := range []string{"timeout", "adopted"} {
 		if err := one.reconcile(t.Context(), one.Import); err == nil || !strings.Contains(err.Error(), want) {
 			t.Fatalf("the error is %v, want %s", err, want)
 		}
@@ -490,7 +490,7 @@ func TestAReturnToANameThatGoesWaitsForIt(t *testing.T) {
 	one.pass(t)
 	one.syncOverlay(t, "mcp-b")
 	said := one.store.Get("mcp-b")
-	if said.Status.Phase != policyv1alpha1.LifecycleWaiting || !strings.Contains(readyOf(said).Message, `the lifecycle "mcp-a" is being deleted; it is made again when it is gone`) {
+	if said.Status.Phase != policyv1alpha1.LifecycleWaiting || !strings.Contains(readyOf(said).Message, `the lifecycle "mcp-a" is being deleted; it is created again after that`) {
 		t.Errorf("it says %+v", said.Status)
 	}
 	if one.pediaCluster(t, "mcp-b") == nil || one.isGone(t, "mcp-b") {

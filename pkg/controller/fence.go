@@ -46,7 +46,7 @@ func (t *term) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	if t.acquired.Load() && (apierrors.IsNotFound(err) || err == nil && record.HolderIdentity != t.Identity()) {
 		t.renewed.Store(nil)
 		t.end()
-		return nil, nil, fmt.Errorf("the lease %s has been another's meanwhile", t.Describe())
+		return nil, nil, fmt.Errorf("another replica has held the lease %s in the meantime", t.Describe())
 	}
 	return record, raw, err
 }
@@ -66,7 +66,7 @@ func (t *term) Update(ctx context.Context, record resourcelock.LeaderElectionRec
 	select {
 	case <-t.finished:
 	case <-ctx.Done():
-		return fmt.Errorf("the controllers still work, so that the lease is left to expire: %w", ctx.Err())
+		return fmt.Errorf("the controllers have not stopped, so the lease is not released and expires: %w", ctx.Err())
 	}
 	t.renewed.Store(nil)
 	return t.Interface.Update(ctx, record)

@@ -168,7 +168,7 @@ func typesOf(state *policyState, object func(schema.GroupVersionResource) (*type
 // is not known.
 func fitCondition(findings []*render.Error, unknown error) metav1.Condition {
 	condition := metav1.Condition{Type: policyv1alpha1.PolicyTemplatesFit, Status: metav1.ConditionTrue,
-		Reason: policyv1alpha1.ReasonTypesFit, Message: "every field that the templates read exists, and is used as what it is"}
+		Reason: policyv1alpha1.ReasonTypesFit, Message: "every field that the templates read exists, and is used with its type"}
 	switch {
 	case len(findings) > 0:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, policyv1alpha1.ReasonTypesDiffer, ""

@@ -25,7 +25,7 @@ const metricsPrefix = "policy_apiserver_"
 var (
 	renderDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Name:           metricsPrefix + "render_duration_seconds",
-		Help:           "Time to render one import, without the time its references took to be read.",
+		Help:           "Time to render one import, without the time to read its references.",
 		Buckets:        metrics.ExponentialBucketsRange(10e-6, 1, 16),
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"policy"})
@@ -51,12 +51,12 @@ var (
 	conditionDesc = desc("policy_condition",
 		"1 for the status and reason that each condition of the policy has.", "policy", "condition", "status", "reason")
 	rolloutDesc = desc("rollout_imports", "Imports by how far the newest revision of a policy with a rollout has come.", "policy", "state")
-	heldDesc    = desc("held_removals", "Removals of PediaClusters that maxPrune holds until somebody decides.", "policy")
+	heldDesc    = desc("held_removals", "Removals of PediaClusters that maxPrune holds until a user decides.", "policy")
 
 	expiringDesc = desc("credentials_expiring",
 		"PediaClusters whose credentials expire within that time; the longer times include the shorter ones.", "policy", "within")
 	earliestDesc = desc("credentials_earliest_expiration_timestamp_seconds",
-		"When the first credentials of the policy expire, or did.", "policy")
+		"When the first credentials of the policy expire, or expired.", "policy")
 
 	fleetDescs = []*metrics.Desc{leaderDesc, importsDesc, sourcesDesc, conditionDesc, heldDesc, rolloutDesc, expiringDesc, earliestDesc}
 )

@@ -60,7 +60,7 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 		policy_apiserver_leader 0
 		`
 	const leads = `
-		# HELP policy_apiserver_credentials_earliest_expiration_timestamp_seconds [ALPHA] When the first credentials of the policy expire, or did.
+		# HELP policy_apiserver_credentials_earliest_expiration_timestamp_seconds [ALPHA] When the first credentials of the policy expire, or expired.
 		# TYPE policy_apiserver_credentials_earliest_expiration_timestamp_seconds gauge
 		policy_apiserver_credentials_earliest_expiration_timestamp_seconds{policy="mcp"} 999999
 		# HELP policy_apiserver_credentials_expiring [ALPHA] PediaClusters whose credentials expire within that time; the longer times include the shorter ones.
@@ -69,7 +69,7 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 		policy_apiserver_credentials_expiring{policy="mcp",within="30d"} 3
 		policy_apiserver_credentials_expiring{policy="mcp",within="7d"} 2
 		policy_apiserver_credentials_expiring{policy="mcp",within="expired"} 1
-		# HELP policy_apiserver_held_removals [ALPHA] Removals of PediaClusters that maxPrune holds until somebody decides.
+		# HELP policy_apiserver_held_removals [ALPHA] Removals of PediaClusters that maxPrune holds until a user decides.
 		# TYPE policy_apiserver_held_removals gauge
 		policy_apiserver_held_removals{policy="mcp"} 3
 		# HELP policy_apiserver_imports [ALPHA] Imports by phase.

@@ -60,7 +60,7 @@ func (p *pass) observeSource(ctx context.Context, s *decision.Snapshot) error {
 }
 
 // errSourceGone says that the Source is known not to exist.
-var errSourceGone = errors.New("the Source is gone")
+var errSourceGone = errors.New("the Source no longer exists")
 
 // readSource returns the Source. It is nil when there is none and nothing was made of it.
 // For an import that exists its absence is believed only when the host confirms it.
@@ -79,7 +79,7 @@ func (p *pass) readSource(ctx context.Context) (*unstructured.Unstructured, erro
 		return source, nil
 	}
 	if !objectNotFound(err) {
-		return nil, fmt.Errorf("making sure that the Source is gone: %w", err)
+		return nil, fmt.Errorf("confirming that the Source no longer exists: %w", err)
 	}
 	for _, lifecycle := range p.lifecycles {
 		if seen := lifecycle.Status.SourceDefinition; seen != "" && seen != p.state.source.Definition {

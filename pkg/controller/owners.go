@@ -87,7 +87,7 @@ func (c *importController) reconcileOwner(ctx context.Context, name string) erro
 		// The informer may not have seen a new policy yet.
 		stored, err := c.policies.client.List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return fmt.Errorf("making sure that the policy of a lifecycle is gone: %w", err)
+			return fmt.Errorf("confirming that the policy of a lifecycle was deleted: %w", err)
 		}
 		known = known[:0:0]
 		for i := range stored.Items {

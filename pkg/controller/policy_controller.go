@@ -428,7 +428,7 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 	case s.isNext(kind) && failure == nil:
 		return nil // they are being listed
 	case s.isNext(kind):
-		p.message = fmt.Sprintf("listing %s in version %s, which the host serves instead of %s%s; the Sources are taken as they were seen last",
+		p.message = fmt.Sprintf("listing %s in version %s, which the host serves instead of %s%s; the last known state of the Sources is used",
 			kind.GroupResource(), kind.Version, s.source.Version, why)
 	case !synced:
 		p.message = fmt.Sprintf("listing %s%s", kind.GroupResource(), why)
@@ -436,9 +436,9 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 	case failure == nil || kind == s.sources && s.next != nil:
 		return nil // the version that was served before has gone
 	case kind == s.sources:
-		p.message = fmt.Sprintf("listing and watching %s%s; they are taken as they were seen last", kind.GroupResource(), why)
+		p.message = fmt.Sprintf("listing and watching %s%s; their last known state is used", kind.GroupResource(), why)
 	default:
-		p.message = fmt.Sprintf("listing and watching %s%s; changes of them go unseen", kind.GroupResource(), why)
+		p.message = fmt.Sprintf("listing and watching %s%s; their changes are not observed", kind.GroupResource(), why)
 	}
 	return p
 }

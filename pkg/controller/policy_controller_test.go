@@ -130,13 +130,13 @@ func TestWhatCannotBeListedAndWatchedIsToldWithItsCause(t *testing.T) {
 			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "listing clusters.x.io: down"}, nil},
 		{"Sources can no longer be watched", watchingState(), map[hostobjects.Kind]status{sourcesV1: {false, down}}, nil,
 			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable,
-				message: "listing and watching clusters.x.io: down; they are taken as they were seen last"}},
+				message: "listing and watching clusters.x.io: down; their last known state is used"}},
 		{"nor can References", watchingState(), map[hostobjects.Kind]status{secretKind: {false, down}}, nil,
 			&problem{reason: policyv1alpha1.ReasonReferencesUnavailable,
-				message: "listing and watching secrets: down; changes of them go unseen"}},
+				message: "listing and watching secrets: down; their changes are not observed"}},
 		{"nor can PediaClusters", watchingState(), map[hostobjects.Kind]status{pediaClusters: {false, down}}, nil,
 			&problem{reason: policyv1alpha1.ReasonHostUnavailable,
-				message: "listing and watching pediaclusters.cluster.clusterpedia.io: down; changes of them go unseen"}},
+				message: "listing and watching pediaclusters.cluster.clusterpedia.io: down; their changes are not observed"}},
 		{"PediaClusters could not be listed yet", watchingState(), map[hostobjects.Kind]status{pediaClusters: {true, down}},
 			&problem{reason: policyv1alpha1.ReasonHostUnavailable, message: "listing pediaclusters.cluster.clusterpedia.io: down"}, nil},
 		{"what will pass is not told before what will not", watchingState(), map[hostobjects.Kind]status{pediaClusters: {unsynced: true}, sourcesV1: {true, down}},
@@ -149,12 +149,12 @@ func TestWhatCannotBeListedAndWatchedIsToldWithItsCause(t *testing.T) {
 		{"another version cannot be listed", watchingState(next), map[hostobjects.Kind]status{
 			sourcesV1: {false, errors.New("not served")}, sourcesV2: {true, down}}, nil,
 			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable, message: "listing clusters.x.io in version v2, " +
-				"which the host serves instead of v1: down; the Sources are taken as they were seen last"}},
+				"which the host serves instead of v1: down; the last known state of the Sources is used"}},
 		{"what keeps the imports from being worked on is kept beside the rest", watchingState(),
 			map[hostobjects.Kind]status{sourcesV1: {false, down}, secretKind: {true, down}},
 			&problem{reason: policyv1alpha1.ReasonReferencesUnavailable, message: "listing secrets: down"},
 			&problem{reason: policyv1alpha1.ReasonSourcesUnavailable,
-				message: "listing and watching clusters.x.io: down; they are taken as they were seen last"}},
+				message: "listing and watching clusters.x.io: down; their last known state is used"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.state.examine(func(kind hostobjects.Kind) (bool, error) {

@@ -277,7 +277,7 @@ func (p *policySummary) conditions(state *policyState, prune pruning, turn *deci
 	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
 	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
-		Reason: policyv1alpha1.ReasonImported, Message: "every Source has been worked on"}
+		Reason: policyv1alpha1.ReasonImported, Message: "every Source has been reconciled"}
 	ready := metav1.Condition{Type: policyv1alpha1.PolicyReady, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonImported, Message: p.summary()}
 
@@ -298,12 +298,12 @@ func (p *policySummary) conditions(state *policyState, prune pruning, turn *deci
 	case shown != nil:
 		notReady(shown.reason, shown.message)
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason,
-			"goes on by itself when the cause is gone"
+			"continues automatically when the cause is removed"
 	case state.policy.Spec.Suspend:
 		notReady(policyv1alpha1.ReasonSuspended, "nothing is created, changed or deleted while spec.suspend is true")
 		reconciling.Reason, reconciling.Message = ready.Reason, ready.Message
 	case len(p.outstanding) > 0:
-		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are left to work on", len(p.outstanding)))
+		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are still to be reconciled", len(p.outstanding)))
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
 	case turn != nil && turn.Halted != "":
 		notReady(turn.Halted, p.summary()+"; see the condition RolloutHalted")
@@ -334,13 +334,13 @@ func (p *policySummary) deletion(policy *policyv1alpha1.ClusterImportPolicy) str
 	foreign := render.ForeignFinalizers(policy.Finalizers)
 	switch {
 	case len(p.results) == 0 && len(foreign) > 0 && len(foreign) == len(policy.Finalizers):
-		return message + ": its lifecycles are gone, and it waits for " + render.DescribeFinalizers(foreign)
+		return message + ": its lifecycles are deleted, and it waits for " + render.DescribeFinalizers(foreign)
 	case len(p.results) == 0:
 		return message
 	}
-	left := fmt.Sprintf("%s, and goes after the lifecycles of %d Sources", message, len(p.results))
+	left := fmt.Sprintf("%s, and is removed after the lifecycles of %d Sources", message, len(p.results))
 	if len(p.results) == 1 {
-		left = message + ", and goes after the lifecycle of 1 Source"
+		left = message + ", and is removed after the lifecycle of 1 Source"
 	}
 	var first *memory.Import
 	for i, result := range p.results {

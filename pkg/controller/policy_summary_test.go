@@ -270,13 +270,13 @@ func TestAPolicyThatIsBeingDeletedSaysWhatItWaitsFor(t *testing.T) {
 		want       string
 	}{
 		"nothing is left":  {nil, []string{policyv1alpha1.Finalizer}, "the policy is being deleted"},
-		"work in progress": {map[string]*importResult{"a": imported, "b": imported}, nil, "the policy is being deleted, and goes after the lifecycles of 2 Sources"},
+		"work in progress": {map[string]*importResult{"a": imported, "b": imported}, nil, "the policy is being deleted, and is removed after the lifecycles of 2 Sources"},
 		"two hang": {map[string]*importResult{"c": hangs("for x"), "b": hangs("for y"), "a": imported}, nil,
-			"the policy is being deleted, and goes after the lifecycles of 3 Sources, such as that of b: for y"},
+			"the policy is being deleted, and is removed after the lifecycles of 3 Sources, such as that of b: for y"},
 		"one hangs": {map[string]*importResult{"a": hangs("for x")}, nil,
-			"the policy is being deleted, and goes after the lifecycle of 1 Source, such as that of a: for x"},
+			"the policy is being deleted, and is removed after the lifecycle of 1 Source, such as that of a: for x"},
 		"others hold the policy": {nil, []string{"example.com/mine"},
-			`the policy is being deleted: its lifecycles are gone, and it waits for its finalizer "example.com/mine", which whoever set it has to remove`},
+			`the policy is being deleted: its lifecycles are deleted, and it waits for its finalizer "example.com/mine", which the client that set it must remove`},
 	} {
 		summaries := newPolicySummaries()
 		begin(summaries)

@@ -225,8 +225,8 @@ func (p pruning) describe() string {
 	case p.held > p.most:
 		return fmt.Sprintf("%s, which is more than %s", held, share)
 	case p.held+recent > p.most:
-		return fmt.Sprintf("%s: with the %d that went within %d minutes it would be more than %s", held, recent, minutes, share)
+		return fmt.Sprintf("%s: with the %d removed within %d minutes it would be more than %s", held, recent, minutes, share)
 	default:
-		return fmt.Sprintf("%s: more than %s were to go at once, and what is held stays held until it is released or its cause ends", held, share)
+		return fmt.Sprintf("%s: more than %s were to be removed together, and removals that are held stay held until they are released or their cause ends", held, share)
 	}
 }

@@ -30,9 +30,9 @@ func TestTheMessageOfWhatIsHeld(t *testing.T) {
 		"the removals of 50 PediaClusters are held, which is more than maxPrune (10%, which is 20 now)": {held: 50, share: "10%", most: 20},
 		"the removal of 1 PediaCluster is held, which is more than maxPrune (0)":                        {held: 1, share: "0", most: 0},
 		"the removals of 2 PediaClusters are held, which is more than maxPrune (0%, which is 0 now)":    {held: 2, share: "0%", most: 0, recent: went(3)},
-		"the removal of 1 PediaCluster is held: with the 2 that went within 10 minutes it would be more than maxPrune (2)": {
+		"the removal of 1 PediaCluster is held: with the 2 removed within 10 minutes it would be more than maxPrune (2)": {
 			held: 1, share: "2", most: 2, recent: went(1, 1)},
-		"the removal of 1 PediaCluster is held: more than maxPrune (10%, which is 1 now) were to go at once, and what is held stays held until it is released or its cause ends": {
+		"the removal of 1 PediaCluster is held: more than maxPrune (10%, which is 1 now) were to be removed together, and removals that are held stay held until they are released or their cause ends": {
 			held: 1, share: "10%", most: 1},
 	} {
 		if diff := cmp.Diff(want, prune.describe()); diff != "" {

@@ -192,7 +192,7 @@ func TestWhatWasGoingIsHandedOverWhenItsImportIsBlocked(t *testing.T) {
 					return
 				}
 				said := one.stored(t)
-				if said.Status.Phase != policyv1alpha1.LifecycleDeleting || !strings.Contains(readyOf(said).Message, "the PediaCluster stays for the next lifecycle, and this lifecycle waits for its finalizer") {
+				if said.Status.Phase != policyv1alpha1.LifecycleDeleting || !strings.Contains(readyOf(said).Message, "the PediaCluster is retained for the next lifecycle, and this lifecycle waits for its finalizer") {
 					t.Errorf("it says %+v", said.Status)
 				}
 				if counts := one.policies.summaries.of("mcp").counts; counts.Deleting != 1 || counts.Created != 1 {

@@ -146,7 +146,7 @@ func (p *pass) keepHeld(ctx context.Context, result *importResult, replaced []*l
 
 // causes are the reasons of removals that count, as a sentence begins.
 var causes = map[string]string{
-	policyv1alpha1.ReasonSourceGone:           "the Source is gone, though nobody saw it being deleted",
+	policyv1alpha1.ReasonSourceGone:           "the Source no longer exists, but its deletion was not observed",
 	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer select the Source",
 	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
 	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
@@ -204,7 +204,7 @@ func (c *importController) finalize(ctx context.Context, r decision.Removal) (*l
 	}
 	left, err := c.store.Remove(ctx, r.Lifecycle)
 	if err != nil {
-		return nil, fmt.Errorf("taking our finalizer off the lifecycle: %w", err)
+		return nil, fmt.Errorf("removing the finalizer of the lifecycle: %w", err)
 	}
 	return left, nil
 }

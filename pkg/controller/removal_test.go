@@ -168,7 +168,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 		one.pass(t)
 		hangs := one.stored(t)
 		ready := meta.FindStatusCondition(hangs.Status.Conditions, policyv1alpha1.LifecycleReady)
-		const want = `the policy is being deleted or gone; the PediaCluster is gone, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
+		const want = `the policy is being deleted, or no longer exists; the PediaCluster was deleted, and this lifecycle waits for its finalizer "example.com/mine", which the client that set it must remove`
 		if hangs.Status.Phase != policyv1alpha1.LifecycleDeleting || ready.Message != want || ready.Reason != policyv1alpha1.ReasonPolicyDeleted ||
 			decision.IsCreated(hangs.Status) || hangs.Status.Cluster != nil {
 			t.Fatalf("it says %+v", hangs.Status)
@@ -179,7 +179,7 @@ func TestALifecycleThatOthersHoldSaysSo(t *testing.T) {
 	}
 	status, _ := one.policies.summaries.status(one.policies.state("mcp"), pruning{}, nil)
 	told := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
-	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is being deleted or gone") {
+	if told.Reason != policyv1alpha1.ReasonPolicyDeleted || !strings.Contains(told.Message, "the lifecycle of 1 Source, such as that of a: the policy is being deleted, or no longer exists") {
 		t.Errorf("the policy says %s: %s", told.Reason, told.Message)
 	}
 
@@ -204,7 +204,7 @@ func TestASourceThatIsMadeAgainIsNotCountedAsCreated(t *testing.T) {
 		t.Errorf("the counts are %+v; the lifecycle says %+v", counts, hangs)
 	}
 	if ready := meta.FindStatusCondition(hangs.Conditions, policyv1alpha1.LifecycleReady); ready.Reason != policyv1alpha1.ReasonReleased ||
-		!strings.Contains(ready.Message, "made again when it is gone") || !strings.Contains(ready.Message, "example.com/mine") {
+		!strings.Contains(ready.Message, "created again") || !strings.Contains(ready.Message, "example.com/mine") {
 		t.Errorf("it says %s: %s", ready.Reason, ready.Message)
 	}
 }
@@ -424,7 +424,7 @@ func TestADeletionWaitsForThePediaCluster(t *testing.T) {
 	one.pass(t)
 	said := one.stored(t)
 	if !decision.RemovedByServer(said) || said.Status.Phase != policyv1alpha1.LifecycleDeleting || readyOf(said).Reason != policyv1alpha1.ReasonSourceGone ||
-		!strings.HasPrefix(readyOf(said).Message, "the Source is gone; the PediaCluster is being deleted and waits for") {
+		!strings.HasPrefix(readyOf(said).Message, "the Source no longer exists; the PediaCluster is being deleted and waits for") {
 		t.Errorf("it says %+v", said)
 	}
 	one.isDeleted(t, "102", "clusterpedia.io/cluster-synchro-controller")
@@ -434,7 +434,7 @@ func TestADeletionWaitsForThePediaCluster(t *testing.T) {
 	}
 	one.deletePediaCluster(t)
 	one.pediaClusterChanged("mcp-a", hostobjects.Deleted)
-	one.wantEnqueued(t, "the PediaCluster is gone", "mcp/a, single")
+	one.wantEnqueued(t, "the PediaCluster was deleted", "mcp/a, single")
 	one.pass(t)
 	if !one.isGone(t, "mcp-a") {
 		t.Error("the lifecycle is left")

@@ -32,11 +32,11 @@ func (h *hostSchema) at(ctx context.Context, version string) (*render.Schema, er
 	}
 	definition, err := h.host.Resource(render.DefinitionGVR).Get(ctx, render.PediaClusterDefinition, metav1.GetOptions{})
 	if err != nil {
-		return h.schema, fmt.Errorf("reading the definition of PediaClusters: %w", err)
+		return h.schema, fmt.Errorf("reading the PediaCluster CRD: %w", err)
 	}
 	schema, err := render.SchemaOf(definition)
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "The definition of PediaClusters is not used to validate them")
+		klog.FromContext(ctx).Error(err, "The PediaCluster CRD is not used to validate PediaClusters")
 	}
 	h.version, h.schema = version, schema
 	return schema, nil

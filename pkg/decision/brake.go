@@ -48,7 +48,7 @@ func HoldRemovals(results []policyv1alpha1.RenderResult, limit Limit) {
 	for i := range results {
 		if result := &results[i]; result.Action == policyv1alpha1.RenderDelete {
 			result.Action, result.Reason = policyv1alpha1.RenderWait, policyv1alpha1.ReasonPruneHeld
-			result.Message = fmt.Sprintf("%s; the removal would be held, since more PediaClusters would go at once than maxPrune (%s) allows",
+			result.Message = fmt.Sprintf("%s; the removal would be held, since more PediaClusters would be removed together than maxPrune (%s) allows",
 				result.Message, limit.Share.String())
 		}
 	}

@@ -346,10 +346,10 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	switch reason {
 	case policyv1alpha1.ReasonNoCanaries:
 		if state.selected > 0 {
-			return fmt.Sprintf("none of the imports that spec.rollout.first selects (%d) can take the newest revision, and no other takes it before a canary is verified: "+
+			return fmt.Sprintf("none of the imports that spec.rollout.first selects (%d) can take the newest revision, and no other import is updated before a canary is verified: "+
 				"they are paused or held, or could not be reconciled; resume one, or have the selector select others", state.selected)
 		}
-		return "spec.rollout.first selects no Source of an import, and no other takes the newest revision before a canary is verified: correct the selector, or remove it"
+		return "spec.rollout.first selects no Source of an import, and no other import is updated before a canary is verified: correct the selector, or remove it"
 	case policyv1alpha1.ReasonReadinessUnknown:
 		return "spec.rollout.verify is ClusterReady, but nobody says of any cluster whether it is ready: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
 	}

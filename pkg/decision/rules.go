@@ -19,7 +19,7 @@ var rules = []rule{
 	{"the policy is suspended", policySuspended},
 	{"a lifecycle is paused", lifecyclePaused},
 	{"the type of the Source is lost", typeLost},
-	{"the Source is gone", sourceGone},
+	{"the Source no longer exists", sourceGone},
 	{"the Source never was", neverImported},
 	{"the selector fails", selectorFailed},
 	{"the Source is not selected", notSelected},

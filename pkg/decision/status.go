@@ -149,7 +149,7 @@ func (p Projection) Uncreated() Status {
 	status := p.begin()
 	status.Phase, status.Cluster, status.Credentials = policyv1alpha1.LifecyclePending, nil, nil
 	ready := metav1.Condition{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
-		Reason: policyv1alpha1.ReasonPediaClusterDeleting, Message: "the PediaCluster was deleted and is made again"}
+		Reason: policyv1alpha1.ReasonPediaClusterDeleting, Message: "the PediaCluster was deleted and is being recreated"}
 	created := ready
 	created.Type = policyv1alpha1.LifecycleCreated
 	setConditions(&status, p.Lifecycle.Generation, ready, created)
@@ -175,11 +175,11 @@ func (p Projection) Deleting(r Removal, pediaCluster *unstructured.Unstructured)
 
 // deletionCauses are why a lifecycle is being deleted, as a sentence begins.
 var deletionCauses = map[string]string{
-	policyv1alpha1.ReasonSourceGone:       "the Source is gone",
+	policyv1alpha1.ReasonSourceGone:       "the Source no longer exists",
 	policyv1alpha1.ReasonSourceDeselected: "the Source is no longer selected",
 	policyv1alpha1.ReasonRenamed:          "nameTemplate renders another name now",
-	policyv1alpha1.ReasonPolicyDeleted:    "the policy is being deleted or gone",
-	policyv1alpha1.ReasonReleased:         "this lifecycle is being deleted, and the import is made again when it is gone if its Source is selected",
+	policyv1alpha1.ReasonPolicyDeleted:    "the policy is being deleted, or no longer exists",
+	policyv1alpha1.ReasonReleased:         "this lifecycle is being deleted; after that the import is created again if its Source is selected",
 }
 
 // waitsFor says what a lifecycle that is being deleted waits for, and who can end it: for
@@ -191,9 +191,9 @@ func (p Projection) waitsFor(r Removal, pediaCluster *unstructured.Unstructured)
 	case len(foreign) < len(p.Lifecycle.Finalizers):
 		return message + render.DescribeDeletion(pediaCluster)
 	case pediaCluster == nil:
-		message += "the PediaCluster is gone"
+		message += "the PediaCluster was deleted"
 	case r.FateOf(pediaCluster) == Retain:
-		message += "the PediaCluster stays for the next lifecycle"
+		message += "the PediaCluster is retained for the next lifecycle"
 	default:
 		message += "the PediaCluster is orphaned"
 	}
@@ -220,9 +220,9 @@ func (p Projection) end(status Status) Status {
 // created is the condition that there is a PediaCluster, and for whom it was made.
 func (p Projection) created(pediaCluster *unstructured.Unstructured) metav1.Condition {
 	created := metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue,
-		Reason: policyv1alpha1.ReasonCreated, Message: "the PediaCluster was made for this Source and goes with it"}
+		Reason: policyv1alpha1.ReasonCreated, Message: "the PediaCluster was created for this Source and is deleted with it"}
 	if OwnerOf(p.Lifecycle).Ownership(pediaCluster) != render.Owned {
-		created.Reason, created.Message = policyv1alpha1.ReasonExisted, "the PediaCluster was there first and stays when the Source goes"
+		created.Reason, created.Message = policyv1alpha1.ReasonExisted, "the PediaCluster existed before and is kept when the Source is deleted"
 	}
 	return created
 }

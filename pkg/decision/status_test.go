@@ -40,8 +40,8 @@ func condition(status Status, name string) string {
 
 const (
 	follows      = "True PediaClusterCreated: endpoint and credentials of the PediaCluster follow the Source"
-	madeForIt    = "True PediaClusterCreated: the PediaCluster was made for this Source and goes with it"
-	existed      = "True PediaClusterExisted: the PediaCluster was there first and stays when the Source goes"
+	madeForIt    = "True PediaClusterCreated: the PediaCluster was created for this Source and is deleted with it"
+	existed      = "True PediaClusterExisted: the PediaCluster existed before and is kept when the Source is deleted"
 	nothingToDo  = "False UpToDate: nothing is left to update"
 	noSuchSecret = "False WaitingForReference: no Secret"
 )
@@ -350,7 +350,7 @@ func TestTheStatusOfAPediaClusterThatIsMadeAgain(t *testing.T) {
 	l.Status = Projection{Lifecycle: l}.Converged(Convergence{Execution: Execution{
 		Plan: plan(render.ActionNone, policyv1alpha1.ReasonCreated, ""), PediaCluster: pediaCluster()}})
 	status := Projection{Lifecycle: l}.Uncreated()
-	const deleted = "False PediaClusterDeleting: the PediaCluster was deleted and is made again"
+	const deleted = "False PediaClusterDeleting: the PediaCluster was deleted and is being recreated"
 	if diff := cmp.Diff(said{policyv1alpha1.LifecyclePending, deleted, deleted, nothingToDo}, inWords(status)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -362,8 +362,8 @@ func TestTheStatusOfAPediaClusterThatIsMadeAgain(t *testing.T) {
 func TestTheStatusOfADeletion(t *testing.T) {
 	const (
 		ours, mine, synchro = policyv1alpha1.Finalizer, "example.com/mine", "clusterpedia.io/cluster-synchro-controller"
-		waitsForMine        = `, and this lifecycle waits for its finalizer "example.com/mine", which whoever set it has to remove`
-		released            = "this lifecycle is being deleted, and the import is made again when it is gone if its Source is selected; "
+		waitsForMine        = `, and this lifecycle waits for its finalizer "example.com/mine", which the client that set it must remove`
+		released            = "this lifecycle is being deleted; after that the import is created again if its Source is selected; "
 		none                = "there is no PediaCluster"
 	)
 	synced := func(o *unstructured.Unstructured) { o.SetFinalizers([]string{synchro}) }
@@ -377,18 +377,18 @@ func TestTheStatusOfADeletion(t *testing.T) {
 		created      string
 	}{
 		{"the PediaCluster waits for Clusterpedia", policyv1alpha1.ReasonSourceGone, Delete, []string{ours, mine}, pediaCluster(synced),
-			`the Source is gone; the PediaCluster is being deleted and waits for its finalizer "clusterpedia.io/cluster-synchro-controller", ` +
+			`the Source no longer exists; the PediaCluster is being deleted and waits for its finalizer "clusterpedia.io/cluster-synchro-controller", ` +
 				`which Clusterpedia's clustersynchro-manager removes: it must run`, madeForIt},
 		{"the PediaCluster goes", policyv1alpha1.ReasonRenamed, Delete, []string{ours}, pediaCluster(),
 			"nameTemplate renders another name now; the PediaCluster is being deleted", madeForIt},
-		{"the PediaCluster is gone", policyv1alpha1.ReasonSourceDeselected, Delete, []string{mine}, nil,
-			"the Source is no longer selected; the PediaCluster is gone" + waitsForMine, "False SourceDeselected: " + none},
+		{"the PediaCluster was deleted", policyv1alpha1.ReasonSourceDeselected, Delete, []string{mine}, nil,
+			"the Source is no longer selected; the PediaCluster was deleted" + waitsForMine, "False SourceDeselected: " + none},
 		{"the PediaCluster was orphaned", policyv1alpha1.ReasonReleased, Orphan, []string{mine}, pediaCluster(),
 			released + "the PediaCluster is orphaned" + waitsForMine, madeForIt},
 		{"the PediaCluster is its users' already", policyv1alpha1.ReasonPolicyDeleted, Delete, []string{mine}, pediaCluster(notOurs),
-			"the policy is being deleted or gone; the PediaCluster is orphaned" + waitsForMine, existed},
+			"the policy is being deleted, or no longer exists; the PediaCluster is orphaned" + waitsForMine, existed},
 		{"the PediaCluster is retained", policyv1alpha1.ReasonReleased, Retain, []string{mine}, pediaCluster(),
-			released + "the PediaCluster stays for the next lifecycle" + waitsForMine, madeForIt},
+			released + "the PediaCluster is retained for the next lifecycle" + waitsForMine, madeForIt},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := lifecycle(going, func(l *Lifecycle) {

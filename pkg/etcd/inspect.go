@@ -26,7 +26,7 @@ const logDir = "member/wal"
 
 // errNotReady says that a member waits without an end for what its database has
 // already, or never will have.
-var errNotReady = fmt.Errorf("its log in %s does not go on where its database %s ends", logDir, databaseFile)
+var errNotReady = fmt.Errorf("its log in %s does not continue where its database %s ends", logDir, databaseFile)
 
 // DataError says that a member cannot be started from the data in its directory,
 // and what to do.
@@ -51,18 +51,18 @@ type contents struct {
 
 // dataError tells what to do about an error that a member starts with.
 func (c contents) dataError(dir string, cause error) error {
-	remedy := `docs/storage.md says under "When the data is damaged" how to go on`
+	remedy := `see "When the data is damaged" in docs/storage.md`
 	switch {
 	case c.newer != "":
 		return &DataError{cause: cause, message: fmt.Sprintf("the data in %s was written by etcd %s, which is newer than the %s of this server: "+
 			"run the version of this server that wrote it, or restore a snapshot from before", dir, c.newer, version.Version)}
 	case errors.Is(cause, errNotReady) && c.applied == 0:
-		cause = errors.New("its first start was broken off")
-		remedy = "move member in it away, which holds nothing, and start again"
+		cause = errors.New("its first start was interrupted")
+		remedy = "move its directory member, which contains no data, and start again"
 	case errors.Is(cause, fs.ErrPermission):
 		remedy = "let the user of this process own it"
 	case strings.Contains(cause.Error(), syscall.ENOSPC.Error()): // etcd does not wrap it
-		remedy = "make room on its volume"
+		remedy = "free space on its volume"
 	}
 	return &DataError{cause: cause, message: fmt.Sprintf("the embedded etcd cannot start from the data in %s: %v: %s", dir, cause, remedy)}
 }

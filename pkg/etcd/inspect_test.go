@@ -115,7 +115,7 @@ func TestDataThatIsDamagedIsRefusedWithTheWayBack(t *testing.T) {
 			return errors.Join(os.RemoveAll(filepath.Join(dir, "member/wal")), os.WriteFile(filepath.Join(dir, "member/wal"), nil, 0o600))
 		}, "member/wal"},
 		{"an empty log", truncate(log, 0), "etcd cannot read its log in member/wal"},
-		{"a log that ends too early", truncate(log, 100_000), "does not go on where its database"},
+		{"a log that ends too early", truncate(log, 100_000), "does not continue where its database"},
 		{"garbage at the beginning of the log", overwrite(log, 0, 1<<20, garbage), "etcd cannot read its log in member/wal"},
 		{"garbage in the log", overwrite(log, 100*pageSize, pageSize, garbage), "cannot start"},
 		{"no database", func(dir string) error { return os.Remove(filepath.Join(dir, db)) }, "failed to find database snapshot file"},
@@ -227,7 +227,7 @@ func TestAFirstStartThatWasBrokenOff(t *testing.T) {
 		})
 	}
 	err := contents{}.dataError("/data", errNotReady)
-	if want := "the embedded etcd cannot start from the data in /data: its first start was broken off: move member in it away"; !strings.HasPrefix(err.Error(), want) {
+	if want := "the embedded etcd cannot start from the data in /data: its first start was interrupted: move its directory member"; !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a log without an entry: %v", err)
 	}
 }
@@ -238,9 +238,9 @@ func TestTheRemedyFitsTheCause(t *testing.T) {
 		cause error
 		want  string
 	}{
-		"damage":       {contents{}, errors.New("crc mismatch"), "crc mismatch: docs/storage.md says"},
+		"damage":       {contents{}, errors.New("crc mismatch"), `crc mismatch: see "When the data is damaged" in docs/storage.md`},
 		"permissions":  {contents{}, &fs.PathError{Op: "open", Path: "db", Err: syscall.EACCES}, "permission denied: let the user of this process own it"},
-		"no room":      {contents{}, errors.New("wal: no space left on device"), "no space left on device: make room on its volume"},
+		"no room":      {contents{}, errors.New("wal: no space left on device"), "no space left on device: free space on its volume"},
 		"a newer etcd": {contents{newer: "9.0.0"}, errors.New("cannot downgrade"), "written by etcd 9.0.0, which is newer than the " + version.Version},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -114,7 +114,7 @@ func verify(path string) error {
 	size := info.Size() - sha256.Size
 	// Databases consist of pages.
 	if size <= 0 || size%512 != 0 {
-		return fmt.Errorf("%s is not a snapshot of etcd, or not the whole of one: it has no checksum at its end", path)
+		return fmt.Errorf("%s is not a complete snapshot of etcd: it has no checksum at its end", path)
 	}
 	hash := sha256.New()
 	if _, err := io.CopyN(hash, file, size); err != nil {

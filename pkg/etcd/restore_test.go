@@ -115,9 +115,9 @@ func TestARestoreThatIsRefusedChangesNothing(t *testing.T) {
 	damaged[len(damaged)/2] ^= 1
 	for _, test := range []struct{ file, want string }{
 		{write("damaged", damaged), "is damaged"},
-		{write("truncated", whole[:len(whole)-1000]), "not the whole of one"},
-		{write("text", []byte("not a snapshot")), "is not a snapshot"},
-		{write("empty", nil), "is not a snapshot"},
+		{write("truncated", whole[:len(whole)-1000]), "is not a complete snapshot"},
+		{write("text", []byte("not a snapshot")), "is not a complete snapshot"},
+		{write("empty", nil), "is not a complete snapshot"},
 		{filepath.Join(t.TempDir(), "absent"), "no such file"},
 	} {
 		dir := filepath.Join(t.TempDir(), "new")

@@ -32,7 +32,7 @@ const (
 var (
 	snapshotTimestamp = metrics.NewGauge(&metrics.GaugeOpts{
 		Name:           "policy_apiserver_embedded_etcd_snapshot_timestamp_seconds",
-		Help:           "When the newest snapshot of the embedded etcd was taken.",
+		Help:           "When the newest snapshot of the embedded etcd was saved.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	snapshotFailures = metrics.NewCounter(&metrics.CounterOpts{
@@ -110,7 +110,7 @@ func (s *snapshots) take(ctx context.Context) error {
 		return err
 	}
 	snapshotTimestamp.Set(float64(now.Unix()))
-	klog.FromContext(ctx).V(2).Info("Took a snapshot of the embedded etcd", "file", file)
+	klog.FromContext(ctx).V(2).Info("Saved a snapshot of the embedded etcd", "file", file)
 	return s.prune()
 }
 
@@ -159,7 +159,7 @@ func (s *snapshots) named(suffix string) ([]time.Time, error) {
 func save(ctx context.Context, endpoint, file string) error {
 	config := clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()}
 	if err := answers(ctx, config); err != nil {
-		return fmt.Errorf("the embedded etcd does not answer at %s: %w", endpoint, err)
+		return fmt.Errorf("the embedded etcd does not respond at %s: %w", endpoint, err)
 	}
 	if _, err := snapshot.SaveWithVersion(ctx, zap.NewNop(), config, file); err != nil {
 		return err

@@ -33,7 +33,7 @@ type upkeep struct {
 // tend looks at the database once. What fails is tried again the next time.
 func (u *upkeep) tend(ctx context.Context) {
 	if err := u.try(ctx); err != nil && ctx.Err() == nil {
-		klog.FromContext(ctx).Error(err, "The upkeep of the embedded etcd failed, it is tried again", "in", upkeepInterval)
+		klog.FromContext(ctx).Error(err, "The maintenance of the embedded etcd failed, it is tried again", "in", upkeepInterval)
 	}
 }
 
@@ -123,7 +123,7 @@ func (u *upkeep) defragment(ctx context.Context, before *clientv3.StatusResponse
 	if err != nil {
 		return fmt.Errorf("reading its state: %w", err)
 	}
-	klog.FromContext(ctx).Info("Gave back free pages of the embedded etcd, which answered nothing meanwhile",
+	klog.FromContext(ctx).Info("Defragmented the embedded etcd, which served no requests during that time",
 		"before", before.DbSize, "after", after.DbSize, "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }

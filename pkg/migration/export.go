@@ -216,11 +216,11 @@ func markImported(ctx context.Context, client Client, namespace string, record *
 		return fmt.Errorf("reading the record of the export: %w", err)
 	}
 	if configMap.Data[sumKey] != record.SHA256 {
-		return errors.New("the export has changed while it was taken over")
+		return errors.New("the export has changed while it was imported")
 	}
 	configMap.Data[importedByKey] = string(storage)
 	if _, err := client.CoreV1().ConfigMaps(namespace).Update(ctx, configMap, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("recording that the export was taken over: %w", err)
+		return fmt.Errorf("recording that the export was imported: %w", err)
 	}
 	return nil
 }
@@ -238,7 +238,7 @@ func Unconfirm(ctx context.Context, client Client, namespace string) error {
 	configMap.Data[replacesKey] = configMap.Data[importedByKey]
 	delete(configMap.Data, importedByKey)
 	if _, err := client.CoreV1().ConfigMaps(namespace).Update(ctx, configMap, metav1.UpdateOptions{}); err != nil {
-		return fmt.Errorf("having the export taken over again: %w", err)
+		return fmt.Errorf("requesting another import of the export: %w", err)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ var (
 
 // NotMigrated is part of what a server tells that has never served the group and
 // finds CRDs of it.
-const NotMigrated = "move what it holds here with `kubectl clusterimport migrate`"
+const NotMigrated = "migrate its objects with `kubectl clusterimport migrate`"
 
 // Waiting is why a storage is not served until the migration has come further.
 type Waiting struct{ message string }
@@ -67,19 +67,19 @@ func (t *Takeover) Run(ctx context.Context, storage types.UID) error {
 	case record == nil:
 		return nil
 	case record.ImportedBy != storage && record.ImportedBy != "" && switched:
-		return &Waiting{fmt.Sprintf("what the CRDs held was taken over by the storage %s, and this is %s: bring that storage back",
+		return &Waiting{fmt.Sprintf("the objects of the CRDs were imported into the storage %s, and this is %s: use that storage",
 			record.ImportedBy, storage)}
 	case record.ImportedBy != storage:
 		if err := t.Import(ctx, objects, record.Replaces == storage); err != nil {
-			return fmt.Errorf("taking over what the CRDs held: %w", err)
+			return fmt.Errorf("importing the objects of the CRDs: %w", err)
 		}
 		if err := markImported(ctx, t.Kubernetes, t.Namespace, record, storage); err != nil {
 			return err
 		}
-		klog.FromContext(ctx).Info("What the CRDs held is in storage", "objects", record.Objects, "storage", storage)
+		klog.FromContext(ctx).Info("The objects of the CRDs are in storage", "objects", record.Objects, "storage", storage)
 	}
 	if !switched {
-		return &Waiting{fmt.Sprintf("the %d objects that the CRDs held are in storage; waiting for `kubectl clusterimport migrate` to lead %s here",
+		return &Waiting{fmt.Sprintf("the %d objects of the CRDs are in storage; waiting for `kubectl clusterimport migrate` to point %s to this server",
 			record.Objects, policyv1alpha1.SchemeGroupVersion)}
 	}
 	return nil

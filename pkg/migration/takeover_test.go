@@ -51,7 +51,7 @@ func TestStorageIsServedWhenNothingHasToBeTakenOver(t *testing.T) {
 		"one taken over by a lost storage":    {host: []runtime.Object{apiService(false), definition()}, export: true, takenBy: "lost", waits: "waiting for", imported: true},
 		"an export, switched over":            {host: []runtime.Object{apiService(true), definition()}, export: true, imported: true},
 		"one taken over, switched over":       {host: []runtime.Object{apiService(true)}, export: true, takenBy: "this"},
-		"one taken over by another, switched": {host: []runtime.Object{apiService(true)}, export: true, takenBy: "lost", waits: "by the storage lost, and this is this"},
+		"one taken over by another, switched": {host: []runtime.Object{apiService(true)}, export: true, takenBy: "lost", waits: "into the storage lost, and this is this"},
 		"an export whose CRDs are gone":       {export: true, waits: "waiting for", imported: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,12 +62,12 @@ func ledToAServer(apiService cache.Store) bool {
 func logDefinitions(ctx context.Context, there []string) {
 	logger := klog.FromContext(ctx).WithValues("apiService", apiServiceName)
 	if len(there) == 0 {
-		logger.Info("The host has no CustomResourceDefinitions any more beside the APIService of the group")
+		logger.Info("The host no longer has CustomResourceDefinitions of the group")
 		return
 	}
 	logger.Error(nil, "The host has CustomResourceDefinitions of the group that this server is registered for: do not delete the APIService "+
 		"while they exist, or the host serves the group from them, and its garbage collector deletes PediaClusters. "+
-		"docs/migration.md says under \"CRDs beside a server that serves\" what to do", "definitions", there)
+		"see \"CRDs on a host with this server\" in docs/migration.md", "definitions", there)
 }
 
 // follow watches an object until ctx ends, and calls changed after each change.

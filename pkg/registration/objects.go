@@ -69,7 +69,7 @@ func (r *Registrar) followSecret(ctx context.Context) (*material, error) {
 		if exists {
 			var damage []string
 			if m, damage = read(secret.Data, r.config.names(), now); len(damage) > 0 {
-				logger.Info("The Secret of the serving certificate is damaged, its parts are made again", "damage", strings.Join(damage, "; "))
+				logger.Info("The Secret of the serving certificate is damaged, the damaged parts are generated again", "damage", strings.Join(damage, "; "))
 			}
 		}
 		var sound *material
@@ -146,13 +146,13 @@ func (r *Registrar) keepAPIService(ctx context.Context, bundle []byte) error {
 			return raced(err, "making the APIService")
 		}
 		r.carried.authority = nil
-		logger.Info("Made the APIService: the host hands requests for the group to this server now")
+		logger.Info("Created the APIService: the host forwards requests for the group to this server now")
 		return nil
 	}
 
 	if _, injected := current.GetAnnotations()[injectAnnotation]; injected && bundle != nil {
 		return refuse("the APIService %s has the annotation %s, so cert-manager writes its caBundle, and so would this server: "+
-			"take the annotation away, or give the server cert-manager's certificate with --tls-cert-file and --tls-private-key-file and no --apiservice-ca-file",
+			"remove the annotation, or give the server cert-manager's certificate with --tls-cert-file and --tls-private-key-file and no --apiservice-ca-file",
 			apiServiceName, injectAnnotation)
 	}
 	was, _, _ := unstructured.NestedMap(current.Object, "spec")
@@ -235,12 +235,12 @@ func (r *Registrar) checkServed(ctx context.Context, current *unstructured.Unstr
 	case err != nil:
 		return err
 	case len(installed) > 0:
-		return refuse("the host serves %s from its CustomResourceDefinitions %s: move what they hold with `kubectl clusterimport migrate`, "+
-			"or, if they hold nothing, run `kubectl delete crd %[3]s`",
+		return refuse("the host serves %s from its CustomResourceDefinitions %s: migrate their objects with `kubectl clusterimport migrate`, "+
+			"or, if they have no objects, run `kubectl delete crd %[3]s`",
 			policyv1alpha1.GroupName, strings.Join(installed, " and "), strings.Join(installed, " "))
 	case current != nil:
 		return refuse("the APIService %s leads to no Service: the host serves the group itself, or did (label %s=%q); "+
-			"delete the APIService if it does not go by itself", apiServiceName, autoManagedLabel, current.GetLabels()[autoManagedLabel])
+			"delete the APIService if it is not removed automatically", apiServiceName, autoManagedLabel, current.GetLabels()[autoManagedLabel])
 	}
 	return nil
 }
@@ -283,7 +283,7 @@ func (r *Registrar) keepService(ctx context.Context) error {
 		return fmt.Errorf("reading the Service: %w", err)
 	}
 	if service.Labels[managedByLabel] != fieldManager {
-		return refuse("the Service %s was made by somebody else (it has no label %s=%s) and is left as it is: run without --register-service, or delete it",
+		return refuse("the Service %s was created by another client (it has no label %s=%s) and is not changed: run without --register-service, or delete it",
 			r.config.Service, managedByLabel, fieldManager)
 	}
 	// What the host has filled in is kept.

@@ -149,7 +149,7 @@ func (r *Registrar) Run(ctx context.Context) {
 		next, err := r.pass(ctx)
 		if err != nil {
 			next = backoff.Step()
-			klog.FromContext(ctx).Error(err, "The registration with the host is not as it should be, trying again", "in", next.Round(time.Second))
+			klog.FromContext(ctx).Error(err, "The registration with the host failed, trying again", "in", next.Round(time.Second))
 		} else {
 			backoff = passBackoff
 		}
@@ -244,10 +244,10 @@ func (r *Registrar) say(ctx context.Context, err error) {
 	}
 	r.said = message
 	if err == nil {
-		klog.FromContext(ctx).Info("Nothing stands in the way of the registration any more")
+		klog.FromContext(ctx).Info("Nothing prevents the registration any more")
 		return
 	}
-	klog.FromContext(ctx).Error(err, "Something stands in the way of the registration")
+	klog.FromContext(ctx).Error(err, "The server cannot register itself")
 }
 
 // carries notes that the APIService has the authority.

@@ -58,11 +58,11 @@ func TestTheDeletionConditionIsAskedWhenWhatItReadsIsThere(t *testing.T) {
 
 func TestDescribeFinalizers(t *testing.T) {
 	for want, finalizers := range map[string][]string{
-		`its finalizer "example.com/mine", which whoever set it has to remove`: {"example.com/mine"},
-		`its finalizers "clusterpedia.io/cluster-synchro-controller", which Clusterpedia's clustersynchro-manager removes: it must run, and "b", which whoever set it has to remove`: {
+		`its finalizer "example.com/mine", which the client that set it must remove`: {"example.com/mine"},
+		`its finalizers "clusterpedia.io/cluster-synchro-controller", which Clusterpedia's clustersynchro-manager removes: it must run, and "b", which the client that set it must remove`: {
 			"clusterpedia.io/cluster-synchro-controller", "b"},
 		`its finalizer "foregroundDeletion", which the host's garbage collector removes`: {"foregroundDeletion"},
-		`its finalizers "a", which whoever set it has to remove, and "b", which whoever set it has to remove, and "c", which whoever set it has to remove, and 2 more`: {
+		`its finalizers "a", which the client that set it must remove, and "b", which the client that set it must remove, and "c", which the client that set it must remove, and 2 more`: {
 			"a", "b", "c", "d", "e"},
 	} {
 		if diff := cmp.Diff(want, DescribeFinalizers(finalizers)); diff != "" {
@@ -102,7 +102,7 @@ func TestAPediaClusterThatHangsNamesItsFinalizers(t *testing.T) {
 	going.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
 	plan := conversion().Plan(owner, going, nil)
 	const want = `the PediaCluster is being deleted and waits for its finalizer "clusterpedia.io/cluster-synchro-controller", ` +
-		`which Clusterpedia's clustersynchro-manager removes: it must run; it is made again when it is gone and creationCondition is true`
+		`which Clusterpedia's clustersynchro-manager removes: it must run; it is created again after that if creationCondition is true`
 	if diff := cmp.Diff(want, plan.Message); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -56,7 +56,7 @@ func remover(finalizer string) string {
 	case metav1.FinalizerDeleteDependents, metav1.FinalizerOrphanDependents:
 		return "the host's garbage collector removes"
 	default:
-		return "whoever set it has to remove"
+		return "the client that set it must remove"
 	}
 }
 

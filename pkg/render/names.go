@@ -83,8 +83,8 @@ func keptName(lifecycles []NamedLifecycle) (name string) {
 // DescribeBehind says why the wanted name cannot begin yet.
 func (n Naming) DescribeBehind(wanted string) string {
 	if n.Behind == wanted {
-		return fmt.Sprintf("the lifecycle %q is being deleted; it is made again when it is gone", shorten(wanted))
+		return fmt.Sprintf("the lifecycle %q is being deleted; it is created again after that", shorten(wanted))
 	}
-	return fmt.Sprintf("nameTemplate renders %q now, which begins when the lifecycle %q of a former name is gone: it says what it waits for",
+	return fmt.Sprintf("nameTemplate renders %q now; this name is used after the lifecycle %q of a former name is deleted, which shows what it waits for",
 		shorten(wanted), shorten(n.Behind))
 }

@@ -132,7 +132,7 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 			Message: "deletionCondition is true; " + DescribeDeletion(current)}
 	case current != nil && current.GetDeletionTimestamp() != nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonPediaClusterDeleting,
-			Message: DescribeDeletion(current) + "; it is made again when it is gone and creationCondition is true"}
+			Message: DescribeDeletion(current) + "; it is created again after that if creationCondition is true"}
 	case c.DeletionCondition.Err != nil && !absent(c.DeletionCondition.Err):
 		return failed(c.DeletionCondition.Err)
 	case unwanted && ownership == Owned:
@@ -171,7 +171,7 @@ func (c *Conversion) replace(owner Owner, replaces *unstructured.Unstructured) P
 	plan := c.create(owner)
 	plan.Object = takeOver(plan.Object, replaces)
 	if problems := c.definition().Validate(plan.Object); len(problems) > 0 {
-		return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it takes over: %w", plan.Object.GetName(), replaces.GetName(), problems))
+		return failed(fmt.Errorf("PediaCluster %q cannot replace %q, whose fields it copies: %w", plan.Object.GetName(), replaces.GetName(), problems))
 	}
 	return plan
 }

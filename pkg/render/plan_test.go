@@ -351,7 +351,7 @@ func TestPlan(t *testing.T) {
 			conversion: conversion(),
 			current:    live(outdated, createdFor(createdForOne), deleting),
 			want: Plan{Action: ActionWait, Reason: "PediaClusterDeleting",
-				Message: "the PediaCluster is being deleted; it is made again when it is gone and creationCondition is true"},
+				Message: "the PediaCluster is being deleted; it is created again after that if creationCondition is true"},
 		},
 		{
 			name:       "the deletion condition deletes what is ours",
@@ -477,7 +477,7 @@ func TestARenamedImportTakesOverWhatBelongsToTheUsers(t *testing.T) {
 func TestARenamedImportIsNotCreatedWithWhatTheHostWouldRefuse(t *testing.T) {
 	old := live(map[string]any{"apiserver": "https://old", "syncAllCustomResources": "true"}, createdFor(createdForOne))
 	old.SetName("old-name")
-	want := Plan{Action: ActionError, Reason: "InvalidPediaCluster", Message: `PediaCluster "mcp-one" cannot replace "old-name", whose fields it takes over: ` +
+	want := Plan{Action: ActionError, Reason: "InvalidPediaCluster", Message: `PediaCluster "mcp-one" cannot replace "old-name", whose fields it copies: ` +
 		`spec.syncAllCustomResources: must be a boolean, not a string: write it without quotes`}
 	if diff := cmp.Diff(want, conversion().Plan(owner, nil, old)); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)

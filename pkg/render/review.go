@@ -146,7 +146,7 @@ func (r *review) importAs(name string) Plan {
 		}
 	case lifecycle.DeletionTimestamp != nil:
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonReleased,
-			Message: "the lifecycle is being deleted; the import is made again when it is gone"}
+			Message: "the lifecycle is being deleted; the import is created again after that"}
 	default:
 		env = engine.Env{Now: lifecycle.CreationTimestamp.Time, Seed: string(lifecycle.UID)}
 	}
@@ -179,7 +179,7 @@ func (r *review) importAs(name string) Plan {
 		r.showPediaCluster(plan.Object)
 	}
 	if done := plan.Action == ActionCreate || plan.Action == ActionUpdate || plan.Action == ActionNone; done && replaces != nil {
-		plan.Message = fmt.Sprintf("replaces PediaCluster %q, which goes then", replaces.GetName())
+		plan.Message = fmt.Sprintf("replaces PediaCluster %q, which is deleted after that", replaces.GetName())
 	}
 	return plan
 }

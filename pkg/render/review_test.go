@@ -181,7 +181,7 @@ spec.source.selectorTemplate:1:4 ".source.spec.nothing.more" no "nothing" in .so
 `},
 		{"a third name has to wait", reviewedSpec(), reviewed(withLifecycles(imported("mcp-first", 1), imported("mcp-second", 2))), `
 selected as mcp-one
-Wait Renamed "nameTemplate renders \"mcp-one\" now, which begins when the lifecycle \"mcp-first\" of a former name is gone: it says what it waits for"
+Wait Renamed "nameTemplate renders \"mcp-one\" now; this name is used after the lifecycle \"mcp-first\" of a former name is deleted, which shows what it waits for"
 `},
 		{"a return to one of two names", reviewedSpec(), reviewed(withLifecycles(imported("mcp-one", 1), imported("mcp-second", 2)), withCurrent(ours)), `
 selected as mcp-one
@@ -214,7 +214,7 @@ Conflict SourceTaken "policy \"other\" has imported this Source as \"other-one\"
 selected as mcp-one
 secret: secrets.v1. default/one-auth found=true
 creationCondition: false "false"
-Create PediaClusterCreated "replaces PediaCluster \"old-one\", which goes then"
+Create PediaClusterCreated "replaces PediaCluster \"old-one\", which is deleted after that"
 ` + strings.Replace(createdObject, `"spec":{"apiserver":"https://one"`, `"spec":{"apiserver":"https://one","shardingName":"kept"`, 1)},
 		{"a lifecycle that is being deleted", reviewedSpec(), reviewed(func(in *ReviewInputs) {
 			lifecycle, now := lifecycleOf("mcp", "mcp-one", "1"), metav1.Now()
@@ -222,7 +222,7 @@ Create PediaClusterCreated "replaces PediaCluster \"old-one\", which goes then"
 			in.Lifecycles = append(in.Lifecycles, lifecycle)
 		}), `
 selected as mcp-one
-Wait Released "the lifecycle is being deleted; the import is made again when it is gone"
+Wait Released "the lifecycle is being deleted; the import is created again after that"
 `},
 		{"a PediaCluster that cannot be read", reviewedSpec(), reviewed(func(in *ReviewInputs) {
 			in.Current = func(string) (*unstructured.Unstructured, error) { return nil, errors.New("no answer") }

@@ -57,7 +57,7 @@ func SchemaOf(definition *unstructured.Unstructured) (*Schema, error) {
 	}
 	var typed apiextensionsv1.CustomResourceDefinition
 	if err := json.Unmarshal(raw, &typed); err != nil {
-		return nil, fmt.Errorf("the definition of PediaClusters: %w", err)
+		return nil, fmt.Errorf("the PediaCluster CRD: %w", err)
 	}
 	return newSchema(&typed)
 }

@@ -205,7 +205,7 @@ var safeCodes = []int32{openapierrors.TooLongFailCode, openapierrors.TooShortFai
 	openapierrors.MaxItemsFailCode, openapierrors.MinItemsFailCode, openapierrors.TooFewPropertiesCode, openapierrors.TooManyPropertiesCode}
 
 // vague is the message of what the validator does not explain.
-const vague = "does not fit the schema in the definition of PediaClusters"
+const vague = "does not fit the schema of the PediaCluster CRD"
 
 func (p Problem) isVague() bool { return p.Message == vague }
 

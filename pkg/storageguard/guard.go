@@ -270,7 +270,7 @@ func (g *Guard) await(ctx context.Context) (host types.UID, err error) {
 		}
 		g.block(err)
 		if err.Error() != said && ctx.Err() == nil {
-			logger.Error(err, "The API answers 503 for its resources, and nothing is imported")
+			logger.Error(err, "The API responds with 503 for its resources, and nothing is imported")
 			said = err.Error()
 		}
 		select {
@@ -282,7 +282,7 @@ func (g *Guard) await(ctx context.Context) (host types.UID, err error) {
 }
 
 // errLookAgain says that something was put right, which has to be seen.
-var errLookAgain = errors.New("owners that are lost were taken off PediaClusters")
+var errLookAgain = errors.New("lost owners were removed from PediaClusters")
 
 // look gathers the facts and, when storage may be served, makes it safe to do so.
 func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
@@ -317,7 +317,7 @@ func (g *Guard) look(ctx context.Context) (host types.UID, err error) {
 			g.handover = time.Now()
 		}
 		if left := handoverTime - time.Since(g.handover); left > 0 {
-			return "", &Refusal{message: fmt.Sprintf("the storage %s takes the place of another: waiting for %s, until nobody is answered from that",
+			return "", &Refusal{message: fmt.Sprintf("the storage %s replaces another: waiting for %s, until no client is served from that",
 				f.storage, handoverTime)}
 		}
 	}
@@ -365,9 +365,9 @@ func (g *Guard) same(id types.UID, revision uint64) error {
 	case seen.id == "":
 		seen.id = id
 	case id != seen.id:
-		return &lost{fmt.Sprintf("the storage %s was replaced by %q under the running server", seen.id, id)}
+		return &lost{fmt.Sprintf("the storage %s was replaced by %q while the server runs", seen.id, id)}
 	case revision < seen.revision, revision > seen.revision+leap:
-		return &lost{fmt.Sprintf("the storage %s went from revision %d to %d under the running server, as one does that is restored from a snapshot",
+		return &lost{fmt.Sprintf("the revision of the storage %s changed from %d to %d while the server runs, as after a restore from a snapshot",
 			id, seen.revision, revision)}
 	}
 	seen.revision = revision

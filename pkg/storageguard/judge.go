@@ -55,8 +55,8 @@ func judge(f facts) error {
 	}
 	switch {
 	case f.recorded != f.storage && f.replaced && len(f.pediaClusters) > 0:
-		return refuse("the storage %s served this host before, and was replaced by %s: bring that back, or restore it from a snapshot, with all replicas stopped. "+
-			"--accept-storage does not count for it; to go back all the same, take its id out of %s in the ConfigMap %s", f.storage, f.recorded, formerKey, RecordName)
+		return refuse("the storage %s served this host before, and was replaced by %s: use that storage again, or restore it from a snapshot, with all replicas stopped. "+
+			"--accept-storage does not apply to it; to use it anyway, remove its id from %s in the ConfigMap %s", f.storage, f.recorded, formerKey, RecordName)
 	case f.accepted:
 		return nil
 	case f.boundTo != "" && f.boundTo != f.host:
@@ -69,14 +69,14 @@ func judge(f facts) error {
 		return nil
 	case f.recorded != "":
 		return refuse("this host was served from the storage %s, as its ConfigMap %s says, and this is the storage %s with %d lifecycles, "+
-			"while %d PediaClusters of the former are here: stop all replicas, and bring the former back or restore it from a snapshot. %s",
+			"while %d PediaClusters of the former storage exist: stop all replicas, and use the former storage again or restore it from a snapshot. %s",
 			f.recorded, RecordName, f.storage, len(f.lifecycles), len(f.pediaClusters), f.acceptance())
 	case backed > 0 && len(dangling) == 0:
 		return nil // written by a release that did not keep records yet
 	default:
-		return refuse("%d PediaClusters on this host were made from a storage which this one, %s with %d lifecycles, is not: "+
-			"stop all replicas, and bring that storage back or restore it from a snapshot; "+
-			"what the CRDs of a Clusterpedia installation hold is moved by `kubectl clusterimport migrate`. %s",
+		return refuse("%d PediaClusters on this host were created from another storage than this one, %s with %d lifecycles: "+
+			"stop all replicas, and use that storage again or restore it from a snapshot; "+
+			"objects in the CRDs of a Clusterpedia installation are moved by `kubectl clusterimport migrate`. %s",
 			len(f.pediaClusters), f.storage, len(f.lifecycles), f.acceptance())
 	}
 }
@@ -86,7 +86,7 @@ func refuse(format string, args ...any) error {
 }
 
 func (f *facts) acceptance() string {
-	return fmt.Sprintf("To go on with this storage, which forgets what the other knew and leaves all PediaClusters as they are until its own policies say otherwise, "+
+	return fmt.Sprintf("To continue with this storage, which does not have the data of the other one and keeps all PediaClusters unchanged until its own policies change them, "+
 		"start the server with --accept-storage=%s", f.storage)
 }
 

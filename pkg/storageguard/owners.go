@@ -100,13 +100,13 @@ func (g *Guard) strip(ctx context.Context, f *facts, dangling []*metav1.PartialO
 		}
 	})
 	if ctx.Err() != nil {
-		return fmt.Errorf("taking lost owners off PediaClusters: %w", ctx.Err())
+		return fmt.Errorf("removing lost owners from PediaClusters: %w", ctx.Err())
 	}
 	if err := first.Load(); err != nil {
-		return fmt.Errorf("%d of %d PediaClusters have owners that this storage lacks, which could not be taken off; the host would delete them. "+
-			"If that does not pass, take their metadata.ownerReferences off by hand. The first is %w", failed.Load(), len(dangling), *err)
+		return fmt.Errorf("%d of %d PediaClusters have owners that this storage does not have, which could not be removed; the host would delete them. "+
+			"If this error persists, remove their metadata.ownerReferences manually. The first is %w", failed.Load(), len(dangling), *err)
 	}
-	klog.FromContext(ctx).Info("PediaClusters had owners that this storage lacks: they are kept, and taken up again by their policies",
+	klog.FromContext(ctx).Info("PediaClusters had owners that this storage does not have: they are kept, and adopted again by their policies",
 		"pediaClusters", len(dangling))
 	return nil
 }

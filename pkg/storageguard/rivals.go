@@ -150,6 +150,6 @@ func (r *rivals) check(ctx context.Context) error {
 		return nil
 	}
 	return &Refusal{Lasting: true, message: fmt.Sprintf("another replica with an embedded etcd of its own holds the Lease %s/%s (%s): an embedded etcd serves one replica; "+
-		"scale to one, or give all replicas the same --etcd-servers. If that replica is gone, this one goes on within %s",
+		"scale to one, or give all replicas the same --etcd-servers. If that replica no longer runs, this one continues within %s",
 		r.config.Namespace, LeaseName, holder, leaseDuration)}
 }

@@ -153,7 +153,7 @@ func TestRule16ASourceThatIsRenamedAgainAndAgainHasTwoLifecyclesAtMost(t *testin
 			ready := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
 			if ready != nil && ready.Reason == policyv1alpha1.ReasonRenamed {
 				wanted = lifecycle.Name
-				return mentions(ready.Message, `nameTemplate renders "restless-n36" now, which begins when the lifecycle "restless-n0"`, "kept up to date under the former name")
+				return mentions(ready.Message, `nameTemplate renders "restless-n36" now; this name is used after the lifecycle "restless-n0"`, "kept up to date under the former name")
 			}
 		}
 		return fmt.Errorf("none says why: %+v", lifecycles.Items)

@@ -222,15 +222,15 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	p.deleteCluster(t, "one")
 	p.waitForLifecycle(t, name, "names its finalizer", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, false),
-			mentions(message, "the Source is gone", "the PediaCluster is gone", `this lifecycle waits for its finalizer "example.com/mine"`, "whoever set it has to remove"))
+			mentions(message, "the Source no longer exists", "the PediaCluster was deleted", `this lifecycle waits for its finalizer "example.com/mine"`, "the client that set it must remove"))
 	})
-	eventually(t, "the PediaCluster is gone", func() error {
+	eventually(t, "the PediaCluster was deleted", func() error {
 		_, err := p.pediaCluster(t.Context(), "one")
 		return gone(err)
 	})
 	hanging := policyv1alpha1.ImportCounts{Selected: 2, Created: 1, Imported: 1, Deleting: 1}
 	contains(t, p.waitForCounts(t, hanging), "1 of 2 selected Sources have a PediaCluster", "being deleted: 1")
-	contains(t, p.kubectl(t, "get", "pcl", name, "-o", "wide"), "Deleting", policyv1alpha1.ReasonSourceGone, "waits for its finalizer")
+	contains(t, p.kubectl(t, "get", "pcl", name, "-o", "wide"), "Deleting", policyv1alpha1.ReasonSourceGone, "this lifecycle waits for")
 	header, _, _ := strings.Cut(p.kubectl(t, "get", "cip", p.name, "-o", "wide"), "\n")
 	contains(t, header, "DELETING")
 	out, _ := plugin(t, 0, "explain", name)
@@ -240,7 +240,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	must(t, p.createObject(t.Context(), "one", true))
 	p.waitForLifecycle(t, name, "says that the import is made again", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, false),
-			mentions(message, "made again when it is gone", "example.com/mine"))
+			mentions(message, "created again", "example.com/mine"))
 	})
 	p.waitForCounts(t, hanging)
 	p.finalize(t, "pcl", name)
@@ -254,7 +254,7 @@ func TestRule14ALifecycleThatOthersHoldTellsSoAndCountsAsBeingDeleted(t *testing
 	p.waitForPolicy(t, "says what its deletion waits for", func(status policyv1alpha1.ClusterImportPolicyStatus) error {
 		ready := meta.FindStatusCondition(status.Conditions, policyv1alpha1.PolicyReady)
 		return errors.Join(same("reason", ready.Reason, policyv1alpha1.ReasonPolicyDeleted),
-			mentions(ready.Message, "the policy is being deleted, and goes after the lifecycle of 1 Source, such as that of one", `"example.com/mine"`))
+			mentions(ready.Message, "the policy is being deleted, and is removed after the lifecycle of 1 Source, such as that of one", `"example.com/mine"`))
 	})
 	p.finalize(t, "pcl", name)
 	p.kubectl(t, "wait", "--for=delete", "cip/"+p.name, "--timeout=60s")
@@ -271,8 +271,8 @@ func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing
 	p.deleteCluster(t, "one")
 	p.waitForLifecycle(t, name, "names both finalizers", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleDeleting), isCreated(lifecycle, true),
-			mentions(message, "the Source is gone", `"`+synchro+`", which Clusterpedia's clustersynchro-manager removes: it must run`,
-				`"example.com/hold", which whoever set it has to remove`))
+			mentions(message, "the Source no longer exists", `"`+synchro+`", which Clusterpedia's clustersynchro-manager removes: it must run`,
+				`"example.com/hold", which the client that set it must remove`))
 	})
 	p.waitForCounts(t, policyv1alpha1.ImportCounts{Selected: 1, Created: 1, Deleting: 1})
 	p.waitForEvent(t, "pcl", name, "Normal", "Deleting", "PediaCluster "+name+" is being deleted, cause: SourceGone")
@@ -307,7 +307,7 @@ func TestRule14APediaClusterThatHangsNamesItsFinalizerAndWhoRemovesIt(t *testing
 	p.kubectl(t, "delete", "pediacluster", name, "--wait=false")
 	p.waitForLifecycle(t, name, "waits for the finalizer", func(lifecycle *policyv1alpha1.PediaClusterLifecycle, message string) error {
 		return errors.Join(isPhase(lifecycle, policyv1alpha1.LifecycleWaiting), isCreated(lifecycle, true),
-			mentions(message, "the PediaCluster is being deleted and waits for", "clustersynchro-manager", "made again when it is gone"))
+			mentions(message, "the PediaCluster is being deleted and waits for", "clustersynchro-manager", "it is created again after that"))
 	})
 	p.finalize(t, "pediacluster", name)
 	p.waitForReady(t, name, policyv1alpha1.ReasonCreated)
@@ -379,7 +379,7 @@ func TestRule10TheMessageOfWhatIsHeldDoesNotContradictItself(t *testing.T) {
 		}
 		return nil
 	})
-	held(1, "the removal of 1 PediaCluster is held: more than maxPrune (10%, which is 1 now) were to go at once, and what is held stays held until it is released or its cause ends")
+	held(1, "the removal of 1 PediaCluster is held: more than maxPrune (10%, which is 1 now) were to be removed together, and removals that are held stay held until they are released or their cause ends")
 	p.keep(t, before)
 
 	// A lifecycle that somebody pauses is held too, and no failure.
@@ -448,7 +448,7 @@ func TestDeletionConditionIsAskedWhileAReferenceIsMissingThatItDoesNotRead(t *te
 	p.waitForReady(t, "asked-one", policyv1alpha1.ReasonWaitingForReference)
 
 	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired=yes")
-	eventually(t, "the PediaCluster is gone", func() error {
+	eventually(t, "the PediaCluster was deleted", func() error {
 		_, err := p.pediaCluster(t.Context(), "one")
 		return gone(err)
 	})

@@ -478,7 +478,7 @@ func TestWhoTakesOurFinalizerOffALifecycleDeletesNoPediaCluster(t *testing.T) {
 	lifecycle, err := user.Patch(t.Context(), name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
-		must(t, mentions(err.Error(), "only this server takes the finalizer", "kubectl delete pediaclusterlifecycle "+name+" --cascade=orphan"))
+		must(t, mentions(err.Error(), "only this server removes the finalizer", "kubectl delete pediaclusterlifecycle "+name+" --cascade=orphan"))
 	case apierrors.IsNotFound(err): // it was released already
 	case err != nil, !strings.Contains(strings.Join(lifecycle.Finalizers, ","), policyv1alpha1.Finalizer):
 		t.Errorf("it was taken off: %v, %v", lifecycle.Finalizers, err)
@@ -514,14 +514,14 @@ func TestADeletionThatWaitsIsNotEndedByHand(t *testing.T) {
 	for resource, object := range map[string]string{"pediaclusterlifecycle": name, "clusterimportpolicy": p.name} {
 		says := "Its status says "
 		if object == p.name {
-			says = "It ends when the lifecycles of the policy are gone" // its status may not have been written yet
+			says = "It ends when all lifecycles of the policy are deleted" // its status may not have been written yet
 		}
 		for _, flags := range [][]string{{"--type=merge", `--patch={"metadata":{"finalizers":null}}`}, {"--type=json", `--patch=[{"op":"remove","path":"/metadata/finalizers"}]`}} {
 			out, err := p.Kubectl(t.Context(), nil, append([]string{"patch", resource, object}, flags...)...)
 			if err == nil {
 				t.Fatalf("%s: the finalizer was taken off: %s", resource, out)
 			}
-			must(t, mentions(err.Error(), "only this server takes the finalizer "+policyv1alpha1.Finalizer+" off", says,
+			must(t, mentions(err.Error(), "only this server removes the finalizer "+policyv1alpha1.Finalizer, says,
 				fmt.Sprintf("kubectl delete %s %s --cascade=orphan", resource, object)))
 		}
 		// Neither does force.

@@ -70,7 +70,7 @@ func TestAnOutageOfTheAPIServerOfASourceTypeIsTold(t *testing.T) {
 
 	must(t, server.Stop())
 	p.waitForPolicyReady(t, toldWithin, metav1.ConditionFalse, policyv1alpha1.ReasonSourcesUnavailable,
-		"clusters.aggregated.mcp.io", "unable to handle the request", "as they were seen last")
+		"clusters.aggregated.mcp.io", "unable to handle the request", "last known state")
 	policy, err := p.policy.PolicyV1alpha1().ClusterImportPolicies().Get(t.Context(), p.name, metav1.GetOptions{})
 	must(t, err)
 	if validated := meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyValidated); validated.Status != metav1.ConditionUnknown {
@@ -210,7 +210,7 @@ func TestCRDsOfTheGroupAreWarnedOf(t *testing.T) {
 	eventually(t, "the server warns of the CRDs", logged("do not delete the APIService while they exist"))
 	h.kubectl(t, "get", "clusterimportpolicy", "restored")
 	h.kubectl(t, "delete", "-f", "testdata/former-crds.yaml")
-	eventually(t, "the server says that they are gone", logged("no CustomResourceDefinitions any more"))
+	eventually(t, "the server says that they are gone", logged("no longer has CustomResourceDefinitions"))
 }
 
 // waitForPolicyReady waits until the policy says of its present generation that it is

@@ -398,7 +398,7 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 	backup := filepath.Join(t.TempDir(), "backup.yaml")
 	flags := []string{"migrate", "--ca-file", caFile, "--service-port", port, "--backup", backup, "--timeout", "2m"}
 	scale := "kubectl scale --namespace clusterpedia-system deployment/clusterpedia-controller-manager --replicas=0"
-	compile := `policy "strange" is taken over and keeps its lifecycles`
+	compile := `policy "strange" is migrated and keeps its lifecycles`
 
 	out, _ := f.plugin(t, 1, append(flags, "--dry-run")...)
 	contains(t, out, "Plan:", "10. ", "problem: Clusterpedia's controller-manager", scale, "note:    "+compile, "the function env cannot be used",
@@ -431,7 +431,7 @@ func TestMigrationFromTheCRDs(t *testing.T) {
 	out, _ = f.plugin(t, 0, append(flags, "--stop-controller-manager")...)
 	t.Log(out)
 	contains(t, out, "[1/10]", "[10/10]", "scaled Deployment clusterpedia-system/clusterpedia-controller-manager to zero",
-		"the garbage collector listens to the server", "Next:")
+		"the garbage collector watches the server", "Next:")
 	<-f.stopped
 	f.checkMigrated(t)
 

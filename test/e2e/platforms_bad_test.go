@@ -51,8 +51,8 @@ func TestBadSourcesSaySoAndTheOthersGoOn(t *testing.T) {
 		text            []byte
 		reason, message string
 	}{
-		"no-yaml":        {[]byte("\tclusters: ["), policyv1alpha1.ReasonTemplateFailed, "the text is no YAML"},
-		"binary":         {bytes.Repeat([]byte{0xff, 0, 0x80}, 100), policyv1alpha1.ReasonTemplateFailed, "the text is no YAML"},
+		"no-yaml":        {[]byte("\tclusters: ["), policyv1alpha1.ReasonTemplateFailed, "the text is not YAML"},
+		"binary":         {bytes.Repeat([]byte{0xff, 0, 0x80}, 100), policyv1alpha1.ReasonTemplateFailed, "the text is not YAML"},
 		"only-text":      {[]byte("ask the admin"), policyv1alpha1.ReasonTemplateFailed, "it has no field"},
 		"clusters-word":  {[]byte("clusters: yes\nusers: []\ncontexts: 3"), policyv1alpha1.ReasonTemplateFailed, ""},
 		"no-context":     {edited(t, madeUpKubeconfig("x"), "current-context: admin@x", ""), policyv1alpha1.ReasonTemplateFailed, "leads to no server"},

@@ -131,7 +131,7 @@ func TestAServerRegistersItself(t *testing.T) {
 		h.kubectl(t, "delete", "rolebinding", "policy-apiserver-registration", "-n", devcluster.Namespace)
 		replica.stop(t)
 		must(t, h.objects.Resource(secrets).Namespace(devcluster.Namespace).Delete(t.Context(), registration.SecretName, metav1.DeleteOptions{}))
-		eventually(t, "the log says what is missing", logs(h.server.LogFile(), "not as it should be", `cannot create resource \"secrets\"`))
+		eventually(t, "the log says what is missing", logs(h.server.LogFile(), "The registration with the host failed", `cannot create resource \"secrets\"`))
 		_, err := h.Kubectl(t.Context(), nil, "get", "clusterimportpolicies")
 		must(t, err)
 
@@ -161,7 +161,7 @@ func TestAServerRegistersItself(t *testing.T) {
 			"--serviceaccount="+devcluster.Namespace+":"+devcluster.ServiceAccountName)
 		before := h.service(t).GetResourceVersion()
 		replica := h.startReplica(t, port, "--register-service")
-		eventually(t, "the log says whose the Service is", logs(replica.log, "was made by somebody else", "--register-service"))
+		eventually(t, "the log says whose the Service is", logs(replica.log, "was created by another client", "--register-service"))
 		must(t, same("resourceVersion", h.service(t).GetResourceVersion(), before))
 
 		// From here the aggregator reaches nothing: a development cluster has no pods.

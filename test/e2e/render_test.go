@@ -280,7 +280,7 @@ func TestWarningsForAuthors(t *testing.T) {
 	must(t, p.createCluster(t.Context(), "one", "secret", true))
 	set(t, p.manifests.policy, "false", "spec", "source", "selectorTemplate")
 	eventually(t, "the selector is warned of", func() error {
-		if out := apply(); !strings.Contains(out, "the selectors let none of the 1 clusters.warned.mcp.io through") {
+		if out := apply(); !strings.Contains(out, "the selectors select none of the 1 clusters.warned.mcp.io") {
 			return fmt.Errorf("%s", out)
 		}
 		return nil

@@ -443,7 +443,7 @@ func TestRule9TheDeletionConditionDeletesWhileItHolds(t *testing.T) {
 
 	p.kubectl(t, "label", p.resource.GroupResource().String(), "one", "retired=yes")
 	p.waitForReady(t, "condemned-one", policyv1alpha1.ReasonDeletionConditionMet)
-	eventually(t, "the PediaCluster is gone", func() error {
+	eventually(t, "the PediaCluster was deleted", func() error {
 		_, err := p.pediaCluster(t.Context(), "one")
 		return gone(err)
 	})

@@ -121,9 +121,9 @@ func TestRule12AnEmptyStorageIsNotServed(t *testing.T) {
 	must(t, h.server.Start(t.Context()))
 
 	message, _ := waitUntilRefused(t, h)
-	contains(t, message, fmt.Sprintf("%d PediaClusters of the former are here", clusters), "0 lifecycles", "restore it from a snapshot")
+	contains(t, message, fmt.Sprintf("%d PediaClusters of the former storage exist", clusters), "0 lifecycles", "restore it from a snapshot")
 	_, err := h.Kubectl(t.Context(), nil, "get", "clusterimportpolicy")
-	if err == nil || !strings.Contains(err.Error(), "bring the former back") {
+	if err == nil || !strings.Contains(err.Error(), "use the former storage again") {
 		t.Errorf("kubectl does not tell why: %v", err)
 	}
 	_, err = h.tryApply(t, p.manifests.policy.Object)

@@ -41,11 +41,11 @@ func (f *facts) whyGoing() string {
 	case f.lifecycle.Status.Phase == policyv1alpha1.LifecycleDeleting && f.ready() != "":
 		return f.ready()
 	case !decision.DeletedByPerson(f.lifecycle):
-		return "The controllers have not said yet what it waits for."
+		return "The controllers have not reported yet what it waits for."
 	case f.exists() && f.state() != notImported && f.state() != going:
-		return "It was deleted by hand, which leaves its PediaCluster to its users."
+		return "It was deleted manually, which orphans its PediaCluster."
 	default:
-		return "It was deleted by hand."
+		return "It was deleted manually."
 	}
 }
 
@@ -93,7 +93,7 @@ func (f *facts) next() string {
 	case decision.Paused(f.lifecycle):
 		return "It is paused by the annotation " + policyv1alpha1.PausedAnnotation + "."
 	case phase == "" || phase == policyv1alpha1.LifecyclePending:
-		return "The controllers have not said yet what became of it."
+		return "The controllers have not reported a result yet."
 	case f.result == nil:
 		return f.ready()
 	case f.result.Message != "" && f.waitsForTurn():

@@ -132,7 +132,7 @@ func TestNoConclusionSaysWhatIsNotSo(t *testing.T) {
 			"it says imported of what is not":                      strings.HasPrefix(text, "Imported") && !usable && !says("as the lifecycle says"),
 			"it says not imported of what is":                      strings.HasPrefix(text, "Not imported") && usable,
 			"it says that nothing is to be done, and something is": says("Nothing is to be done") && (!usable && !says("as the lifecycle says") || f.lifecycle.Status.Phase != policyv1alpha1.LifecycleImported || f.policy != nil && (f.policy.Spec.Suspend || f.policy.DeletionTimestamp != nil) || f.result.Action != policyv1alpha1.RenderNone),
-			"it leaves to its users what is not there":             says("to its users") && !usable && f.pediaClusterErr == nil,
+			"it leaves to its users what is not there":             says("orphans its") && !usable && f.pediaClusterErr == nil,
 			"it does not say that it is held":                      !deleting && f.lifecycle.Status.Phase == policyv1alpha1.LifecycleHeld && !says("Held. ReasonOfHeld: "),
 			"it says that it goes on under a policy that rests":    says("Next: ") && f.policy != nil && (f.policy.Spec.Suspend || f.policy.DeletionTimestamp != nil || len(f.policy.Status.Conditions) > 0),
 			"it does not say that the Source goes":                 !deleting && f.sourceIsGoing() != says("The Source is being deleted"),
@@ -174,7 +174,7 @@ func TestTheRuleIsShownWhereItIsKnown(t *testing.T) {
 			f.lifecycle.Annotations = map[string]string{policyv1alpha1.PausedAnnotation: "true"}
 		}},
 		"the type of the Source is lost": {reason(policyv1alpha1.ReasonSourceTypeLost)},
-		"the Source is gone":             {reason(policyv1alpha1.ReasonSourceGone)},
+		"the Source no longer exists":    {reason(policyv1alpha1.ReasonSourceGone)},
 		"the selector fails":             {func(f *facts) { f.result.Reason = policyv1alpha1.ReasonSelectorFailed }},
 		"the Source is not selected":     {func(f *facts) { f.result.Selected = false }},
 		"the Source is selected":         {nil},

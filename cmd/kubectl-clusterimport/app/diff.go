@@ -18,7 +18,7 @@ type diffOptions struct {
 }
 
 func newDiffCommand(f *factory) *cobra.Command {
-	o := &diffOptions{factory: f, files: newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")}
+	o := &diffOptions{factory: f, files: newFileFlags("The files, directories or URLs that contain the policies, or - for standard input.")}
 	command := &cobra.Command{
 		Use:                   "diff -f FILENAME",
 		DisableFlagsInUseLine: true,
@@ -27,15 +27,15 @@ func newDiffCommand(f *factory) *cobra.Command {
 			Show what applying a policy would do to PediaClusters: what would be created, changed and deleted for
 			all its Sources, as a unified diff of each PediaCluster and a total.
 
-			The server renders the policy of the file and reads what you may read. Nothing is written.
-			Credentials are masked: the diff says which change, not what they are.
+			The server renders the policy of the file with your permissions. Nothing is written. Credentials are
+			masked: the diff shows which of them change, but not their values.
 
-			Exit codes: 0 when nothing would be done, 1 when something would, 2 when there was an error.`),
+			Exit codes: 0 if nothing would change, 1 if something would change, 2 if there was an error.`),
 		Example: examples(`
-			# What would this edit do?
+			# Show the effect of an edit
 			kubectl clusterimport diff -f policy.yaml
 
-			# And all policies of a folder?
+			# Show the effect of all policies in a directory
 			kubectl clusterimport diff -f policies/`),
 		Args:              arguments(cobra.NoArgs, "give files with -f"),
 		Annotations:       errorsExitWith(2),
@@ -43,7 +43,7 @@ func newDiffCommand(f *factory) *cobra.Command {
 		RunE:              func(command *cobra.Command, _ []string) error { return o.run(command.Context()) },
 	}
 	o.files.AddFlags(command.Flags())
-	command.Flags().Int64Var(&o.chunkSize, "chunk-size", 100, "Ask the server for so many Sources at a time.")
+	command.Flags().Int64Var(&o.chunkSize, "chunk-size", 100, "The number of Sources in each request to the server.")
 	return command
 }
 

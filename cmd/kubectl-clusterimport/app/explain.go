@@ -28,19 +28,19 @@ func newExplainCommand(f *factory) *cobra.Command {
 	return &cobra.Command{
 		Use:                   "explain LIFECYCLE",
 		DisableFlagsInUseLine: true,
-		Short:                 "Say why a cluster is imported, or why not",
+		Short:                 "Explain why a cluster is imported, or why not",
 		Long: long(`
-			Say why a cluster is imported, or why not: step by step from its Source to its PediaCluster. A
+			Explain why a cluster is imported, or why not: step by step from its Source to its PediaCluster. A
 			lifecycle has the name of its PediaCluster.
 
-			Where there is no lifecycle of that name, the failures of all policies are searched for it, by the
-			name of the PediaCluster or of the Source.
+			If there is no lifecycle of that name, the failures of all policies are searched for the name of the
+			PediaCluster or of the Source.
 
-			The signs: ✓ is as it should be, ✗ is not, … waits, - was not asked.
+			The symbols: ✓ correct, ✗ not correct, … waiting, - not evaluated.
 
-			Exit codes: 0, or 1 when there is no such lifecycle.`),
+			Exit codes: 0, or 1 if there is no such lifecycle.`),
 		Example: examples(`
-			# Why is this cluster not there?
+			# Explain why a cluster is not imported
 			kubectl clusterimport explain oak-cusco`),
 		Args:              arguments(cobra.ExactArgs(1), "name one lifecycle"),
 		ValidArgsFunction: f.completeLifecycles,
@@ -124,7 +124,7 @@ func (e *explainer) withoutLifecycle(ctx context.Context, name string) error {
 		}
 		fmt.Fprintf(e.Out, "- There is a PediaCluster of that name: %s.\n", maker)
 	case !apierrors.IsNotFound(err):
-		fmt.Fprintf(e.Out, "- Whether there is a PediaCluster of that name cannot be told: %v\n", err)
+		fmt.Fprintf(e.Out, "- Whether a PediaCluster of that name exists is not known: %v\n", err)
 	}
 	if !found {
 		fmt.Fprint(e.Out, nothingFound(policies.Items))
@@ -155,7 +155,7 @@ func withholds(policy *policyv1alpha1.ClusterImportPolicy) string {
 	failures := status.Counts.Failed + status.Counts.Conflict
 	switch {
 	case ready == nil || ready.Status == metav1.ConditionUnknown || ready.ObservedGeneration != policy.Generation:
-		return "it has not been worked on yet"
+		return "it has not been reconciled yet"
 	case policy.Spec.Suspend, meta.IsStatusConditionTrue(status.Conditions, policyv1alpha1.PolicyReconciling):
 		return ready.Reason + ": " + ready.Message
 	case int(failures) > len(status.Failures):

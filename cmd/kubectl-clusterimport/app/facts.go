@@ -55,7 +55,7 @@ func (f *facts) explain(w io.Writer) error {
 	f.policyStep(step)
 	f.revisionStep(step)
 	if f.result == nil {
-		step(unasked, "Source", "%s: it cannot be told what the policy makes of it now: %v", render.Describe(f.lifecycle.Spec.Source), f.resultErr)
+		step(unasked, "Source", "%s: the current result of the policy is not known: %v", render.Describe(f.lifecycle.Spec.Source), f.resultErr)
 	} else {
 		f.sourceSteps(step)
 	}
@@ -165,10 +165,10 @@ func (f *facts) sourceSteps(step stepFunc) {
 		step(bad, "Selector", "%s", f.result.Message)
 		return
 	case !f.result.Selected:
-		step(bad, "Selector", "does not let it through any more")
+		step(bad, "Selector", "no longer selects it")
 		return
 	}
-	step(good, "Selector", "lets it through")
+	step(good, "Selector", "selects it")
 	switch f.result.Name {
 	case f.lifecycle.Name:
 		step(good, "Name", "%s", f.result.Name)
@@ -266,11 +266,11 @@ func (f *facts) pediaClusterStep(step stepFunc) {
 	case f.result.Action == policyv1alpha1.RenderDelete:
 		step(waits, name, "exists; it will be deleted")
 	case f.renamed():
-		step(waits, name, "exists, until %s has taken its place", f.result.Name)
+		step(waits, name, "exists until %s replaces it", f.result.Name)
 	case f.result.Action == policyv1alpha1.RenderUpdate:
 		step(waits, name, "exists; will be changed: %s", strings.Join(f.result.Changed, ", "))
 	case f.result.Reason == policyv1alpha1.ReasonExisted:
-		step(good, name, "exists and is up to date; it was there first, and stays when its Source goes")
+		step(good, name, "exists and is up to date; it existed before, and is kept when its Source is deleted")
 	case f.result.Action == policyv1alpha1.RenderNone:
 		step(good, name, "exists and is up to date")
 	default:

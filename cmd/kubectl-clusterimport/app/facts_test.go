@@ -172,7 +172,7 @@ func TestExplain(t *testing.T) {
 			f.lifecycle.DeletionTimestamp = &now
 			f.lifecycle.Status.Phase = policyv1alpha1.LifecycleDeleting
 			f.lifecycle.Status.Conditions = []metav1.Condition{{Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse,
-				Reason: policyv1alpha1.ReasonSourceGone, Message: "the Source is gone; the PediaCluster is being deleted"}}
+				Reason: policyv1alpha1.ReasonSourceGone, Message: "the Source no longer exists; the PediaCluster is being deleted"}}
 			f.pediaCluster.SetDeletionTimestamp(&now)
 			f.pediaCluster.SetFinalizers([]string{"clusterpedia.io/cluster-synchro-controller"})
 			f.result = &policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderError, Reason: policyv1alpha1.ReasonSourceNotFound, Message: "it does not exist, or you may not read it"}
@@ -243,7 +243,7 @@ func TestExplainConcludesNothingFromPoliciesThatCannotTell(t *testing.T) {
 		policy("edited", func(p *policyv1alpha1.ClusterImportPolicy) { p.Generation++ }),
 		policy("unserved", problem(policyv1alpha1.ReasonSourceTypeNotServed, "the host does not serve clusters.mcp.io")),
 		policy("down", problem(policyv1alpha1.ReasonSourcesUnavailable, "listing and watching clusters.mcp.io: no answer")),
-		policy("busy", problem(policyv1alpha1.ReasonImporting, "7 Sources are left to work on")),
+		policy("busy", problem(policyv1alpha1.ReasonImporting, "7 Sources are still to be reconciled")),
 		policy("suspended", func(p *policyv1alpha1.ClusterImportPolicy) {
 			p.Spec.Suspend = true
 			p.Status.Conditions[0].Reason, p.Status.Conditions[0].Message = policyv1alpha1.ReasonSuspended, "nothing is created"

@@ -21,45 +21,45 @@ func newFileFlags(usage string) genericclioptions.FileNameFlags {
 }
 
 func newLintCommand(f *factory) *cobra.Command {
-	o := &lintOptions{files: newFileFlags("The files, folders or URLs that have the policies, or - for standard input.")}
+	o := &lintOptions{files: newFileFlags("The files, directories or URLs that contain the policies, or - for standard input.")}
 	command := &cobra.Command{
 		Use:                   "lint -f FILENAME [--crd FILENAME] [--strict] [--server]",
 		DisableFlagsInUseLine: true,
 		Short:                 "Check policies without a cluster",
 		Long: long(`
-			Check policies without a cluster: what the server would refuse or warn of, with the place of it in
-			the file. Fields are checked strictly, and every template is compiled. Objects of other kinds are
-			left out.
+			Check policies without a cluster: print what the server would refuse or return as a warning, with its
+			position in the file. Fields are checked strictly, and every template is compiled. Objects of other
+			kinds are ignored.
 
-			What a template renders is checked as far as its text alone tells: fields that PediaClusters do not
-			have, values that they cannot have, and a template that never writes syncResources.
+			The text of a template is checked for fields that PediaClusters do not have, values that they cannot
+			have, and for a template that never writes syncResources.
 
-			With the CustomResourceDefinitions of the platform, what templates read is checked too: fields that
-			do not exist, values that are used as what they are not, and comparisons that never hold. The types
-			of Secrets and ConfigMaps are known.
+			With the CustomResourceDefinitions of the platform, the fields that templates read are checked, too:
+			fields that do not exist, values of the wrong type, and comparisons that are never true. The types of
+			Secrets and ConfigMaps are known.
 
-			With --server the policies that pass are also sent to the server, as a dry run: only there it is known
-			which types there are, which of them the server may read, and what other policies import.
+			With --server the policies that pass are also sent to the server, as a dry run: only the server knows
+			which types exist, which of them it may read, and what other policies import.
 
-			Exit codes: 0 when nothing would be refused, 1 when something would, or with --strict when a template
-			cannot render or read what it should, 2 when files cannot be read.`),
+			Exit codes: 0 if nothing would be refused, 1 if a policy would be refused, or with --strict if a template
+			cannot render or read what it should, 2 if files cannot be read.`),
 		Example: examples(`
 			# Check a policy
 			kubectl clusterimport lint -f policy.yaml
 
-			# Check it with the types of the platform, for instance before a merge
+			# Check it with the types of the platform, for example before a merge
 			kubectl clusterimport lint -f policy.yaml --crd crds/ --strict
 
-			# Check all policies in a folder and those below it
+			# Check all policies in a directory and its subdirectories
 			kubectl clusterimport lint -R -f policies/
 
 			# Check policies before they are merged: what a template cannot render or read is an error, too
 			kubectl clusterimport lint --strict -R -f policies/
 
-			# Check what a generator writes
+			# Check the output of a generator
 			kustomize build . | kubectl clusterimport lint -f -
 
-			# Ask the server too
+			# Also check them on the server
 			kubectl clusterimport lint -f policy.yaml --server`),
 		Args:              arguments(cobra.NoArgs, "give files with -f"),
 		Annotations:       errorsExitWith(2),
@@ -69,9 +69,9 @@ func newLintCommand(f *factory) *cobra.Command {
 		},
 	}
 	o.files.AddFlags(command.Flags())
-	command.Flags().StringSliceVar(&o.crds, "crd", nil, "Files, folders or URLs that have the CustomResourceDefinitions of Sources and references.")
-	command.Flags().BoolVar(&o.strict, "strict", false, "If true, a template that renders what PediaClusters cannot have, or reads what its types do not have, is an error instead of a warning.")
-	command.Flags().BoolVar(&o.server, "server", false, "Ask the server too, by a dry run. This takes the right to get, create and update policies.")
+	command.Flags().StringSliceVar(&o.crds, "crd", nil, "Files, directories or URLs that contain the CustomResourceDefinitions of Sources and references.")
+	command.Flags().BoolVar(&o.strict, "strict", false, "If true, a template that renders fields or values that PediaClusters cannot have, or reads fields that its types do not have, is an error instead of a warning.")
+	command.Flags().BoolVar(&o.server, "server", false, "Also check the policies on the server, by a dry run. This requires permission to get, create and update policies.")
 	return command
 }
 

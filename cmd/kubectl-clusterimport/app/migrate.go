@@ -31,16 +31,16 @@ func newMigrateCommand(f *factory) *cobra.Command {
 		Short:                 "Move from the CRDs of a Clusterpedia installation to the policy-apiserver",
 		Long: long(`
 			Move from the CRDs of a Clusterpedia installation to the policy-apiserver. Policies and lifecycles
-			keep their UIDs, and no PediaCluster is deleted or changed on the way.
+			keep their UIDs, and no PediaCluster is deleted or changed.
 
-			Install the policy-apiserver first: it does not register itself while the CRDs are there. Then look
-			at what --dry-run says. A migration that was broken off goes on when the same command is run again.
+			Install the policy-apiserver first: it does not register itself while the CRDs exist. Then check the
+			output of --dry-run. If a migration was interrupted, run the same command again to continue.
 
 			--namespace is the namespace of the policy-apiserver, clusterpedia-system unless it is given.
 
-			Exit codes: 0 when it is done or nothing stands in its way, 1 when not.`),
+			Exit codes: 0 if it is done or there is no problem, 1 otherwise.`),
 		Example: examples(`
-			# What would be done, and what stands in the way?
+			# Print the plan and every problem
 			kubectl clusterimport migrate --dry-run
 
 			# Migrate, and stop Clusterpedia's controller-manager for it
@@ -55,9 +55,9 @@ func newMigrateCommand(f *factory) *cobra.Command {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "Print the plan and every problem, and change nothing.")
 	flags.BoolVar(&o.StopControllerManager, "stop-controller-manager", false, "Scale Clusterpedia's controller-manager to zero if it runs.")
 	flags.StringVar(&o.Backup, "backup", "clusterimport-migration-"+time.Now().UTC().Format("20060102-150405")+".yaml",
-		"The file that gets what the CRDs hold. Only you may read it.")
+		"The file to write the objects of the CRDs to. Only you may read it.")
 	flags.StringVar(&o.caFile, "ca-file", "",
-		"The file with the authority of the server's certificate. Not needed for a server that makes its own certificate.")
+		"The file with the certificate authority of the server. Not needed for a server that generates its own certificate.")
 	flags.StringVar(&o.Service, "service", "policy-apiserver", "The Service of the policy-apiserver.")
 	flags.Int32Var(&o.Port, "service-port", 443, "The port of the Service.")
 	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "How long each step may wait.")

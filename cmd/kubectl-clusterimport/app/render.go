@@ -46,41 +46,41 @@ type renderOptions struct {
 func newRenderCommand(f *factory) *cobra.Command {
 	o := &renderOptions{
 		factory: f,
-		files:   newFileFlags("The file, folder or URL that has the policy, or - for standard input."),
+		files:   newFileFlags("The file, directory or URL that contains the policy, or - for standard input."),
 		print:   genericclioptions.NewPrintFlags("").WithTypeSetter(offline.Scheme),
 	}
 	command := &cobra.Command{
 		Use:                   "render (POLICY | -f FILENAME) [--source SOURCE | --all]",
 		DisableFlagsInUseLine: true,
-		Short:                 "Show what a policy makes of its Sources",
+		Short:                 "Show the results of a policy for its Sources",
 		Long: long(`
-			Show what a policy makes of its Sources: which of them it selects, what its references and conditions
-			say, the PediaCluster, and what would be done about it. Nothing is written.
+			Show the results of a policy for its Sources: whether a Source is selected, its references, the
+			results of the conditions, the PediaCluster, and the action. Nothing is written.
 
 			A policy from a file with a Source from a file is rendered without a cluster. In all other cases the
-			server renders, and reads what you may read: a policy of the cluster, or the one of the file as if it
-			were applied. A policy of the cluster is rendered for all Sources unless one is named.
+			server renders with your permissions: a policy of the cluster, or the policy of the file as if it
+			were applied. A policy of the cluster is rendered for all Sources unless you name one.
 
-			The value of --source is a file if there is one of that name, or - for standard input, or a URL;
-			else it is the name of a Source on the cluster, with its namespace before a slash.
+			The value of --source is a file if one of that name exists, - for standard input, or a URL. Otherwise it
+			is the name of a Source on the cluster, as [namespace/]name.
 
 			Credentials are shown as digests, the same for the same credential, unless --include-credentials is set.
 
-			Exit codes: 0, or 1 when there is an error or a result has one.`),
+			Exit codes: 0, or 1 if there is an error or a result has one.`),
 		Example: examples(`
 			# Render a policy without a cluster
 			kubectl clusterimport render -f policy.yaml --source cluster.yaml --reference authSecret=secret.yaml
 
-			# What does the policy oak make of all its Sources?
+			# Render the policy oak for all its Sources
 			kubectl clusterimport render oak
 
-			# And of one of them, credentials included?
+			# Render it for one Source, with credentials
 			kubectl clusterimport render oak --source amsterdam --include-credentials -o yaml
 
-			# What would an edit of a policy make of the Sources of the cluster?
+			# Render an edit of a policy for all Sources of the cluster
 			kubectl clusterimport render -f policy.yaml --all
 
-			# The names of all PediaClusters of a policy
+			# Print the names of all PediaClusters of a policy
 			kubectl clusterimport render oak -o name`),
 		Args:              arguments(cobra.MaximumNArgs(1), "name one policy"),
 		ValidArgsFunction: f.completePolicies,
@@ -96,11 +96,11 @@ func newRenderCommand(f *factory) *cobra.Command {
 	command.Flags().StringVar(&o.source, "source", "", "The Source: a file, or [namespace/]name of one on the cluster.")
 	command.Flags().BoolVar(&o.all, "all", false, "Render all Sources of the cluster.")
 	command.Flags().StringArrayVar(&o.references, "reference", nil,
-		"KEY=FILENAME: take the object of the file for the reference with that key. Without a cluster, a file may have several objects: the one that the reference names is taken. "+
-			"With several Sources, so is an only one.")
-	command.Flags().StringVar(&o.current, "current", "", "A file with the PediaCluster that exists already. Only without a cluster.")
-	command.Flags().BoolVar(&o.includeCredentials, "include-credentials", false, "Show credentials, and what conditions render, in the clear.")
-	command.Flags().Int64Var(&o.chunkSize, "chunk-size", 100, "Ask the server for so many Sources at a time.")
+		"KEY=FILENAME: use the object in the file for the reference with that key. Without a cluster, a file may contain several objects: the object that the reference names is used. "+
+			"With several Sources, a single object must also have that name.")
+	command.Flags().StringVar(&o.current, "current", "", "A file with the existing PediaCluster. Only without a cluster.")
+	command.Flags().BoolVar(&o.includeCredentials, "include-credentials", false, "Show credentials, and the output of conditions, in plain text.")
+	command.Flags().Int64Var(&o.chunkSize, "chunk-size", 100, "The number of Sources in each request to the server.")
 	completeFlag(command, "source", func(command *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return o.completeSources(command.Context(), args)
 	})

@@ -35,12 +35,12 @@ func newRolloutCommand(f *factory) *cobra.Command {
 			Follow, pause and resume the rollout of an edit.
 
 			With spec.rollout, an edit of template, creationCondition and references reaches the imports of a
-			policy in turns: the canaries first, and no further import when clusters break.`),
+			policy in stages: the canaries first, and no further import when clusters break.`),
 		DisableFlagsInUseLine: true,
 	}
 	command.AddCommand(newRolloutStatusCommand(f),
-		newPauseCommand(f, "pause", true, "Let no further import take the edit", "paused"),
-		newPauseCommand(f, "resume", false, "Let imports take the edit again", "resumed"))
+		newPauseCommand(f, "pause", true, "Pause the rollout: no further import is updated", "paused"),
+		newPauseCommand(f, "resume", false, "Resume the rollout", "resumed"))
 	return command
 }
 
@@ -54,10 +54,10 @@ func newRolloutStatusCommand(f *factory) *cobra.Command {
 		Long: long(`
 			Follow a rollout until it is done or halted.
 
-			Exit codes: 0 when every import that can has the newest revision, 1 when the rollout is halted, 2 when
-			there was an error.`),
+			Exit codes: 0 if every import that can be updated has the newest revision, 1 if the rollout is halted,
+			2 if there was an error.`),
 		Example: examples(`
-			# How far has the edit come?
+			# Follow the rollout of a policy
 			kubectl clusterimport rollout status oak`),
 		Args:              arguments(cobra.ExactArgs(1), onePolicy),
 		Annotations:       errorsExitWith(2),
@@ -111,7 +111,7 @@ func (f *factory) follow(ctx context.Context, client policyv1alpha1client.Cluste
 func progress(policy *policyv1alpha1.ClusterImportPolicy) (message string, done bool, err error) {
 	switch {
 	case policy.Spec.Rollout == nil:
-		return "", false, fmt.Errorf("policy %q has no spec.rollout: an edit reaches all its imports at once", policy.Name)
+		return "", false, fmt.Errorf("policy %q has no spec.rollout: an edit is applied to all its imports immediately", policy.Name)
 	case policy.Spec.Suspend:
 		return "", false, fmt.Errorf("policy %q is suspended: nothing is rolled out until spec.suspend is false", policy.Name)
 	}
@@ -120,7 +120,7 @@ func progress(policy *policyv1alpha1.ClusterImportPolicy) (message string, done 
 	halted := meta.FindStatusCondition(conditions, policyv1alpha1.PolicyRolloutHalted)
 	switch {
 	case rolling == nil || halted == nil || rolling.ObservedGeneration != policy.Generation:
-		return "waiting until every import has been looked at", false, nil
+		return "waiting until every import has been reconciled", false, nil
 	case halted.Status == metav1.ConditionTrue:
 		return rolling.Message + "\nhalted: " + halted.Message, true, nil
 	case rolling.Status == metav1.ConditionTrue:
@@ -138,8 +138,8 @@ func newPauseCommand(f *factory, use string, paused bool, short, verb string) *c
 		DisableFlagsInUseLine: true,
 		Short:                 short,
 		Long: long(`
-			` + short + `. It sets spec.rollout.paused of the policy: whatever applies the policy from
-			elsewhere may set it again.`),
+			` + short + `. It sets spec.rollout.paused of the policy. A tool that applies the policy may
+			revert it.`),
 		Example:           examples("kubectl clusterimport rollout " + use + " oak"),
 		Args:              arguments(cobra.ExactArgs(1), onePolicy),
 		ValidArgsFunction: f.completePolicies,
@@ -164,7 +164,7 @@ func pause(ctx context.Context, client policyv1alpha1client.ClusterImportPolicyI
 		return err
 	}
 	if policy.Spec.Rollout == nil {
-		return fmt.Errorf("policy %q has no spec.rollout: an edit reaches all its imports at once", name)
+		return fmt.Errorf("policy %q has no spec.rollout: an edit is applied to all its imports immediately", name)
 	}
 	// The patch is for just this version: should the rollout be taken away meanwhile, it stays so.
 	patch := fmt.Sprintf(`{"metadata":{"resourceVersion":%q},"spec":{"rollout":{"paused":%t}}}`, policy.ResourceVersion, paused)

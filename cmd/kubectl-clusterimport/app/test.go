@@ -24,23 +24,23 @@ func newTestCommand(f *factory) *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Short:                 "Test policies against expected results, without a cluster",
 		Long: long(`
-			Test policies against expected results, without a cluster. Every folder in DIR that has a
+			Test policies against expected results, without a cluster. Every directory in DIR that contains a
 			source.yaml is a case:
 
-			  policy.yaml            the policy; without one, that of the nearest folder above
+			  policy.yaml            the policy; if missing, the policy of the nearest parent directory
 			  source.yaml            the Source
-			  references/<key>.yaml  what the reference with that key finds; may be left out
-			  current.yaml           the PediaCluster that exists already; may be left out
+			  references/<key>.yaml  the object for the reference with that key; optional
+			  current.yaml           the existing PediaCluster; optional
 			  expected.yaml          the result, as --update writes it
 
-			Credentials in expected.yaml are in the clear, as they are in the files beside it: use made-up ones.
+			expected.yaml contains credentials in plain text, as do the other files of a case: use made-up ones.
 
-			Exit codes: 0 when all is as expected, 1 when something is not, 2 when there are no cases.`),
+			Exit codes: 0 if all results are as expected, 1 if a result differs, 2 if there are no cases.`),
 		Example: examples(`
-			# Run all cases of a folder
+			# Run all cases in a directory
 			kubectl clusterimport test policies/tests
 
-			# Write what is expected, for new cases or after a change that was meant
+			# Write the expected results, for new cases or after an intended change
 			kubectl clusterimport test policies/tests --update
 
 			# Leave a report for continuous integration
@@ -54,7 +54,7 @@ func newTestCommand(f *factory) *cobra.Command {
 			return o.run(command.Context(), args[0])
 		},
 	}
-	command.Flags().BoolVar(&o.update, "update", false, "Write expected.yaml of the cases that render something else.")
+	command.Flags().BoolVar(&o.update, "update", false, "Write expected.yaml of the cases whose result differs.")
 	command.Flags().StringVar(&o.junit, "junit", "", "Write a JUnit report to this file.")
 	return command
 }

@@ -106,7 +106,7 @@ func (m *Migration) makeDependent(ctx context.Context, resource string) error {
 		}},
 	}}
 	client := m.Kubernetes.CoreV1().ConfigMaps(m.Namespace)
-	return m.await(ctx, "the dependent of the canary is there", func() error {
+	return m.await(ctx, "the dependent of the canary exists", func() error {
 		_, err := client.Create(ctx, configMap, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
 			return err
@@ -116,7 +116,7 @@ func (m *Migration) makeDependent(ctx context.Context, resource string) error {
 			return err
 		}
 		if len(there.OwnerReferences) != 1 || there.OwnerReferences[0].UID != owner.GetUID() {
-			return fmt.Errorf("ConfigMap %s/%s belongs to another canary: remove it if it does not go by itself", m.Namespace, configMap.Name)
+			return fmt.Errorf("ConfigMap %s/%s belongs to another canary: remove it if it is not deleted automatically", m.Namespace, configMap.Name)
 		}
 		return nil
 	})
@@ -146,14 +146,14 @@ func (m *Migration) detach(ctx context.Context, s *state) error {
 			return err
 		}
 		client := m.Kubernetes.CoreV1().ConfigMaps(m.Namespace)
-		if err := m.awaitGone(ctx, "the garbage collector listens to the server for "+resource, func() error {
+		if err := m.awaitGone(ctx, "the garbage collector watches the server for "+resource, func() error {
 			_, err := client.Get(ctx, dependentName(resource), metav1.GetOptions{})
 			return err
 		}); err != nil {
 			return err
 		}
 	}
-	m.say("the garbage collector listens to the server")
+	m.say("the garbage collector watches the server")
 	return nil
 }
 
@@ -195,8 +195,8 @@ func (m *Migration) checkDependent(ctx context.Context, resource string) error {
 	if err == nil && dependent.DeletionTimestamp == nil && len(dependent.OwnerReferences) == 1 && dependent.OwnerReferences[0].UID == owner.GetUID() {
 		return nil
 	}
-	return fmt.Errorf("the ConfigMap %s/%s of %s %s is gone or belongs to another, and cannot tell whom the garbage collector listens to: restart the host's "+
-		"kube-controller-manager, which has it listen to the server, then run `kubectl delete %s %s`", m.Namespace, dependentName(resource),
+	return fmt.Errorf("the ConfigMap %s/%s of %s %s does not exist or belongs to another canary, so it is not known which server the garbage collector watches: restart the host's "+
+		"kube-controller-manager, which then watches the server, then run `kubectl delete %s %s`", m.Namespace, dependentName(resource),
 		resource, canaryName, resource, canaryName)
 }
 

@@ -117,7 +117,7 @@ func (m *Migration) checkSwitched(ctx context.Context, s *state, found *problems
 	if err == nil {
 		found.block("the policy-apiserver serves the group already, and nothing was exported here: the CRDs %s are not in use. They may have come with "+
 			"Clusterpedia. See in the host's etcd, below /registry/%s, whether they hold anything that you need, then delete these CRDs. "+
-			"Never delete or label the APIService %s while they are there: the host would serve the group from them, and its garbage collector "+
+			"Never delete or label the APIService %s while they exist: the host would serve the group from them, and its garbage collector "+
 			"would delete PediaClusters", strings.Join(s.definitionNames(), " and "), policyv1alpha1.GroupName, migration.APIServiceName)
 		return nil
 	}
@@ -277,7 +277,7 @@ func checkPolicies(ctx context.Context, objects []unstructured.Unstructured, fou
 			accepted = append(accepted, policy)
 		}
 		for _, text := range refused {
-			found.note("policy %q is taken over and keeps its lifecycles, but does nothing until it is corrected: %s", name, text)
+			found.note("policy %q is migrated and keeps its lifecycles, but does nothing until it is corrected: %s", name, text)
 		}
 		group, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "group")
 		resource, _, _ := unstructured.NestedString(objects[i].Object, "spec", "source", "resource")

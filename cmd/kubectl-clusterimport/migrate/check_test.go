@@ -104,7 +104,7 @@ func TestWhatHasChangedSinceTheExport(t *testing.T) {
 			o.SetLabels(map[string]string{"team": "blue"})
 		})}, told: `"one" has changed`},
 		"a deletion":     {live: []unstructured.Unstructured{base[1], lifecycle("one", "a", beingDeleted)}, told: `"one" has changed`},
-		"one is gone":    {live: base[:1], told: `"two" is gone`},
+		"one is gone":    {live: base[:1], told: `"two" no longer exists`},
 		"one is new":     {live: append(base[:2:2], lifecycle("three", "c")), told: `"three" is new`},
 		"one came again": {live: []unstructured.Unstructured{base[0], lifecycle("two", "c")}, told: `"two" is new`},
 	} {

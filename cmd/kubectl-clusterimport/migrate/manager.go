@@ -184,7 +184,7 @@ func (m *Migration) awaitSilence(ctx context.Context, lease *coordinationv1.Leas
 			renewed, since = now.Spec.RenewTime, time.Now()
 		}
 		if time.Since(since) <= lasts {
-			return fmt.Errorf("%s holds the Lease %s/%s: if it goes on renewing it, it runs outside of a Deployment: stop it there",
+			return fmt.Errorf("%s holds the Lease %s/%s: if it continues to renew it, it runs outside of a Deployment: stop it there",
 				holderOf(now), now.Namespace, now.Name)
 		}
 		if renewed != nil {

@@ -77,13 +77,13 @@ type step struct {
 func (m *Migration) steps() []step {
 	return []step{
 		{"controller-manager", "Clusterpedia's controller-manager must not run", m.stopManagers, (*state).before},
-		{"canaries", "Objects that show later whom the garbage collector listens to", m.plantCanaries, (*state).before},
-		{"export", "Export what the CRDs hold", m.export, (*state).before},
-		{"finalizers", "Take the finalizers off the CRDs' objects, which would block the removal of the CRDs", m.removeFinalizers, (*state).before},
-		{"import", "The server takes the export over", m.awaitImport, (*state).before},
-		{"switch", fmt.Sprintf("Lead %s to the server", policyv1alpha1.SchemeGroupVersion), m.switchOver, (*state).before},
-		{"verify", "Compare what the server answers with the export", m.verify, (*state).served},
-		{"detach", "The garbage collector must listen to the server, and no longer to the CRDs", m.detach, (*state).defined},
+		{"canaries", "Create objects that show later which server the garbage collector watches", m.plantCanaries, (*state).before},
+		{"export", "Export the objects of the CRDs", m.export, (*state).before},
+		{"finalizers", "Remove the finalizers of the CRDs' objects, which would block the removal of the CRDs", m.removeFinalizers, (*state).before},
+		{"import", "The server imports the export", m.awaitImport, (*state).before},
+		{"switch", fmt.Sprintf("Point %s to the server", policyv1alpha1.SchemeGroupVersion), m.switchOver, (*state).before},
+		{"verify", "Compare the objects of the server with the export", m.verify, (*state).served},
+		{"detach", "The garbage collector must watch the server, and no longer the CRDs", m.detach, (*state).defined},
 		{"remove", "Remove the CRDs", m.removeDefinitions, (*state).defined},
 		{"clean", "Remove the export from the host", m.clean, func(*state) bool { return true }},
 	}
@@ -231,7 +231,7 @@ func (m *Migration) Run(ctx context.Context) error {
 		if !step.due(s) {
 			m.say("done before")
 		} else if err := step.run(ctx, s); err != nil {
-			return fmt.Errorf("step %d (%s): %w\nNo PediaCluster was touched. Run the same command again to go on from here", i+1, step.name, err)
+			return fmt.Errorf("step %d (%s): %w\nNo PediaCluster was changed. Run the same command again to continue from here", i+1, step.name, err)
 		}
 		if m.Between != nil {
 			if err := m.Between(step.name); err != nil {
@@ -242,10 +242,10 @@ func (m *Migration) Run(ctx context.Context) error {
 	fmt.Fprintf(m.Out, `
 The policies and lifecycles are served by the policy-apiserver now, with the UIDs that they had.
 Next:
-  - see what became of them:  kubectl get clusterimportpolicies,pediaclusterlifecycles
-  - uninstall Clusterpedia's controller-manager: started again, it would work on the same policies
-  - restart kube-apiserver when it suits you: until then kubectl explain does not know the kinds
-  - keep the backup until you are content
+  - check their status:  kubectl get clusterimportpolicies,pediaclusterlifecycles
+  - uninstall Clusterpedia's controller-manager: if it is started again, it reconciles the same policies
+  - restart kube-apiserver at a convenient time: until then kubectl explain does not know the kinds
+  - keep the backup until you have checked the result
 `)
 	return nil
 }

@@ -120,7 +120,7 @@ func differences(exported, live []unstructured.Unstructured) error {
 		delete(known, live[i].GetUID())
 	}
 	for _, gone := range known {
-		return fmt.Errorf("%s is gone", describe(gone))
+		return fmt.Errorf("%s no longer exists", describe(gone))
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (m *Migration) removeFinalizers(ctx context.Context, _ *state) error {
 			}
 			patch := fmt.Sprintf(`{"metadata":{"uid":%q,"resourceVersion":%q,"finalizers":null}}`, object.GetUID(), object.GetResourceVersion())
 			if _, err := m.resource(resource).Patch(ctx, object.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
-				return fmt.Errorf("taking the finalizers off %s: %w", describe(object), err)
+				return fmt.Errorf("removing the finalizers from %s: %w", describe(object), err)
 			}
 			count++
 		}
@@ -171,7 +171,7 @@ func (m *Migration) awaitImport(ctx context.Context, _ *state) error {
 		case err != nil:
 			return err
 		case record == nil:
-			return errors.New("the export is gone")
+			return errors.New("the export no longer exists")
 		case record.ImportedBy == "":
 			return fmt.Errorf("it has not: its log in the namespace %s says why. It must run, and its storage must be a new one", m.Namespace)
 		}
@@ -232,7 +232,7 @@ func (m *Migration) switchOver(ctx context.Context, _ *state) error {
 func withoutFinalizers(objects []unstructured.Unstructured) error {
 	for i := range objects {
 		if finalizers := objects[i].GetFinalizers(); len(finalizers) > 0 {
-			return fmt.Errorf("%s has the finalizers %s again: whoever puts them there works on the CRDs, and must not",
+			return fmt.Errorf("%s has the finalizers %s again: the component that adds them reconciles the objects of the CRDs, and must not run",
 				describe(&objects[i]), strings.Join(finalizers, ", "))
 		}
 	}
@@ -327,13 +327,13 @@ func (m *Migration) removeDefinitions(ctx context.Context, s *state) error {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("removing the CRD %s: %w", definition.GetName(), err)
 		}
-		if err := m.awaitGone(ctx, "the CRD "+definition.GetName()+" is gone", func() error {
+		if err := m.awaitGone(ctx, "the CRD "+definition.GetName()+" is removed", func() error {
 			_, err := client.Get(ctx, definition.GetName(), metav1.GetOptions{})
 			return err
 		}); err != nil {
 			return err
 		}
-		m.say("%s is gone", definition.GetName())
+		m.say("%s is removed", definition.GetName())
 	}
 	return nil
 }

@@ -53,24 +53,24 @@ func newControllerOptions() ControllerOptions {
 // AddFlags adds the flags of the controllers.
 func (o *ControllerOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS,
-		"The queries per second that the controllers may send to the host cluster. Answers to render have as many of their own.")
+		"The queries per second that the controllers may send to the host cluster. Render requests have a separate limit of the same size.")
 	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst,
-		"The queries that the controllers may send to the host cluster in one burst. Answers to render have as many of their own.")
+		"The queries that the controllers may send to the host cluster in one burst. Render requests have a separate limit of the same size.")
 	flags.IntVar(&o.Workers, "concurrent-imports", o.Workers,
-		"The number of imports that are worked on at a time.")
+		"The number of imports that are reconciled concurrently.")
 	flags.BoolVar(&o.Probe, "probe-clusters", o.Probe,
-		"Ask each imported cluster for /readyz and /version with the credentials of its PediaCluster, and show the answer in its lifecycle. "+
-			"This server then calls addresses that Sources name.")
+		"Request /readyz and /version from each imported cluster with the credentials of its PediaCluster, and show the result in its lifecycle. "+
+			"This server then connects to addresses that Sources determine.")
 	flags.StringSliceVar(&o.Denied, "probe-denied-cidrs", o.Denied,
-		"The address ranges that are never called by --probe-clusters, whatever name leads there. Given ranges replace the default ones.")
+		"The address ranges that --probe-clusters never connects to, independent of the host name. Given ranges replace the default ones.")
 	flags.StringVar(&o.Lease.Namespace, "leader-elect-resource-namespace", o.Lease.Namespace,
-		"The namespace on the host cluster of the Lease that the working replica holds.")
+		"The namespace on the host cluster of the Lease that the leader holds.")
 	flags.StringVar(&o.Lease.Name, "leader-elect-resource-name", o.Lease.Name,
-		"The name of the Lease that the working replica holds.")
+		"The name of the Lease that the leader holds.")
 	flags.DurationVar(&o.Lease.Duration, "leader-elect-lease-duration", o.Lease.Duration,
-		"How long the other replicas wait for a working replica that went silent before one takes over.")
+		"How long the other replicas wait after the last renewal by the leader before one of them becomes the leader.")
 	flags.DurationVar(&o.Lease.RenewDeadline, "leader-elect-renew-deadline", o.Lease.RenewDeadline,
-		"After how long without a renewal of its Lease the working replica stops to work. Less than the lease duration.")
+		"The time without a renewal of its Lease after which the leader stops its controllers. Less than the lease duration.")
 	flags.DurationVar(&o.Lease.RetryPeriod, "leader-elect-retry-period", o.Lease.RetryPeriod,
 		"How often replicas try to acquire or renew the Lease. Less than the renew deadline.")
 }

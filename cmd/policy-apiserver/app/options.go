@@ -133,16 +133,16 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	storage.StringVar(&o.EmbeddedEtcd.Dir, "embedded-etcd-dir", o.EmbeddedEtcd.Dir,
 		"The directory of the etcd that this process runs when --etcd-servers is not given. One process at a time may use it.")
 	storage.Int64Var(&o.EmbeddedEtcd.QuotaBytes, "embedded-etcd-quota-bytes", o.EmbeddedEtcd.QuotaBytes,
-		"The size up to which the database of the embedded etcd may grow. A full one is read, and refuses writes until there is room.")
+		"The maximum size of the database of the embedded etcd. A full database can be read, and refuses writes until there is enough space.")
 	storage.DurationVar(&o.EmbeddedEtcd.SnapshotInterval, "embedded-etcd-snapshot-interval", o.EmbeddedEtcd.SnapshotInterval,
-		"The time between two snapshots of the embedded etcd. Zero takes none.")
+		"The time between two snapshots of the embedded etcd. Zero disables them.")
 	storage.StringVar(&o.EmbeddedEtcd.SnapshotDir, "embedded-etcd-snapshot-dir", o.EmbeddedEtcd.SnapshotDir,
 		"The directory of these snapshots. If empty, the directory snapshots in --embedded-etcd-dir.")
 	storage.IntVar(&o.EmbeddedEtcd.SnapshotCount, "embedded-etcd-snapshot-count", o.EmbeddedEtcd.SnapshotCount,
 		"How many of these snapshots are kept.")
 	storage.StringVar(&o.AcceptStorage, "accept-storage", o.AcceptStorage,
-		"The id of a storage to serve though another one served the host before, as the answers of a server that refuses it say. "+
-			"PediaClusters stay as they are until the policies in it say otherwise.")
+		"The id of a storage to serve although another one served the host before. The server shows the id when it refuses the storage. "+
+			"PediaClusters stay as they are until a policy in the storage changes them.")
 
 	o.Recommended.SecureServing.AddFlags(sets.FlagSet("secure serving"))
 	o.Recommended.Authentication.AddFlags(sets.FlagSet("authentication"))

@@ -58,21 +58,21 @@ func newRegistrationOptions() RegistrationOptions {
 // AddFlags adds the flags of the registration.
 func (o *RegistrationOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.Enabled, "register-apiservice", o.Enabled,
-		"Make and keep the APIService with which the host finds this server. Without --tls-cert-file, "+
-			"make and renew the serving certificate too, which the replicas share in the Secret "+registration.SecretName+".")
+		"Create and update the APIService with which the host finds this server. Without --tls-cert-file, "+
+			"also create and renew the serving certificate, which the replicas share in the Secret "+registration.SecretName+".")
 	flags.BoolVar(&o.MakeService, "register-service", o.MakeService,
-		"With --register-apiservice, make and keep the Service that the APIService leads to: to pods with the label app: policy-apiserver.")
+		"With --register-apiservice, create and update the Service that the APIService refers to. It selects pods with the label app: policy-apiserver.")
 	flags.StringVar(&o.Service.Name, "service-name", o.Service.Name,
-		"The name of the Service that leads to this server.")
+		"The name of the Service of this server.")
 	flags.StringVar(&o.Service.Namespace, "service-namespace", o.Service.Namespace,
-		"The namespace of the Service that leads to this server, and of the Secret of its certificate. In a pod the default is that of the pod.")
+		"The namespace of the Service of this server, and of the Secret of its certificate. In a pod the default is the namespace of the pod.")
 	flags.Int32Var(&o.ServicePort, "service-port", o.ServicePort,
-		"The port of the Service that leads to this server.")
+		"The port of the Service of this server.")
 	flags.StringVar(&o.CAFile, "apiservice-ca-file", o.CAFile,
-		"With --register-apiservice and --tls-cert-file, the file with the authorities that vouch for the certificate, for the caBundle of the APIService. "+
-			"It is read again when it changes. If empty, the caBundle is left to others, such as cert-manager.")
+		"With --register-apiservice and --tls-cert-file, the file with the certificate authorities for the caBundle of the APIService. "+
+			"It is reloaded when it changes. If empty, the caBundle is managed by something else, such as cert-manager.")
 	flags.DurationVar(&o.Validity, "serving-certificate-validity", o.Validity,
-		"How long a serving certificate that the server makes is valid. It is renewed after two thirds of that. Its authority lives ten times as long.")
+		"How long a serving certificate that the server generates is valid. It is renewed after two thirds of that time. Its authority is valid ten times as long.")
 }
 
 // Validate returns all that is wrong with the options. The serving options say

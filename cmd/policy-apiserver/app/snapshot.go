@@ -21,8 +21,8 @@ func newSnapshotCommand() *cobra.Command {
 	command.SetUsageFunc(func(command *cobra.Command) error { plainHelp(command, nil); return nil })
 	command.AddCommand(
 		newSnapshotSubcommand("save FILE", "Save a snapshot of the embedded etcd",
-			`Save a snapshot of the embedded etcd to FILE, of the one that runs or else of
-the data that a server has left. FILE is replaced if it exists.`,
+			`Save a snapshot of the embedded etcd to FILE. If no server runs, the snapshot is
+taken from the data directory. FILE is replaced if it exists.`,
 			func(command *cobra.Command, dir, file string) error {
 				if err := etcd.Save(command.Context(), dir, file); err != nil {
 					return fmt.Errorf("saving a snapshot: %w", err)
@@ -31,9 +31,9 @@ the data that a server has left. FILE is replaced if it exists.`,
 				return err
 			}),
 		newSnapshotSubcommand("restore FILE", "Restore the embedded etcd from a snapshot",
-			`Make the data of an embedded etcd from the snapshot FILE. The directory may not
-have data already, nor be in use. Revisions go on far above those of the
-snapshot, so that clients list again what they knew from after it.`,
+			`Create the data of an embedded etcd from the snapshot FILE. The directory must not
+contain data or be in use. Revisions continue far above those of the snapshot, so
+that clients with newer revisions list again.`,
 			func(command *cobra.Command, dir, file string) error {
 				if err := etcd.Restore(dir, file); err != nil {
 					return fmt.Errorf("restoring a snapshot: %w", err)

@@ -8,9 +8,10 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// ClusterImportPolicy says how one type of object of a multi-cloud platform,
-// the Source, becomes PediaClusters: which objects stand for a cluster, where
-// their credentials lie, and the templates that turn both into a PediaCluster.
+// ClusterImportPolicy defines how objects of one type of a multi-cloud
+// platform, the Sources, are imported as PediaClusters: which objects represent
+// a cluster, where their credentials are stored, and the templates that render
+// a PediaCluster from both.
 type ClusterImportPolicy struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -18,7 +19,7 @@ type ClusterImportPolicy struct {
 	Status ClusterImportPolicyStatus
 }
 
-// ClusterImportPolicySpec is the import that the author of a policy wants.
+// ClusterImportPolicySpec is the import that the author of a policy requests.
 type ClusterImportPolicySpec struct {
 	Source       SourceType
 	References   []ReferenceTemplate
@@ -29,8 +30,8 @@ type ClusterImportPolicySpec struct {
 	Rollout  *Rollout
 }
 
-// Rollout says how an edit of template, creationCondition and references
-// reaches the imports of a policy.
+// Rollout defines how an edit of template, creationCondition and references
+// is applied to the imports of a policy.
 type Rollout struct {
 	First           *metav1.LabelSelector
 	MaxConcurrent   *intstr.IntOrString
@@ -41,7 +42,7 @@ type Rollout struct {
 	Paused          bool
 }
 
-// RolloutVerification is what makes an import verified.
+// RolloutVerification defines when an import is verified.
 type RolloutVerification string
 
 // What verifies an import.
@@ -50,8 +51,9 @@ const (
 	VerifyClusterReady RolloutVerification = "ClusterReady"
 )
 
-// Conversion turns one Source and its references into a PediaCluster. A policy
-// declares it, and each lifecycle records the one it was made with.
+// Conversion renders a PediaCluster from one Source and its references. A
+// policy declares it, and each lifecycle records the one that it was rendered
+// with.
 type Conversion struct {
 	Template          string
 	CreationCondition string
@@ -59,7 +61,7 @@ type Conversion struct {
 	DeletionPolicy    DeletionPolicy
 }
 
-// DeletionPolicy says what happens to a PediaCluster whose Source goes.
+// DeletionPolicy defines what happens to a PediaCluster whose Source is deleted.
 type DeletionPolicy string
 
 // What the deletion policies do.
@@ -68,7 +70,7 @@ const (
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
 )
 
-// SourceType selects the objects that stand for clusters.
+// SourceType selects the objects that represent clusters.
 type SourceType struct {
 	Group            string
 	Resource         string
@@ -77,7 +79,7 @@ type SourceType struct {
 	SelectorTemplate string
 }
 
-// ReferenceTarget names an object of a type by templates.
+// ReferenceTarget identifies an object of a type with templates.
 type ReferenceTarget struct {
 	Key               string
 	Group             string
@@ -92,7 +94,7 @@ type ReferenceTemplate struct {
 	Versions []string
 }
 
-// ClusterImportPolicyStatus is what became of a policy.
+// ClusterImportPolicyStatus is the observed state of a policy.
 type ClusterImportPolicyStatus struct {
 	ObservedGeneration int64
 	SourceVersion      string
@@ -130,13 +132,13 @@ type PruneStatus struct {
 	Recent []PruneCount
 }
 
-// PruneCount is a number of removals that were let go at a time.
+// PruneCount is the number of removals that proceeded within one minute.
 type PruneCount struct {
 	Time  metav1.Time
 	Count int32
 }
 
-// RolloutStatus is how far the newest revision of a policy has come.
+// RolloutStatus is the progress of the newest revision of a policy.
 type RolloutStatus struct {
 	Revision  string
 	Updated   int32
@@ -146,7 +148,7 @@ type RolloutStatus struct {
 	StartTime *metav1.Time
 }
 
-// SourceFailure is a Source that failed or met a conflict, and why.
+// SourceFailure is a Source that failed or has a conflict, and the reason.
 type SourceFailure struct {
 	Namespace string
 	Name      string
@@ -165,15 +167,15 @@ type ClusterImportPolicyList struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// SourceClaim says which policies are about to import the Sources of a type, by
-// whose name it goes. It is stored, and not served.
+// SourceClaim lists the policies that are about to import the Sources of a type.
+// Its name is the name of the type. It is stored, and not served.
 type SourceClaim struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
 	Holders []SourceHolder
 }
 
-// SourceHolder is a policy that is about to be written, or was a moment ago.
+// SourceHolder is a policy that is about to be written, or was recently written.
 type SourceHolder struct {
 	Policy    string
 	UID       types.UID
@@ -192,8 +194,8 @@ type SourceClaimList struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// StorageIdentity tells this storage from every other: its UID is the id of the
-// storage. There is one, which is stored and not served.
+// StorageIdentity identifies this storage: its UID is the id of the storage.
+// There is exactly one, which is stored and not served.
 type StorageIdentity struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -211,9 +213,10 @@ type StorageIdentityList struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// PediaClusterLifecycle is the record of one import: one per selected Source.
-// It has the name of its PediaCluster, owns it, and is controlled by its
-// policy. The server writes it; users may change its labels and annotations.
+// PediaClusterLifecycle is the record of one import. There is one for each
+// selected Source. It has the name of its PediaCluster, owns it, and is
+// controlled by its policy. The server writes it; users may change its labels
+// and annotations.
 type PediaClusterLifecycle struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -221,7 +224,7 @@ type PediaClusterLifecycle struct {
 	Status PediaClusterLifecycleStatus
 }
 
-// PediaClusterLifecycleSpec is what is imported and how.
+// PediaClusterLifecycleSpec defines what is imported and how.
 type PediaClusterLifecycleSpec struct {
 	Source     DependentResource
 	References []VersionedReferenceTemplate
@@ -234,7 +237,7 @@ type VersionedReferenceTemplate struct {
 	Version string
 }
 
-// DependentResource names one object.
+// DependentResource identifies one object.
 type DependentResource struct {
 	Group     string
 	Version   string
@@ -243,7 +246,7 @@ type DependentResource struct {
 	Name      string
 }
 
-// PediaClusterLifecycleStatus is what became of one import.
+// PediaClusterLifecycleStatus is the observed state of one import.
 type PediaClusterLifecycleStatus struct {
 	ObservedGeneration int64
 	Phase              LifecyclePhase
@@ -257,7 +260,7 @@ type PediaClusterLifecycleStatus struct {
 	Conditions         []metav1.Condition
 }
 
-// LifecyclePhase is where an import stands.
+// LifecyclePhase is a summary of the state of an import.
 type LifecyclePhase string
 
 // The phases of a lifecycle.
@@ -271,7 +274,7 @@ const (
 	LifecycleDeleting LifecyclePhase = "Deleting"
 )
 
-// LifecycleRollout is which revision an import has, and what is known of it.
+// LifecycleRollout is the revision of an import, and its verification.
 type LifecycleRollout struct {
 	Revision    string
 	State       RolloutState
@@ -295,7 +298,7 @@ const (
 // RolloutBefore is what was known of an import before it took a revision.
 type RolloutBefore string
 
-// CredentialsState is what can be said of credentials without showing them.
+// CredentialsState describes credentials without showing them.
 type CredentialsState struct {
 	ChangedTime    *metav1.Time
 	ExpirationTime *metav1.Time

@@ -7,10 +7,10 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// RenderReview asks what a policy would do, and answers it. It is the body of
-// the render subresources of policies and lifecycles; it is never stored, and
-// nothing is written. Sources, references and PediaClusters are read with the
-// permissions of whoever asks.
+// RenderReview requests what a policy would do, and returns the result. It is
+// the body of the render subresources of policies and lifecycles. It is never
+// stored, and nothing is written. Sources, references and PediaClusters are read
+// with the permissions of the caller.
 type RenderReview struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta
@@ -18,7 +18,7 @@ type RenderReview struct {
 	Status RenderReviewStatus
 }
 
-// RenderReviewSpec says what to render.
+// RenderReviewSpec defines what to render.
 type RenderReviewSpec struct {
 	Source             *SourceName
 	SourceObject       *runtime.RawExtension
@@ -30,13 +30,13 @@ type RenderReviewSpec struct {
 	Continue           string
 }
 
-// SourceName names a Source; its type is the policy's.
+// SourceName identifies a Source of the policy's Source type.
 type SourceName struct {
 	Namespace string
 	Name      string
 }
 
-// ReferenceObject is an object given for a reference.
+// ReferenceObject is an object to use for a reference.
 type ReferenceObject struct {
 	Key    string
 	Object runtime.RawExtension
@@ -56,7 +56,7 @@ type RenderTotals struct {
 	Actions  map[RenderAction]int32
 }
 
-// RenderAction is what would be done about a PediaCluster.
+// RenderAction is what would happen to a PediaCluster.
 type RenderAction string
 
 // The actions of a render result.
@@ -70,7 +70,7 @@ const (
 	RenderError    RenderAction = "Error"
 )
 
-// RenderResult is what would become of one Source.
+// RenderResult is the result for one Source.
 type RenderResult struct {
 	Source            SourceName
 	Selected          bool
@@ -87,14 +87,14 @@ type RenderResult struct {
 	Traces            []ConditionTrace
 }
 
-// ConditionTrace says how a condition came to its result.
+// ConditionTrace explains the result of a condition.
 type ConditionTrace struct {
 	Field string
 	Why   string
 	Steps []TraceStep
 }
 
-// TraceStepKind is what a step decides about.
+// TraceStepKind is the kind of a step.
 type TraceStepKind string
 
 // The kinds of steps.
@@ -118,13 +118,13 @@ type TraceStep struct {
 	Values     []TraceValue
 }
 
-// TraceValue is what a path in an expression led to.
+// TraceValue is the value of a path in an expression.
 type TraceValue struct {
 	Expression string
 	Value      string
 }
 
-// RenderedReference is a reference as it resolves for one Source.
+// RenderedReference is a reference resolved for one Source.
 type RenderedReference struct {
 	Key string
 	DependentResource

@@ -44,7 +44,7 @@ func (g *Group[K, V]) Do(key K, ask func() (V, error)) (V, error) {
 		<-shared.answered
 		return shared.value, shared.err
 	}
-	before, own := of.asked, &question[V]{answered: make(chan struct{}), err: fmt.Errorf("asking for %v broke off; it is tried again", key)}
+	before, own := of.asked, &question[V]{answered: make(chan struct{}), err: fmt.Errorf("the request for %v was interrupted; it is repeated", key)}
 	of.next = own
 	g.mu.Unlock()
 

@@ -29,9 +29,9 @@ const (
 )
 
 var (
-	errSilent     = fmt.Errorf("the host has not answered within %s", patience)
+	errSilent     = fmt.Errorf("the host has not responded within %s", patience)
 	errEndedEarly = errors.New("the host closed the connection before it had sent all objects")
-	errNoWatch    = errors.New("the connection was closed before the host answered")
+	errNoWatch    = errors.New("the connection was closed before the host responded")
 )
 
 // requests is what the lists and watches of one informer have come to.

@@ -51,7 +51,7 @@ func (t Target) ask(ctx context.Context, config Config) Result {
 	}
 	version, err := e.version(ctx, transport)
 	if err != nil {
-		klog.FromContext(ctx).V(4).Info("Cluster does not tell its version", "apiserver", result.APIServer, "err", err)
+		klog.FromContext(ctx).V(4).Info("Cluster does not report its version", "apiserver", result.APIServer, "err", err)
 		if result.Message == "" {
 			_, problem := e.failure(err)
 			result.Message = "the version could not be read: " + problem
@@ -115,7 +115,7 @@ func (e *endpoint) readiness(status int, body []byte) (metav1.ConditionStatus, s
 	case status == http.StatusOK:
 		return metav1.ConditionTrue, ""
 	case status == http.StatusUnauthorized && !e.credentials:
-		return metav1.ConditionFalse, "the cluster wants credentials (401), and the PediaCluster carries none"
+		return metav1.ConditionFalse, "the cluster requires credentials (401), and the PediaCluster has none"
 	case status == http.StatusUnauthorized:
 		return metav1.ConditionFalse, "the cluster does not accept the credentials (401): renew them where the policy reads them"
 	case status == http.StatusForbidden:
@@ -131,7 +131,7 @@ func (e *endpoint) readiness(status int, body []byte) (metav1.ConditionStatus, s
 		}
 		return metav1.ConditionFalse, message
 	default:
-		return metav1.ConditionFalse, fmt.Sprintf("the cluster answers /readyz with status %d", status)
+		return metav1.ConditionFalse, fmt.Sprintf("the cluster responds to /readyz with status %d", status)
 	}
 }
 
@@ -157,13 +157,13 @@ func (e *endpoint) version(ctx context.Context, transport http.RoundTripper) (st
 	case status != http.StatusOK:
 		return "", problem(fmt.Sprintf("/version answers with status %d", status))
 	case len(body) > maxVersion:
-		return "", problem(fmt.Sprintf("/version answers with more than %d bytes", maxVersion))
+		return "", problem(fmt.Sprintf("the response to /version has more than %d bytes", maxVersion))
 	}
 	var info struct {
 		GitVersion string `json:"gitVersion"`
 	}
 	if json.Unmarshal(body, &info) != nil || !gitVersion.MatchString(info.GitVersion) {
-		return "", problem("/version answers with something else than a version of Kubernetes")
+		return "", problem("the response to /version is not a version of Kubernetes")
 	}
 	return info.GitVersion, nil
 }
@@ -194,14 +194,14 @@ func (e *endpoint) failure(err error) (metav1.ConditionStatus, string) {
 	timeout := interface{ Timeout() bool }(nil)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
-		return metav1.ConditionFalse, "the cluster did not answer in time"
+		return metav1.ConditionFalse, "the cluster did not respond in time"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return metav1.ConditionFalse, "connection refused: nothing listens at the address of the API server"
 	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
 		return metav1.ConditionFalse, "no route to the address of the API server"
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
-		return metav1.ConditionFalse, "the connection was closed before an answer"
+		return metav1.ConditionFalse, "the connection was closed before a response"
 	default:
 		return metav1.ConditionFalse, "the request failed"
 	}
@@ -232,7 +232,7 @@ func (e *endpoint) tlsFailure(err error) string {
 		return fmt.Sprintf("the cluster refused the connection (%s)", strings.TrimPrefix(alert.Err.Error(), "tls: "))
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
-		return "what answers does not speak TLS"
+		return "the server at the address does not use TLS"
 	}
 	return ""
 }

@@ -233,7 +233,7 @@ func TestWhatAClusterAnswersIsTold(t *testing.T) {
 			Message: "the credentials may not read /readyz (403): bind them to the ClusterRole system:public-info-viewer there"}},
 		{"404", answer("/readyz", 404, secret), Result{Ready: "False",
 			Message: "there is no /readyz (404): the address is not that of a Kubernetes API server, or its path is wrong"}},
-		{"429", answer("/readyz", 429, secret), Result{Ready: "False", Message: "the cluster answers /readyz with status 429"}},
+		{"429", answer("/readyz", 429, secret), Result{Ready: "False", Message: "the cluster responds to /readyz with status 429"}},
 		{"503", answer("/readyz", 503, secret), Result{Ready: "False", Version: "v1.37.2", Message: "the cluster is not ready (503)"}},
 		{"500 with what fails", answer("/readyz", 500, "[+]ping ok\n[-]etcd failed: reason withheld\n[-]informer-sync failed: \x1b[31m"),
 			Result{Ready: "False", Version: "v1.37.2", Message: "the cluster is not ready (500): etcd, informer-sync"}},
@@ -249,14 +249,14 @@ func TestWhatAClusterAnswersIsTold(t *testing.T) {
 			}
 		}, Result{Ready: "True", Version: "v1.37.2"}},
 		{"a large version", answer("/version", 200, `{"gitVersion":"v1.37.2","x":"`+strings.Repeat("A", maxVersion)+`"}`),
-			Result{Ready: "True", Message: "the version could not be read: /version answers with more than 65536 bytes"}},
+			Result{Ready: "True", Message: "the version could not be read: the response to /version has more than 65536 bytes"}},
 		{"a version for the terminal", answer("/version", 200, `{"gitVersion":"v1\u001b[31m"}`),
-			Result{Ready: "True", Message: "the version could not be read: /version answers with something else than a version of Kubernetes"}},
+			Result{Ready: "True", Message: "the version could not be read: the response to /version is not a version of Kubernetes"}},
 		{"a version that is no JSON", answer("/version", 200, secret),
-			Result{Ready: "True", Message: "the version could not be read: /version answers with something else than a version of Kubernetes"}},
+			Result{Ready: "True", Message: "the version could not be read: the response to /version is not a version of Kubernetes"}},
 		{"no version", answer("/version", 403, secret), Result{Ready: "True", Message: "the version could not be read: /version answers with status 403"}},
 		{"nothing", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			Result{Ready: "False", Message: "the connection was closed before an answer"}},
+			Result{Ready: "False", Message: "the connection was closed before a response"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestWhatAClusterAnswersIsTold(t *testing.T) {
 	t.Run("401 without credentials", func(t *testing.T) {
 		server := ca.serve(t, answer("/readyz", 401, ""))
 		got := Target{APIServer: server.URL, CAData: b64(ca.pem)}.ask(t.Context(), allowing)
-		if want := "the cluster wants credentials (401), and the PediaCluster carries none"; got.Message != want {
+		if want := "the cluster requires credentials (401), and the PediaCluster has none"; got.Message != want {
 			t.Errorf("got %q", got.Message)
 		}
 	})
@@ -316,7 +316,7 @@ func TestASilentClusterEndsTheProbe(t *testing.T) {
 		"no handshake": "https://" + mute.Addr().String(),
 	} {
 		got := Target{APIServer: address, CAData: b64(ca.pem)}.ask(t.Context(), config)
-		if diff := cmp.Diff(Result{Ready: "False", APIServer: address, Message: "the cluster did not answer in time"}, got); diff != "" {
+		if diff := cmp.Diff(Result{Ready: "False", APIServer: address, Message: "the cluster did not respond in time"}, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -349,7 +349,7 @@ func TestAClusterThatCannotBeTrustedGetsNoCredentials(t *testing.T) {
 			"TLS failed: no CA of this system has signed the cluster's certificate: set certificate-authority-data of spec.kubeconfig"},
 		{"another host", with(elsewhere, b64(ca.pem)), "TLS failed: the cluster's certificate is not for the host of the address"},
 		{"an expired certificate", with(expired, b64(ca.pem)), "TLS failed: a certificate of the cluster, or of the CA, has expired or is not valid yet"},
-		{"no TLS", with(plain, b64(ca.pem)), "TLS failed: what answers does not speak TLS"},
+		{"no TLS", with(plain, b64(ca.pem)), "TLS failed: the server at the address does not use TLS"},
 		{"nobody", with(closed, b64(ca.pem)), "connection refused: nothing listens at the address of the API server"},
 	}
 	for _, test := range tests {
@@ -405,7 +405,7 @@ func TestLoopbackIsDeniedByDefaultWhateverItsName(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "127.1.2.3"} {
 		address := "https://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
 		got := Target{APIServer: address, CAData: b64(ca.pem), TokenData: b64(secret)}.ask(t.Context(), Config{}.withDefaults())
-		want := "not asked: its host is at an address that is not asked (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
+		want := "not asked: its host is at an address that is not probed (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
 		if got.Ready != metav1.ConditionUnknown || got.Message != want {
 			t.Errorf("%s: got %s, %q", host, got.Ready, got.Message)
 		}
@@ -474,12 +474,12 @@ func TestATargetThatLeadsElsewhereIsNotAsked(t *testing.T) {
 		{"a kubeconfig without a server", kubeconfig(`"x":"y"`, ``), `spec.kubeconfig cannot be used: cluster "b" has no server`},
 		{"a kubeconfig that is not base64", Target{Kubeconfig: "s3cr3t!"}, "spec.kubeconfig is not base64"},
 		{"authenticationFrom", Target{APIServer: server.URL, AuthenticationFrom: true},
-			"spec.authenticationFrom is not followed: render the credentials into the PediaCluster to have the cluster asked"},
+			"spec.authenticationFrom is not followed: render the credentials into the PediaCluster so that the cluster is probed"},
 		{"no address", with(func(t *Target) { t.APIServer = "" }), "the PediaCluster has neither spec.apiserver nor spec.kubeconfig"},
-		{"http", with(func(t *Target) { t.APIServer = "http://one.example" }), "the address of the API server is not https: credentials are not sent in the clear"},
-		{"another scheme", with(func(t *Target) { t.APIServer = "unix:///s3cr3t" }), "the address of the API server is no URL: write https://host:port"},
-		{"no host", with(func(t *Target) { t.APIServer = "https://:443" }), "the address of the API server is no URL: write https://host:port"},
-		{"no URL", with(func(t *Target) { t.APIServer = "s3cr3t\x1b[31m" }), "the address of the API server is no URL: write https://host:port"},
+		{"http", with(func(t *Target) { t.APIServer = "http://one.example" }), "the address of the API server is not https: credentials are not sent unencrypted"},
+		{"another scheme", with(func(t *Target) { t.APIServer = "unix:///s3cr3t" }), "the address of the API server is not a URL: write https://host:port"},
+		{"no host", with(func(t *Target) { t.APIServer = "https://:443" }), "the address of the API server is not a URL: write https://host:port"},
+		{"no URL", with(func(t *Target) { t.APIServer = "s3cr3t\x1b[31m" }), "the address of the API server is not a URL: write https://host:port"},
 		{"a password in the address", with(func(t *Target) { t.APIServer = "https://admin:s3cr3t@one.example" }),
 			"the address of the API server has a user, a query or a fragment: write https://host:port"},
 		{"a query in the address", with(func(t *Target) { t.APIServer = "https://one.example/?s3cr3t" }),
@@ -487,7 +487,7 @@ func TestATargetThatLeadsElsewhereIsNotAsked(t *testing.T) {
 		{"a long address", with(func(t *Target) { t.APIServer = "https://one.example/" + strings.Repeat("s", 1000) }),
 			"the address of the API server is longer than 512 bytes"},
 		{"a token of two lines", with(func(t *Target) { t.TokenData = b64(secret + "\r\nHost: two.example") }),
-			"the token holds characters that no token has: render it as it stands in its Secret"},
+			"the token contains characters that no token has: render it as stored in its Secret"},
 		{"a token that is not base64", with(func(t *Target) { t.TokenData = "s3cr3t!" }), "spec.tokenData is not base64"},
 		{"a CA that is none", with(func(t *Target) { t.CAData = b64(secret) }), "spec.caData holds no certificate in PEM"},
 		{"a key of another certificate", with(func(t *Target) { t.CertData, t.KeyData = b64(cert), b64(otherKey) }),

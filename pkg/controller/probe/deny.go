@@ -39,7 +39,7 @@ func DefaultDeny() []netip.Prefix {
 type deniedError struct{}
 
 func (deniedError) Error() string {
-	return "its host is at an address that is not asked (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
+	return "its host is at an address that is not probed (loopback, link-local, metadata or the like; see --probe-denied-cidrs)"
 }
 
 // allow is the Control of a dialer: it is called for each connection with the

@@ -65,7 +65,7 @@ func (t Target) endpoint() (*endpoint, error) {
 		return nil, err
 	}
 	if strings.ContainsFunc(e.token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return nil, fmt.Errorf("the token holds characters that no token has: render it as it stands in its Secret")
+		return nil, fmt.Errorf("the token contains characters that no token has: render it as stored in its Secret")
 	}
 
 	// insecure-skip-tls-verify is honoured: it stands beside the credentials in
@@ -110,7 +110,7 @@ func (t Target) cluster() (cluster *render.Kubeconfig, caField string, err error
 		return kubeconfig, "certificate-authority-data of spec.kubeconfig", nil
 	}
 	if t.AuthenticationFrom && t.TokenData == "" && (t.CertData == "" || t.KeyData == "") {
-		return nil, "", fmt.Errorf("spec.authenticationFrom is not followed: render the credentials into the PediaCluster to have the cluster asked")
+		return nil, "", fmt.Errorf("spec.authenticationFrom is not followed: render the credentials into the PediaCluster so that the cluster is probed")
 	}
 	if t.APIServer == "" {
 		return nil, "", fmt.Errorf("the PediaCluster has neither spec.apiserver nor spec.kubeconfig")
@@ -151,9 +151,9 @@ func parseEndpoint(server string) (*url.URL, error) {
 	u, err := url.Parse(server)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
-		return nil, fmt.Errorf("the address of the API server is no URL: write https://host:port")
+		return nil, fmt.Errorf("the address of the API server is not a URL: write https://host:port")
 	case u.Scheme != "https":
-		return nil, fmt.Errorf("the address of the API server is not https: credentials are not sent in the clear")
+		return nil, fmt.Errorf("the address of the API server is not https: credentials are not sent unencrypted")
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("the address of the API server has a user, a query or a fragment: write https://host:port")
 	}

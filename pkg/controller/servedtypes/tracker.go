@@ -183,7 +183,7 @@ func (t *Tracker) refresh(ctx context.Context) {
 		return
 	case err != nil && !errors.As(err, &partial):
 		t.failed(err)
-		klog.FromContext(ctx).Error(err, "Asking the host which types it serves; what was known stays in force")
+		klog.FromContext(ctx).Error(err, "Asking the host which types it serves; the last known types stay in use")
 		return
 	}
 	served := t.flatten(groups, lists)
@@ -274,7 +274,7 @@ func (t *Tracker) DefinitionVersion(name schema.GroupResource) string {
 }
 
 // ErrUnknown says that it is not known yet which types the host serves.
-var ErrUnknown = errors.New("the host has not said yet which types it serves")
+var ErrUnknown = errors.New("the host has not reported yet which types it serves")
 
 // Resolve negotiates the version of a type: the first of versions that is
 // served, or the one that the host prefers when there are none. The error is a
@@ -290,7 +290,7 @@ func (t *Tracker) Resolve(name schema.GroupResource, versions []string) (Type, e
 	}
 	served := t.served[name]
 	if cause, silent := t.unknown[name.Group]; silent && len(served.versions) == 0 {
-		return Type{}, fmt.Errorf("the API server of group %q does not answer: %w", name.Group, cause)
+		return Type{}, fmt.Errorf("the API server of group %q does not respond: %w", name.Group, cause)
 	}
 	wanted := versions
 	if len(wanted) == 0 {
@@ -343,9 +343,9 @@ func (t *Tracker) confirm(ctx context.Context, resolved Type) error {
 	object, err := t.metadata.Resource(gvr).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return &LostError{fmt.Sprintf("%s %q is gone", gvr.Resource, name)}
+		return &LostError{fmt.Sprintf("%s %q no longer exists", gvr.Resource, name)}
 	case err != nil:
-		return fmt.Errorf("confirming that %s %q is there: %w", gvr.Resource, name, err)
+		return fmt.Errorf("confirming that %s %q exists: %w", gvr.Resource, name, err)
 	case object.DeletionTimestamp != nil:
 		return &LostError{fmt.Sprintf("%s %q is being deleted, and its objects with it", gvr.Resource, name)}
 	case resolved.Definition != "" && object.UID != resolved.Definition:
@@ -356,5 +356,5 @@ func (t *Tracker) confirm(ctx context.Context, resolved Type) error {
 
 // Replaced is the error that the definition of a type was deleted and made again.
 func Replaced(resolved Type) error {
-	return &LostError{fmt.Sprintf("the definition of %s was deleted and made again, and its objects went with the old one", resolved.GroupResource())}
+	return &LostError{fmt.Sprintf("the definition of %s was deleted and created again, and its objects were deleted with the old one", resolved.GroupResource())}
 }

@@ -128,7 +128,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicy(ref common.ReferenceCal
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterImportPolicy says how one type of object of a multi-cloud platform, the Source, becomes PediaClusters: which objects stand for a cluster, where their credentials lie, and the templates that turn both into a PediaCluster.",
+				Description: "ClusterImportPolicy defines how objects of one type of a multi-cloud platform, the Sources, are imported as PediaClusters: which objects represent a cluster, where their credentials are stored, and the templates that render a PediaCluster from both.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -154,14 +154,14 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicy(ref common.ReferenceCal
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec is the import that the author wants.",
+							Description: "spec is the desired import.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterImportPolicySpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what became of it. Written by the server.",
+							Description: "status is the observed state of the policy. Only the server writes it.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ClusterImportPolicyStatus{}.OpenAPIModelName()),
 						},
@@ -229,12 +229,12 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterImportPolicySpec is the import that the author of a policy wants.",
+				Description: "ClusterImportPolicySpec is the import that the author of a policy requests.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"source": {
 						SchemaProps: spec.SchemaProps{
-							Description: "source is the type of object that stands for a cluster. Its group and resource cannot be changed.",
+							Description: "source is the type of the objects that represent clusters. Its group and resource are immutable.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.SourceType{}.OpenAPIModelName()),
 						},
@@ -251,7 +251,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "references are the further objects that the templates read, usually the Secret with the credentials. They are resolved in order: each may use .source and every earlier .references.<key>.",
+							Description: "references are other objects that the templates read, usually the Secret with the credentials. They are resolved in order: each may use .source and every earlier .references.<key>.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -264,7 +264,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"nameTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "nameTemplate renders the name that the lifecycle and the PediaCluster have in common. It sees .source only. The result must be a DNS-1123 subdomain; two Sources that render the same name do not both get it.",
+							Description: "nameTemplate renders the name of the lifecycle and of the PediaCluster. It can read .source only. The result must be a DNS-1123 subdomain. If two Sources render the same name, only one of them gets it.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -272,7 +272,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on. While an action prints nothing for a credential, none of these six changes: put a credential that is optional inside an if or with.",
+							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It can read .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) are always kept up to date. All other fields are set only when the PediaCluster is created, and are then owned by users. While an action prints nothing for a credential, none of these six fields changes: put an optional credential inside an if or with.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -280,7 +280,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"creationCondition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "creationCondition must render to \"true\" (in any case, blanks around it trimmed) for the PediaCluster to be created. It is not asked again while the PediaCluster exists. It sees .source and .references.<key>.",
+							Description: "creationCondition must render to \"true\" (case-insensitive, with surrounding blanks removed) for the PediaCluster to be created. It is not evaluated again while the PediaCluster exists. It can read .source and .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -288,7 +288,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"deletionCondition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deletionCondition, when it renders to \"true\", deletes the PediaCluster though its Source lives. The PediaCluster is created again only when this stops being true and creationCondition is true. An error in it deletes nothing. It sees .source and .references.<key>.",
+							Description: "deletionCondition deletes the PediaCluster while it renders to \"true\", although the Source exists. The PediaCluster is created again only when deletionCondition is no longer true and creationCondition is true. An error in it deletes nothing. It can read .source and .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -296,7 +296,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"deletionPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deletionPolicy says what happens to the PediaClusters this policy created when their Source or the policy goes: \"Delete\", the default, deletes them; \"Orphan\" leaves them to their users.\n\nPossible enum values:\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Orphan\"` leaves the PediaCluster to its users.",
+							Description: "deletionPolicy defines what happens to the PediaClusters that this policy created when their Source or the policy is deleted: \"Delete\", the default, deletes them; \"Orphan\" keeps them, without an owner.\n\nPossible enum values:\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Orphan\"` keeps the PediaCluster, without an owner.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Delete", "Orphan"},
@@ -304,13 +304,13 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"maxPrune": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxPrune is how many of this policy's PediaClusters may be removed within ten minutes for another cause than that their Source was deleted, or the policy: a number or a percentage, rounded down but at least 1. When more would go, all of them are held until somebody releases them, see the PruneHeld condition. 0 holds every such removal. Defaults to \"10%\".",
+							Description: "maxPrune is how many of this policy's PediaClusters may be removed within ten minutes, not counting removals because the Source or the policy was deleted: a number or a percentage, rounded down but at least 1. If the policy would remove more, all of these removals are held until they are released, see the PruneHeld condition. 0 holds every such removal. Defaults to \"10%\".",
 							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
 						},
 					},
 					"suspend": {
 						SchemaProps: spec.SchemaProps{
-							Description: "suspend stops the import: while true, nothing is created, changed or deleted, and the status says so. A lifecycle that is deleted by hand releases its PediaCluster all the same.",
+							Description: "suspend stops the import: while true, nothing is created, changed or deleted, and the status says so. A lifecycle that a user deletes still releases its PediaCluster.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",
@@ -318,7 +318,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicySpec(ref common.Referenc
 					},
 					"rollout": {
 						SchemaProps: spec.SchemaProps{
-							Description: "rollout has an edit of template, creationCondition and references reach the imports in turns, and stops it when it breaks clusters. Without it an edit reaches all imports at once.",
+							Description: "rollout applies an edit of template, creationCondition and references to the imports in stages, and stops when the edit breaks clusters. Without it an edit is applied to all imports immediately.",
 							Ref:         ref(v1alpha1.Rollout{}.OpenAPIModelName()),
 						},
 					},
@@ -335,12 +335,12 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ClusterImportPolicyStatus is what became of a policy.",
+				Description: "ClusterImportPolicyStatus is the observed state of a policy.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status speaks of.",
+							Description: "observedGeneration is the generation of the spec that this status describes.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -375,7 +375,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 					},
 					"counts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "counts are the Sources of this policy by what became of them.",
+							Description: "counts are the numbers of Sources of this policy by their state.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.ImportCounts{}.OpenAPIModelName()),
 						},
@@ -387,7 +387,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "failures are the first ten Sources, in the order of their names, that failed or met a conflict, with or without a lifecycle.",
+							Description: "failures are the first ten Sources, in the order of their names, that failed or have a conflict, with or without a lifecycle.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -406,7 +406,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterImportPolicyStatus(ref common.Refere
 					},
 					"rollout": {
 						SchemaProps: spec.SchemaProps{
-							Description: "rollout is how far the newest revision has come. Empty without spec.rollout.",
+							Description: "rollout is the progress of the newest revision. Empty without spec.rollout.",
 							Ref:         ref(v1alpha1.RolloutStatus{}.OpenAPIModelName()),
 						},
 					},
@@ -448,7 +448,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterState(ref common.ReferenceCallback) 
 				Properties: map[string]spec.Schema{
 					"ready": {
 						SchemaProps: spec.SchemaProps{
-							Description: "ready says whether the cluster answers: True, False or Unknown. Empty until Clusterpedia has said so, or the cluster was asked.",
+							Description: "ready says whether the cluster is ready: True, False or Unknown. Empty until Clusterpedia has reported it, or the cluster was probed.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -462,7 +462,7 @@ func schema_pkg_apis_policy_v1alpha1_ClusterState(ref common.ReferenceCallback) 
 					},
 					"apiServer": {
 						SchemaProps: spec.SchemaProps{
-							Description: "apiServer is the address of the cluster's API server, without a user part: that is a credential.",
+							Description: "apiServer is the address of the cluster's API server, without user information, which is a credential.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -484,7 +484,7 @@ func schema_pkg_apis_policy_v1alpha1_ConditionTrace(ref common.ReferenceCallback
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ConditionTrace says how a condition came to its result.",
+				Description: "ConditionTrace explains the result of a condition.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"field": {
@@ -497,7 +497,7 @@ func schema_pkg_apis_policy_v1alpha1_ConditionTrace(ref common.ReferenceCallback
 					},
 					"why": {
 						SchemaProps: spec.SchemaProps{
-							Description: "why says in words and without values what kept the condition from being true, innermost first. It is empty for a condition that is true, and where the template alone does not tell.",
+							Description: "why describes, without values, what prevented the condition from being true, innermost first. It is empty for a condition that is true, and if the template alone does not show the reason.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -509,7 +509,7 @@ func schema_pkg_apis_policy_v1alpha1_ConditionTrace(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "steps are the decisions that were made, in the order of the template: at most 50.",
+							Description: "steps are the decisions of the template, in its order. At most 50 are returned.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -533,12 +533,12 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Conversion turns one Source and its references into a PediaCluster. A policy declares it, and each lifecycle records the one it was made with.",
+				Description: "Conversion renders a PediaCluster from one Source and its references. A policy declares it, and each lifecycle records the one that it was rendered with.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on. While an action prints nothing for a credential, none of these six changes: put a credential that is optional inside an if or with.",
+							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It can read .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) are always kept up to date. All other fields are set only when the PediaCluster is created, and are then owned by users. While an action prints nothing for a credential, none of these six fields changes: put an optional credential inside an if or with.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -546,7 +546,7 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 					},
 					"creationCondition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "creationCondition must render to \"true\" (in any case, blanks around it trimmed) for the PediaCluster to be created. It is not asked again while the PediaCluster exists. It sees .source and .references.<key>.",
+							Description: "creationCondition must render to \"true\" (case-insensitive, with surrounding blanks removed) for the PediaCluster to be created. It is not evaluated again while the PediaCluster exists. It can read .source and .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -554,7 +554,7 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 					},
 					"deletionCondition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deletionCondition, when it renders to \"true\", deletes the PediaCluster though its Source lives. The PediaCluster is created again only when this stops being true and creationCondition is true. An error in it deletes nothing. It sees .source and .references.<key>.",
+							Description: "deletionCondition deletes the PediaCluster while it renders to \"true\", although the Source exists. The PediaCluster is created again only when deletionCondition is no longer true and creationCondition is true. An error in it deletes nothing. It can read .source and .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -562,7 +562,7 @@ func schema_pkg_apis_policy_v1alpha1_Conversion(ref common.ReferenceCallback) co
 					},
 					"deletionPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deletionPolicy says what happens to the PediaClusters this policy created when their Source or the policy goes: \"Delete\", the default, deletes them; \"Orphan\" leaves them to their users.\n\nPossible enum values:\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Orphan\"` leaves the PediaCluster to its users.",
+							Description: "deletionPolicy defines what happens to the PediaClusters that this policy created when their Source or the policy is deleted: \"Delete\", the default, deletes them; \"Orphan\" keeps them, without an owner.\n\nPossible enum values:\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Orphan\"` keeps the PediaCluster, without an owner.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Delete", "Orphan"},
@@ -579,18 +579,18 @@ func schema_pkg_apis_policy_v1alpha1_CredentialsState(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "CredentialsState is what can be said of credentials without showing them.",
+				Description: "CredentialsState describes credentials without showing them.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"changedTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "changedTime is when endpoint or credentials of the PediaCluster were last written. Empty when this server did not write them.",
+							Description: "changedTime is when endpoint or credentials of the PediaCluster were last written. Empty if this server did not write them.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"expirationTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "expirationTime is the earliest time at which the client certificate or the token expires. Empty when neither says so.",
+							Description: "expirationTime is the earliest time at which the client certificate or the token expires. Empty if neither has an expiration time.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
@@ -606,7 +606,7 @@ func schema_pkg_apis_policy_v1alpha1_DependentResource(ref common.ReferenceCallb
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DependentResource names one object.",
+				Description: "DependentResource identifies one object.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"group": {
@@ -680,7 +680,7 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 					},
 					"pending": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pending counts the Sources that have not been worked on yet.",
+							Description: "pending counts the Sources that have not been reconciled yet.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -704,7 +704,7 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 					},
 					"held": {
 						SchemaProps: spec.SchemaProps{
-							Description: "held counts the Sources whose PediaCluster is kept as it is until somebody decides.",
+							Description: "held counts the Sources whose PediaCluster is kept unchanged until a user decides.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -712,7 +712,7 @@ func schema_pkg_apis_policy_v1alpha1_ImportCounts(ref common.ReferenceCallback) 
 					},
 					"conflict": {
 						SchemaProps: spec.SchemaProps{
-							Description: "conflict counts the Sources whose name or which themselves belong to another import, with or without a lifecycle.",
+							Description: "conflict counts the Sources that belong, or whose name belongs, to another import, with or without a lifecycle.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -744,12 +744,12 @@ func schema_pkg_apis_policy_v1alpha1_LabelSelector(ref common.ReferenceCallback)
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "LabelSelector selects objects by their labels, as the label selectors of other APIs do: what both fields ask must hold, and an empty selector selects all. It is the type of k8s.io/apimachinery, except that an explicitly empty field stays one.",
+				Description: "LabelSelector selects objects by their labels, like the label selectors of other APIs: both fields must match, and an empty selector selects all objects. It is the type of k8s.io/apimachinery, except that explicitly empty fields are preserved.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"matchLabels": {
 						SchemaProps: spec.SchemaProps{
-							Description: "matchLabels are labels and their values.",
+							Description: "matchLabels are labels and their required values.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -769,7 +769,7 @@ func schema_pkg_apis_policy_v1alpha1_LabelSelector(ref common.ReferenceCallback)
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "matchExpressions are requirements that a label has to meet.",
+							Description: "matchExpressions are requirements that labels must meet.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -797,12 +797,12 @@ func schema_pkg_apis_policy_v1alpha1_LabelSelectorRequirement(ref common.Referen
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "LabelSelectorRequirement relates the value of a label to some values.",
+				Description: "LabelSelectorRequirement compares the value of a label with some values.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key is the label.",
+							Description: "key is the key of the label.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -823,7 +823,7 @@ func schema_pkg_apis_policy_v1alpha1_LabelSelectorRequirement(ref common.Referen
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "values are those that In and NotIn compare with. Empty for the others.",
+							Description: "values are compared with by In and NotIn. Must be empty for the others.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -846,7 +846,7 @@ func schema_pkg_apis_policy_v1alpha1_LifecycleRollout(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "LifecycleRollout is which revision an import has, and what is known of it.",
+				Description: "LifecycleRollout is the revision of an import, and its verification.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"revision": {
@@ -859,7 +859,7 @@ func schema_pkg_apis_policy_v1alpha1_LifecycleRollout(ref common.ReferenceCallba
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state is Unverified, Verified or Failed. An import that has failed stays so until it takes a newer revision.\n\nPossible enum values:\n - `\"Failed\"` met an error, or was not verified in time.\n - `\"Unverified\"` has taken the revision, and may yet turn out to be broken.\n - `\"Verified\"` is as spec.rollout.verify of the policy asks.",
+							Description: "state is Unverified, Verified or Failed. An import that has failed remains Failed until it is updated to a newer revision.\n\nPossible enum values:\n - `\"Failed\"` means that an error occurred, or that the import was not verified in time.\n - `\"Unverified\"` means that the import was updated and may still fail.\n - `\"Verified\"` means that the import meets spec.rollout.verify of the policy.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -868,32 +868,32 @@ func schema_pkg_apis_policy_v1alpha1_LifecycleRollout(ref common.ReferenceCallba
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says why it has failed.",
+							Description: "message says why the import has failed.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"takenTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "takenTime is when the import took the revision. Empty when it had it from the beginning.",
+							Description: "takenTime is when the import was updated to the revision. Empty if it was created with this revision.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"writtenTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "writtenTime is when the host first had what the revision makes of the Source.",
+							Description: "writtenTime is when the host first had the PediaCluster as rendered with the revision.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"readyTime": {
 						SchemaProps: spec.SchemaProps{
-							Description: "readyTime is since when the cluster has been ready after that.",
+							Description: "readyTime is since when the cluster has been ready after writtenTime.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"before": {
 						SchemaProps: spec.SchemaProps{
-							Description: "before is what was known of the import before it took the revision, or the first one since it was last verified: ClusterReady, Imported or NotImported. No more is asked of it now.\n\nPossible enum values:\n - `\"ClusterReady\"` was imported, and its cluster was ready.\n - `\"Imported\"` was imported, and its cluster was not known to be ready.\n - `\"NotImported\"` was not imported.",
+							Description: "before is the state of the import before it was updated to the revision, or to the first revision since it was last verified: ClusterReady, Imported or NotImported. The verification requires no better state than this.\n\nPossible enum values:\n - `\"ClusterReady\"` means that the cluster was imported and ready.\n - `\"Imported\"` means that the cluster was imported and not known to be ready.\n - `\"NotImported\"` means that the cluster was not imported.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"ClusterReady", "Imported", "NotImported"},
@@ -912,7 +912,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceC
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PediaClusterLifecycle is the record of one import: one per selected Source. It has the name of its PediaCluster, owns it, and is controlled by its policy. The server writes it; users may change its labels and annotations.",
+				Description: "PediaClusterLifecycle is the record of one import. There is one for each selected Source. It has the name of its PediaCluster, owns it, and is controlled by its policy. The server writes it; users may change its labels and annotations.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -943,7 +943,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "spec is what is imported and how. Written by the server.",
+							Description: "spec defines what is imported and how. Only the server writes it.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.PediaClusterLifecycleSpec{}.OpenAPIModelName()),
 						},
@@ -955,7 +955,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycle(ref common.ReferenceC
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what became of it. Written by the server.",
+							Description: "status is the observed state of the import. Only the server writes it.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.PediaClusterLifecycleStatus{}.OpenAPIModelName()),
 						},
@@ -1023,12 +1023,12 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PediaClusterLifecycleSpec is what is imported and how.",
+				Description: "PediaClusterLifecycleSpec defines what is imported and how.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"source": {
 						SchemaProps: spec.SchemaProps{
-							Description: "source is the object that stands for the cluster.",
+							Description: "source is the object that represents the cluster.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.DependentResource{}.OpenAPIModelName()),
 						},
@@ -1043,7 +1043,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "references are the further objects that the templates read, in the version that is read.",
+							Description: "references are the other objects that the templates read, with the version that is read.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1056,7 +1056,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It sees .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) follow it always; everything else is set when the PediaCluster is created and belongs to its users from then on. While an action prints nothing for a credential, none of these six changes: put a credential that is optional inside an if or with.",
+							Description: "template renders the PediaCluster as YAML: metadata.labels, metadata.annotations and spec. It can read .source and .references.<key>. Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData, certData, keyData) are always kept up to date. All other fields are set only when the PediaCluster is created, and are then owned by users. While an action prints nothing for a credential, none of these six fields changes: put an optional credential inside an if or with.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1064,7 +1064,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 					},
 					"creationCondition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "creationCondition must render to \"true\" (in any case, blanks around it trimmed) for the PediaCluster to be created. It is not asked again while the PediaCluster exists. It sees .source and .references.<key>.",
+							Description: "creationCondition must render to \"true\" (case-insensitive, with surrounding blanks removed) for the PediaCluster to be created. It is not evaluated again while the PediaCluster exists. It can read .source and .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1072,7 +1072,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 					},
 					"deletionCondition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deletionCondition, when it renders to \"true\", deletes the PediaCluster though its Source lives. The PediaCluster is created again only when this stops being true and creationCondition is true. An error in it deletes nothing. It sees .source and .references.<key>.",
+							Description: "deletionCondition deletes the PediaCluster while it renders to \"true\", although the Source exists. The PediaCluster is created again only when deletionCondition is no longer true and creationCondition is true. An error in it deletes nothing. It can read .source and .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1080,7 +1080,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleSpec(ref common.Refere
 					},
 					"deletionPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deletionPolicy says what happens to the PediaClusters this policy created when their Source or the policy goes: \"Delete\", the default, deletes them; \"Orphan\" leaves them to their users.\n\nPossible enum values:\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Orphan\"` leaves the PediaCluster to its users.",
+							Description: "deletionPolicy defines what happens to the PediaClusters that this policy created when their Source or the policy is deleted: \"Delete\", the default, deletes them; \"Orphan\" keeps them, without an owner.\n\nPossible enum values:\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Orphan\"` keeps the PediaCluster, without an owner.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Delete", "Orphan"},
@@ -1099,19 +1099,19 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PediaClusterLifecycleStatus is what became of one import.",
+				Description: "PediaClusterLifecycleStatus is the observed state of one import.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status speaks of.",
+							Description: "observedGeneration is the generation of the spec that this status describes.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "phase is where the import stands, in one word: Pending, Waiting, Imported, Held, Conflict, Failed or Deleting.\n\nPossible enum values:\n - `\"Conflict\"` cannot have its PediaCluster: it is somebody else's.\n - `\"Deleting\"` removes its PediaCluster, then itself.\n - `\"Failed\"` met an error. What exists stays as it is.\n - `\"Held\"` keeps its PediaCluster as it is until somebody decides.\n - `\"Imported\"` has its PediaCluster, and it is up to date.\n - `\"Pending\"` is new, and nothing was written of it yet.\n - `\"Waiting\"` waits for a condition, a reference or a type.",
+							Description: "phase is a summary of the state of the import: Pending, Waiting, Imported, Held, Conflict, Failed or Deleting.\n\nPossible enum values:\n - `\"Conflict\"` means that the Source or the name belongs to another import.\n - `\"Deleting\"` means that the PediaCluster is being removed, and then the lifecycle.\n - `\"Failed\"` means that an error occurred. Existing objects are kept unchanged.\n - `\"Held\"` means that the PediaCluster is kept unchanged until a user decides.\n - `\"Imported\"` means that the PediaCluster exists and is up to date.\n - `\"Pending\"` means that the import is new and was not reconciled yet.\n - `\"Waiting\"` means that the import waits for a condition, a reference or a type.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"Conflict", "Deleting", "Failed", "Held", "Imported", "Pending", "Waiting"},
@@ -1119,7 +1119,7 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 					},
 					"sourceDefinition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "sourceDefinition is the UID of the CustomResourceDefinition under which the Source was last seen, empty for other types. When the definition is made again its objects are others: that they are absent then does not mean that their clusters are gone.",
+							Description: "sourceDefinition is the UID of the CustomResourceDefinition of the Source when it was last observed, empty for other types. A definition that is created again has other objects: the absence of a Source then does not mean that its cluster was deleted.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1144,33 +1144,33 @@ func schema_pkg_apis_policy_v1alpha1_PediaClusterLifecycleStatus(ref common.Refe
 					},
 					"credentials": {
 						SchemaProps: spec.SchemaProps{
-							Description: "credentials says what can be said of the credentials that the PediaCluster carries without showing them.",
+							Description: "credentials describes the credentials in the PediaCluster without showing them.",
 							Ref:         ref(v1alpha1.CredentialsState{}.OpenAPIModelName()),
 						},
 					},
 					"prunePlan": {
 						SchemaProps: spec.SchemaProps{
-							Description: "prunePlan is the plan under which the removal of the PediaCluster is held, see maxPrune of the policy. Empty when it is not.",
+							Description: "prunePlan is the plan under which the removal of the PediaCluster is held, see maxPrune of the policy. Empty if the removal is not held.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"rollout": {
 						SchemaProps: spec.SchemaProps{
-							Description: "rollout is which revision the import has, and whether that is verified. Empty when the policy has no rollout.",
+							Description: "rollout is the revision of the import, and whether it is verified. Empty if the policy has no rollout.",
 							Ref:         ref(v1alpha1.LifecycleRollout{}.OpenAPIModelName()),
 						},
 					},
 					"lastResync": {
 						SchemaProps: spec.SchemaProps{
-							Description: "lastResync is the value of the annotation policy.clusterpedia.io/resync that was last acted upon.",
+							Description: "lastResync is the last value of the annotation policy.clusterpedia.io/resync that was processed.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"cluster": {
 						SchemaProps: spec.SchemaProps{
-							Description: "cluster is the state of the imported cluster, as its PediaCluster shows it or as it answered when it was asked.",
+							Description: "cluster is the state of the imported cluster, as reported by its PediaCluster or by a probe.",
 							Ref:         ref(v1alpha1.ClusterState{}.OpenAPIModelName()),
 						},
 					},
@@ -1207,18 +1207,18 @@ func schema_pkg_apis_policy_v1alpha1_PruneCount(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PruneCount is a number of removals that were let go at a time.",
+				Description: "PruneCount is the number of removals that proceeded within one minute.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"time": {
 						SchemaProps: spec.SchemaProps{
-							Description: "time is when, to the minute.",
+							Description: "time is the time of the removals, to the minute.",
 							Ref:         ref(v1.Time{}.OpenAPIModelName()),
 						},
 					},
 					"count": {
 						SchemaProps: spec.SchemaProps{
-							Description: "count is how many.",
+							Description: "count is the number of removals.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1242,7 +1242,7 @@ func schema_pkg_apis_policy_v1alpha1_PruneStatus(ref common.ReferenceCallback) c
 				Properties: map[string]spec.Schema{
 					"plan": {
 						SchemaProps: spec.SchemaProps{
-							Description: "plan names the removals that are held, all of them together: it changes with them. The annotation policy.clusterpedia.io/release-prune with this value releases them. Empty when none is held.",
+							Description: "plan identifies all removals that are held; it changes when they change. The annotation policy.clusterpedia.io/release-prune with this value releases them. Empty if none is held.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1261,7 +1261,7 @@ func schema_pkg_apis_policy_v1alpha1_PruneStatus(ref common.ReferenceCallback) c
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "recent are the removals of the last ten minutes that count, oldest first.",
+							Description: "recent are the counted removals of the last ten minutes, oldest first.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1284,7 +1284,7 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceObject(ref common.ReferenceCallbac
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ReferenceObject is an object given for a reference.",
+				Description: "ReferenceObject is an object to use for a reference.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
@@ -1297,7 +1297,7 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceObject(ref common.ReferenceCallbac
 					},
 					"object": {
 						SchemaProps: spec.SchemaProps{
-							Description: "object is the whole object.",
+							Description: "object is the complete object.",
 							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
 						},
 					},
@@ -1314,7 +1314,7 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceTarget(ref common.ReferenceCallbac
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "ReferenceTarget names an object of a type by templates.",
+				Description: "ReferenceTarget identifies an object of a type with templates.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
@@ -1343,14 +1343,14 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceTarget(ref common.ReferenceCallbac
 					},
 					"namespaceTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "namespaceTemplate renders the namespace of the object. Empty for types without namespaces. It sees .source and every earlier .references.<key>.",
+							Description: "namespaceTemplate renders the namespace of the object. Empty for cluster-scoped types. It can read .source and every earlier .references.<key>.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"nameTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "nameTemplate renders the name of the object. It sees .source and every earlier .references.<key>.",
+							Description: "nameTemplate renders the name of the object. It can read .source and every earlier .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1396,14 +1396,14 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceTemplate(ref common.ReferenceCallb
 					},
 					"namespaceTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "namespaceTemplate renders the namespace of the object. Empty for types without namespaces. It sees .source and every earlier .references.<key>.",
+							Description: "namespaceTemplate renders the namespace of the object. Empty for cluster-scoped types. It can read .source and every earlier .references.<key>.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"nameTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "nameTemplate renders the name of the object. It sees .source and every earlier .references.<key>.",
+							Description: "nameTemplate renders the name of the object. It can read .source and every earlier .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1444,7 +1444,7 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceVersion(ref common.ReferenceCallba
 				Properties: map[string]spec.Schema{
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key is that of the reference.",
+							Description: "key is the key of the reference.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1452,7 +1452,7 @@ func schema_pkg_apis_policy_v1alpha1_ReferenceVersion(ref common.ReferenceCallba
 					},
 					"version": {
 						SchemaProps: spec.SchemaProps{
-							Description: "version is the one that is read.",
+							Description: "version is the version that is read.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1469,7 +1469,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RenderResult is what would become of one Source.",
+				Description: "RenderResult is the result for one Source.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"source": {
@@ -1501,7 +1501,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "references are the references as they resolve, up to the first that is missing.",
+							Description: "references are the resolved references, up to the first one that is missing.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1526,13 +1526,13 @@ func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) 
 					},
 					"pediaCluster": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pediaCluster is the rendered PediaCluster. Credentials are digests, comparable within one answer, unless they were asked for.",
+							Description: "pediaCluster is the rendered PediaCluster. Credentials are digests, which are comparable within one response, unless includeCredentials is set.",
 							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
 						},
 					},
 					"action": {
 						SchemaProps: spec.SchemaProps{
-							Description: "action is what would be done about the PediaCluster.\n\nPossible enum values:\n - `\"Conflict\"` does nothing, because name or Source belong to another import.\n - `\"Create\"` creates the PediaCluster.\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Error\"` does nothing, because something is wrong.\n - `\"None\"` leaves the PediaCluster, or its absence, as it is.\n - `\"Update\"` changes endpoint, credentials or the marks of ownership.\n - `\"Wait\"` waits for a condition, a reference or a value.",
+							Description: "action is what would happen to the PediaCluster.\n\nPossible enum values:\n - `\"Conflict\"` does nothing, because the name or the Source belongs to another import.\n - `\"Create\"` creates the PediaCluster.\n - `\"Delete\"` deletes the PediaCluster.\n - `\"Error\"` does nothing, because there is an error.\n - `\"None\"` changes nothing.\n - `\"Update\"` changes the endpoint, the credentials or the ownership.\n - `\"Wait\"` waits for a condition, a reference or a value.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1597,7 +1597,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderResult(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "traces say how the conditions that were evaluated came to their results, when spec.trace asks for it.",
+							Description: "traces explain the results of the evaluated conditions, if spec.trace is set.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1621,7 +1621,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderReview(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RenderReview asks what a policy would do, and answers it. It is the body of the render subresources of policies and lifecycles; it is never stored, and nothing is written. Sources, references and PediaClusters are read with the permissions of whoever asks.",
+				Description: "RenderReview requests what a policy would do, and returns the result. It is the body of the render subresources of policies and lifecycles. It is never stored, and nothing is written. Sources, references and PediaClusters are read with the permissions of the caller.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -1647,14 +1647,14 @@ func schema_pkg_apis_policy_v1alpha1_RenderReview(ref common.ReferenceCallback) 
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec asks. Empty asks for every Source of the policy.",
+							Description: "spec is the request. Empty requests every Source of the policy.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.RenderReviewSpec{}.OpenAPIModelName()),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status answers.",
+							Description: "status is the response.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.RenderReviewStatus{}.OpenAPIModelName()),
 						},
@@ -1671,18 +1671,18 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RenderReviewSpec says what to render.",
+				Description: "RenderReviewSpec defines what to render.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"source": {
 						SchemaProps: spec.SchemaProps{
-							Description: "source is the one Source to render. Neither source nor sourceObject asks for all Sources, page by page.",
+							Description: "source is the Source to render. If neither source nor sourceObject is set, all Sources are rendered, in pages.",
 							Ref:         ref(v1alpha1.SourceName{}.OpenAPIModelName()),
 						},
 					},
 					"sourceObject": {
 						SchemaProps: spec.SchemaProps{
-							Description: "sourceObject is a Source that need not exist: the whole object.",
+							Description: "sourceObject is a complete Source object, which does not need to exist.",
 							Ref:         ref(runtime.RawExtension{}.OpenAPIModelName()),
 						},
 					},
@@ -1696,7 +1696,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref common.ReferenceCallba
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "references are objects to take for the references of the policy, instead of those on the host.",
+							Description: "references are objects to use for the references of the policy, instead of those on the host.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1709,34 +1709,34 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewSpec(ref common.ReferenceCallba
 					},
 					"policy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "policy is a spec to render instead of the stored one: it previews an edit, or a policy that does not exist yet.",
+							Description: "policy is a spec to render instead of the stored one, to preview an edit or a policy that does not exist yet.",
 							Ref:         ref(v1alpha1.ClusterImportPolicySpec{}.OpenAPIModelName()),
 						},
 					},
 					"includeCredentials": {
 						SchemaProps: spec.SchemaProps{
-							Description: "includeCredentials shows the credentials of PediaClusters and the text of conditions in the clear instead of digests.",
+							Description: "includeCredentials shows the credentials of PediaClusters and the text of conditions in plain text instead of digests.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"trace": {
 						SchemaProps: spec.SchemaProps{
-							Description: "trace asks how the conditions came to their results. The values in the answer are those that whoever asks may read.",
+							Description: "trace requests an explanation of the results of the conditions. The response contains only values that the caller may read.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"limit": {
 						SchemaProps: spec.SchemaProps{
-							Description: "limit is the most Sources to answer for at once. The default is 100, the maximum 500.",
+							Description: "limit is the maximum number of Sources in the response. The default is 100, the maximum 500.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
 					},
 					"continue": {
 						SchemaProps: spec.SchemaProps{
-							Description: "continue asks for the Sources after those of an earlier answer: the value of its status.continue.",
+							Description: "continue requests the Sources after those of an earlier response. It is the value of status.continue in that response.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1753,7 +1753,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewStatus(ref common.ReferenceCall
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RenderReviewStatus is the answer.",
+				Description: "RenderReviewStatus is the response.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"results": {
@@ -1763,7 +1763,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewStatus(ref common.ReferenceCall
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "results are what would become of each Source.",
+							Description: "results has one result for each Source.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1776,14 +1776,14 @@ func schema_pkg_apis_policy_v1alpha1_RenderReviewStatus(ref common.ReferenceCall
 					},
 					"totals": {
 						SchemaProps: spec.SchemaProps{
-							Description: "totals count the results of this answer.",
+							Description: "totals count the results in this response.",
 							Default:     map[string]interface{}{},
 							Ref:         ref(v1alpha1.RenderTotals{}.OpenAPIModelName()),
 						},
 					},
 					"continue": {
 						SchemaProps: spec.SchemaProps{
-							Description: "continue, when set, asks for the Sources that follow.",
+							Description: "continue is set if there are more Sources. Use it as spec.continue of the next request.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1857,7 +1857,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderedCondition(ref common.ReferenceCallb
 					},
 					"text": {
 						SchemaProps: spec.SchemaProps{
-							Description: "text is what the template rendered, blanks trimmed. What is neither true nor false is shown by its length unless credentials were asked for.",
+							Description: "text is the output of the template, with surrounding blanks removed. Text other than \"true\" and \"false\" is replaced by its length unless includeCredentials is set.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1873,7 +1873,7 @@ func schema_pkg_apis_policy_v1alpha1_RenderedReference(ref common.ReferenceCallb
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RenderedReference is a reference as it resolves for one Source.",
+				Description: "RenderedReference is a reference resolved for one Source.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"key": {
@@ -1942,24 +1942,24 @@ func schema_pkg_apis_policy_v1alpha1_Rollout(ref common.ReferenceCallback) commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Rollout says how an edit of template, creationCondition and references reaches the imports of a policy.",
+				Description: "Rollout defines how an edit of template, creationCondition and references is applied to the imports of a policy.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"first": {
 						SchemaProps: spec.SchemaProps{
-							Description: "first selects the canaries by the labels of their Sources. The others follow when all canaries are verified, and not if one of them fails.",
+							Description: "first selects the canaries by the labels of their Sources. The other imports are updated when all canaries are verified. They are not updated if a canary fails.",
 							Ref:         ref(v1alpha1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"maxConcurrent": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxConcurrent is how many imports may have taken an edit at a time without being verified: a number, or a percentage of the imports, rounded down but at least 1. Defaults to \"10%\".",
+							Description: "maxConcurrent is how many imports may be updated but not verified yet at the same time: a number, or a percentage of the imports, rounded down but at least 1. Defaults to \"10%\".",
 							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
 						},
 					},
 					"verify": {
 						SchemaProps: spec.SchemaProps{
-							Description: "verify is what makes an import verified: \"Written\", the default, when the host has taken its PediaCluster; \"ClusterReady\" when in addition a cluster that was ready before has been ready for minReadySeconds since.\n\nPossible enum values:\n - `\"ClusterReady\"` asks that the cluster is ready, too, if it was before.\n - `\"Written\"` asks that the host has taken the PediaCluster.",
+							Description: "verify defines when an import is verified. \"Written\", the default, means that the host has accepted its PediaCluster. \"ClusterReady\" means in addition that a cluster that was ready before has been ready for minReadySeconds since.\n\nPossible enum values:\n - `\"ClusterReady\"` also requires that the cluster is ready, if it was ready before.\n - `\"Written\"` requires that the host has accepted the PediaCluster.",
 							Type:        []string{"string"},
 							Format:      "",
 							Enum:        []interface{}{"ClusterReady", "Written"},
@@ -1967,27 +1967,27 @@ func schema_pkg_apis_policy_v1alpha1_Rollout(ref common.ReferenceCallback) commo
 					},
 					"minReadySeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "minReadySeconds is for how long a cluster must be ready after its PediaCluster was written, with verify ClusterReady. Defaults to 30.",
+							Description: "minReadySeconds is how long a cluster must be ready after its PediaCluster was written, if verify is \"ClusterReady\". Defaults to 30.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"timeout": {
 						SchemaProps: spec.SchemaProps{
-							Description: "timeout is how long an import may take to be verified, such as \"90s\" or \"1h\". After that it has failed. Defaults to \"5m\".",
+							Description: "timeout is how long the verification of an import may take, such as \"90s\" or \"1h\". After that time the import has failed. Defaults to \"5m\".",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"maxFailures": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxFailures is how many imports may fail before the rollout halts: a number, or a percentage of the imports, rounded down. Any failure of a canary halts it. Defaults to \"1%\".",
+							Description: "maxFailures is how many imports may fail without halting the rollout: a number, or a percentage of the imports, rounded down. Any failure of a canary halts the rollout. Defaults to \"1%\".",
 							Ref:         ref(intstr.IntOrString{}.OpenAPIModelName()),
 						},
 					},
 					"paused": {
 						SchemaProps: spec.SchemaProps{
-							Description: "paused stops the rollout: while true, no further import takes the edit.",
+							Description: "paused stops the rollout: while true, no further import is updated.",
 							Default:     false,
 							Type:        []string{"boolean"},
 							Format:      "",
@@ -2005,7 +2005,7 @@ func schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref common.ReferenceCallback)
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "RolloutStatus is how far the newest revision of a policy has come.",
+				Description: "RolloutStatus is the progress of the newest revision of a policy.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"revision": {
@@ -2018,7 +2018,7 @@ func schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref common.ReferenceCallback)
 					},
 					"updated": {
 						SchemaProps: spec.SchemaProps{
-							Description: "updated counts the imports that have taken the revision.",
+							Description: "updated counts the imports that have been updated to the revision.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2026,7 +2026,7 @@ func schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref common.ReferenceCallback)
 					},
 					"verified": {
 						SchemaProps: spec.SchemaProps{
-							Description: "verified counts those of them that are verified.",
+							Description: "verified counts the updated imports that are verified.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2034,7 +2034,7 @@ func schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref common.ReferenceCallback)
 					},
 					"failed": {
 						SchemaProps: spec.SchemaProps{
-							Description: "failed counts those of them that have failed.",
+							Description: "failed counts the updated imports that have failed.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2042,7 +2042,7 @@ func schema_pkg_apis_policy_v1alpha1_RolloutStatus(ref common.ReferenceCallback)
 					},
 					"total": {
 						SchemaProps: spec.SchemaProps{
-							Description: "total counts the imports that have taken the revision or can take it. One that is paused or whose removal is held cannot.",
+							Description: "total counts the imports that have been or can be updated to the revision. An import that is paused or whose removal is held cannot be updated.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2067,7 +2067,7 @@ func schema_pkg_apis_policy_v1alpha1_SourceClaim(ref common.ReferenceCallback) c
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SourceClaim says which policies are about to import the Sources of a type, by whose name it goes. It is stored, and not served.",
+				Description: "SourceClaim lists the policies that are about to import the Sources of a type. Its name is the name of the type. It is stored, and not served.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2171,7 +2171,7 @@ func schema_pkg_apis_policy_v1alpha1_SourceFailure(ref common.ReferenceCallback)
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SourceFailure is a Source that failed or met a conflict, and why.",
+				Description: "SourceFailure is a Source that failed or has a conflict, and the reason.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
@@ -2215,7 +2215,7 @@ func schema_pkg_apis_policy_v1alpha1_SourceHolder(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SourceHolder is a policy that is about to be written, or was a moment ago.",
+				Description: "SourceHolder is a policy that is about to be written, or was recently written.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"policy": {
@@ -2261,7 +2261,7 @@ func schema_pkg_apis_policy_v1alpha1_SourceName(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SourceName names a Source; its type is the policy's.",
+				Description: "SourceName identifies a Source of the policy's Source type.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"namespace": {
@@ -2290,7 +2290,7 @@ func schema_pkg_apis_policy_v1alpha1_SourceType(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SourceType selects the objects that stand for clusters.",
+				Description: "SourceType selects the objects that represent clusters.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"group": {
@@ -2330,13 +2330,13 @@ func schema_pkg_apis_policy_v1alpha1_SourceType(ref common.ReferenceCallback) co
 					},
 					"labelSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "labelSelector selects Sources by their labels, in the API server and so at less cost than selectorTemplate.",
+							Description: "labelSelector selects Sources by their labels. The API server evaluates it, so it costs less than selectorTemplate.",
 							Ref:         ref(v1alpha1.LabelSelector{}.OpenAPIModelName()),
 						},
 					},
 					"selectorTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selectorTemplate must render to \"true\" (in any case, blanks around it trimmed) for a Source to be imported. It sees .source only. Empty selects all. An error in it deletes nothing.",
+							Description: "selectorTemplate must render to \"true\" (case-insensitive, with surrounding blanks removed) for a Source to be imported. It can read .source only. Empty selects all Sources. An error in it deletes nothing.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2355,7 +2355,7 @@ func schema_pkg_apis_policy_v1alpha1_StorageIdentity(ref common.ReferenceCallbac
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "StorageIdentity tells this storage from every other: its UID is the id of the storage. There is one, which is stored and not served.",
+				Description: "StorageIdentity identifies this storage: its UID is the id of the storage. There is exactly one, which is stored and not served.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -2482,7 +2482,7 @@ func schema_pkg_apis_policy_v1alpha1_TemplateError(ref common.ReferenceCallback)
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says what is wrong. It holds no value of a credential.",
+							Description: "message describes the error. It contains no credentials.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2499,12 +2499,12 @@ func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "TraceStep is one decision of a condition, over all its evaluations: inside of a range it is made for each item that gets there.",
+				Description: "TraceStep is one decision of a condition, with all its evaluations: inside a range it is evaluated for each item that reaches it.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
 						SchemaProps: spec.SchemaProps{
-							Description: "kind is what the step decides about.\n\nPossible enum values:\n - `\"If\"` is the condition of an if or a with, or an argument of and and or in it.\n - `\"Print\"` is what an action prints.\n - `\"Range\"` is what a range goes over.",
+							Description: "kind is the kind of the step.\n\nPossible enum values:\n - `\"If\"` is the condition of an if or a with, or an argument of and and or in it.\n - `\"Print\"` is the output of an action.\n - `\"Range\"` is the value that a range iterates over.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2529,14 +2529,14 @@ func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) com
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template is the name of the defined template that the step is part of.",
+							Description: "template is the name of the defined template that contains the step.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"expression": {
 						SchemaProps: spec.SchemaProps{
-							Description: "expression is the decision as it is written in the policy.",
+							Description: "expression is the text of the step in the policy.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2544,7 +2544,7 @@ func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) com
 					},
 					"evaluated": {
 						SchemaProps: spec.SchemaProps{
-							Description: "evaluated is how often the decision was made.",
+							Description: "evaluated is how often the step was evaluated.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2552,7 +2552,7 @@ func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) com
 					},
 					"held": {
 						SchemaProps: spec.SchemaProps{
-							Description: "held is how often it was true; of a range, how often it had items, and of what is printed, how often that was \"true\".",
+							Description: "held is how often the step was true. For a range it is how often the range had items, and for an action how often it printed \"true\".",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -2560,14 +2560,14 @@ func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) com
 					},
 					"items": {
 						SchemaProps: spec.SchemaProps{
-							Description: "items is the number of items of a range, over all evaluations.",
+							Description: "items is the number of items of a range, in all evaluations.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"decided": {
 						SchemaProps: spec.SchemaProps{
-							Description: "decided says that the condition could have been true if this step had gone the other way.",
+							Description: "decided says that the condition could have been true with another result of this step.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
@@ -2579,7 +2579,7 @@ func schema_pkg_apis_policy_v1alpha1_TraceStep(ref common.ReferenceCallback) com
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "values are what the paths in the expression led to, in the last evaluation that decided, or else the last one.",
+							Description: "values are the values of the paths in the expression, in the last evaluation that decided, or else in the last one.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -2603,12 +2603,12 @@ func schema_pkg_apis_policy_v1alpha1_TraceValue(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "TraceValue is what a path in an expression led to.",
+				Description: "TraceValue is the value of a path in an expression.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"expression": {
 						SchemaProps: spec.SchemaProps{
-							Description: "expression is the path as it is written in the policy.",
+							Description: "expression is the text of the path in the policy.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2616,7 +2616,7 @@ func schema_pkg_apis_policy_v1alpha1_TraceValue(ref common.ReferenceCallback) co
 					},
 					"value": {
 						SchemaProps: spec.SchemaProps{
-							Description: "value is the value as JSON, or a description in parentheses: of what is absent, of lists and maps, and of what may be a credential unless credentials were asked for.",
+							Description: "value is the value as JSON, or a description in parentheses for absent values, lists and maps, and for possible credentials unless includeCredentials is set.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -2662,14 +2662,14 @@ func schema_pkg_apis_policy_v1alpha1_VersionedReferenceTemplate(ref common.Refer
 					},
 					"namespaceTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "namespaceTemplate renders the namespace of the object. Empty for types without namespaces. It sees .source and every earlier .references.<key>.",
+							Description: "namespaceTemplate renders the namespace of the object. Empty for cluster-scoped types. It can read .source and every earlier .references.<key>.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"nameTemplate": {
 						SchemaProps: spec.SchemaProps{
-							Description: "nameTemplate renders the name of the object. It sees .source and every earlier .references.<key>.",
+							Description: "nameTemplate renders the name of the object. It can read .source and every earlier .references.<key>.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

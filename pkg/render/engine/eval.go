@@ -309,7 +309,7 @@ func (s *rangeStatement) eachEntry(r *run, m map[string]any) (ran bool, err *Err
 func (s *rangeStatement) eachNumber(r *run, value any) (ran bool, err *Error) {
 	n, ok := wholeNumber(value)
 	if !ok {
-		return false, s.at.errorf("range goes over lists, maps and whole numbers; this is %s", describe(value))
+		return false, s.at.errorf("range iterates over lists, maps and whole numbers; this is %s", describe(value))
 	}
 	if s.key >= 0 {
 		return false, s.at.errorf("range over a number has one variable, not two")

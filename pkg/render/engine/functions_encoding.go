@@ -64,7 +64,7 @@ var encodingFunctions = aliases([]*function{
 	define("mustFromJson TEXT", "Parses JSON. Invalid input is an error.", with1(func(r *run, s string) (any, *Error) {
 		value, ok, err := fromJSON(r, s)
 		if err == nil && !ok {
-			return nil, problem("the text is no JSON")
+			return nil, problem("the text is not JSON")
 		}
 		return value, err
 	})),

@@ -16,7 +16,7 @@ var pathFunctions = aliases([]*function{
 	define("urlParse URL", "Splits a URL into a map with the keys `scheme`, `host`, `hostname`, `path`, `query`, `opaque`, `fragment` and `userinfo`.", with1(func(r *run, s string) (any, *Error) {
 		u, err := url.Parse(s)
 		if err != nil {
-			return nil, problem("the text is no URL")
+			return nil, problem("the text is not a URL")
 		}
 		userinfo := ""
 		if u.User != nil {

@@ -232,7 +232,7 @@ func fromYAML(r *run, s string) (any, *Error) {
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(s), &document); err != nil {
-		return nil, problem("the text is no YAML")
+		return nil, problem("the text is not YAML")
 	}
 	if len(document.Content) == 0 {
 		return nil, nil

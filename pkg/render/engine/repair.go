@@ -258,7 +258,7 @@ var operators = []struct {
 	{"==", "there are no operators: write eq X Y instead of X == Y", justSign},
 	{"!=", "there are no operators: write ne X Y instead of X != Y", justSign},
 	{"=~", "there are no operators: write regexMatch PATTERN X instead of X =~ PATTERN", justSign},
-	{"=>", "templates have no functions of their own: write {{ range LIST }} to go over a list", justSign},
+	{"=>", "templates have no functions of their own: write {{ range LIST }} to iterate over a list", justSign},
 	{"=", "= assigns to a variable only: write eq X Y instead of X = Y", justSign},
 	{"&&", "there are no operators: write and X Y instead of X && Y", justSign},
 	{"||", "there are no operators: write or X Y instead of X || Y", justSign},
@@ -272,7 +272,7 @@ var operators = []struct {
 	{"<", "there are no operators: write lt X Y instead of X < Y", justSign},
 	{">", "there are no operators: write gt X Y instead of X > Y", justSign},
 	{"!", "there are no operators: write not X instead of !X", justSign},
-	{"->", "templates have no functions of their own: write {{ range LIST }} to go over a list", justSign},
+	{"->", "templates have no functions of their own: write {{ range LIST }} to iterate over a list", justSign},
 	{"+", "there are no operators: write add X Y for numbers, and print X Y for strings", justSign},
 	{"-", "there are no operators: write sub X Y instead of X - Y", justSign},
 	{"*", "there are no operators: write mul X Y instead of X * Y", justSign},
@@ -286,7 +286,7 @@ var operators = []struct {
 	{"]", "there are no lists in brackets: write list X Y, or index X KEY for a field or an item", justSign},
 	{"{", "there are no maps in braces: write dict KEY VALUE", braces},
 	{"}", "an action ends with }}", justSign},
-	{"@", "there is no JSONPath: write {{ range LIST }} to go over a list, and .FIELD for a field of its item", justSign},
+	{"@", "there is no JSONPath: write {{ range LIST }} to iterate over a list, and .FIELD for a field of its item", justSign},
 	{"#", "a comment is an action of its own: write {{/* COMMENT */}}", restOfAction},
 	{";", "an action has one value: write another action", justSign},
 	{"\\", `a backslash is for the inside of strings: write " without it`, justSign},
@@ -473,7 +473,7 @@ func lookUp(path, brackets string) string {
 		case field != "":
 			fields += "." + field
 		case !indexKey.MatchString(key):
-			return fmt.Sprintf("there is no JSONPath: go over the items, as in {{ range %s }}{{ if eq .type \"Ready\" }}{{ .status }}{{ end }}{{ end }}", shorten(expression+fields))
+			return fmt.Sprintf("there is no JSONPath: iterate over the items, as in {{ range %s }}{{ if eq .type \"Ready\" }}{{ .status }}{{ end }}{{ end }}", shorten(expression+fields))
 		default:
 			key = strings.ReplaceAll(key, "'", `"`)
 			if indexed && fields == "" {

@@ -57,7 +57,7 @@ const (
 // maxKey is how long a key may be for readers of YAML.
 const maxKey = 1024
 
-const errLost = "the value and what it stands next to make a word that YAML reads as nothing at all; put quotes around the whole"
+const errLost = "the value and the text next to it form a word that YAML reads as null; put quotes around the whole"
 
 func newOutput(kind Output) output {
 	return output{yaml: kind == YAML, place: place{mode: leading, parent: -1}}
@@ -176,7 +176,7 @@ func (o *output) settleNode(c byte, blanks bool) *Error {
 	case c == ':':
 		return o.at.errorf("the value needs quotes, and cannot be a key; put quotes around the action")
 	}
-	return o.at.errorf("the value needs quotes, and cannot stand next to other text without; put quotes around the whole")
+	return o.at.errorf("the value needs quotes, and there is other text next to it; put quotes around the whole")
 }
 
 // settleEmpty checks what follows an empty value: rest, after blanks or not.
@@ -279,7 +279,7 @@ func (o *output) write(s string, at *site) *Error {
 			return nil
 		}
 		if o.owed != noBlank {
-			return o.at.errorf("the value needs quotes, and cannot stand next to another without; put quotes around both")
+			return o.at.errorf("the value needs quotes, and there is another value next to it; put quotes around both")
 		}
 	}
 	o.owed = nothing
@@ -372,7 +372,7 @@ func (o *output) writeComment(s string) *Error {
 // has put on the next line.
 func (o *output) writeAfterHeader(s string) *Error {
 	if s != "" && s[0] != '\n' {
-		return problem("the value stands in the first line of a block scalar; put it on the next line")
+		return problem("the value is in the first line of a block scalar; put it on the next line")
 	}
 	return o.writeBlock(s)
 }

@@ -169,7 +169,7 @@ func (w *walk) wrongKind(i int, free bool) {
 	case step.Kind == engine.Item:
 		w.ofKind(at, step.Errorf("%s is %s, and only lists have items", at, describe(w.at)))
 	case w.at.Kind == List:
-		w.ofKind(at, step.Errorf("%s is a list, it has no field %q; go over it with range, or take an item with first or index", at, step.Name))
+		w.ofKind(at, step.Errorf("%s is a list, it has no field %q; iterate over it with range, or get an item with first or index", at, step.Name))
 	case free && i > 0:
 		key := path[i-1].Name + "." + step.Name
 		w.ofKind(at, step.Errorf("%s is %s, it has no field %q; if the key is %q, write index %s %q",

@@ -17,7 +17,7 @@ func misuse(read *engine.Read, t *Type, yaml bool) string {
 	switch read.Use {
 	case engine.Ranged:
 		if kind == Text || kind == Boolean {
-			return ", and range goes over lists, maps and whole numbers"
+			return ", and range iterates over lists, maps and whole numbers"
 		}
 	case engine.Written:
 		if structure && yaml {

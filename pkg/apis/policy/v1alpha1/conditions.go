@@ -7,6 +7,6 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 func NewConditions(generation int64, made metav1.Time) []metav1.Condition {
 	return []metav1.Condition{{
 		Type: PolicyReady, Status: metav1.ConditionUnknown, ObservedGeneration: generation, LastTransitionTime: made,
-		Reason: ReasonPending, Message: "the controllers have not worked on it yet",
+		Reason: ReasonPending, Message: "the controllers have not reconciled it yet",
 	}}
 }

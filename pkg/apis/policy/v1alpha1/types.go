@@ -11,9 +11,10 @@ import (
 // +genclient:method=Render,verb=create,subresource=render,input=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview,result=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// ClusterImportPolicy says how one type of object of a multi-cloud platform,
-// the Source, becomes PediaClusters: which objects stand for a cluster, where
-// their credentials lie, and the templates that turn both into a PediaCluster.
+// ClusterImportPolicy defines how objects of one type of a multi-cloud
+// platform, the Sources, are imported as PediaClusters: which objects represent
+// a cluster, where their credentials are stored, and the templates that render
+// a PediaCluster from both.
 type ClusterImportPolicy struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -21,23 +22,23 @@ type ClusterImportPolicy struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the import that the author wants.
+	// spec is the desired import.
 	Spec ClusterImportPolicySpec `json:"spec"`
 
-	// status is what became of it. Written by the server.
+	// status is the observed state of the policy. Only the server writes it.
 	// +optional
 	Status ClusterImportPolicyStatus `json:"status,omitempty"`
 }
 
-// ClusterImportPolicySpec is the import that the author of a policy wants.
+// ClusterImportPolicySpec is the import that the author of a policy requests.
 type ClusterImportPolicySpec struct {
-	// source is the type of object that stands for a cluster. Its group and
-	// resource cannot be changed.
+	// source is the type of the objects that represent clusters. Its group and
+	// resource are immutable.
 	Source SourceType `json:"source"`
 
-	// references are the further objects that the templates read, usually the
-	// Secret with the credentials. They are resolved in order: each may use
-	// .source and every earlier .references.<key>.
+	// references are other objects that the templates read, usually the Secret
+	// with the credentials. They are resolved in order: each may use .source and
+	// every earlier .references.<key>.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
@@ -45,129 +46,135 @@ type ClusterImportPolicySpec struct {
 	// +patchMergeKey=key
 	References []ReferenceTemplate `json:"references,omitzero" patchStrategy:"merge" patchMergeKey:"key"`
 
-	// nameTemplate renders the name that the lifecycle and the PediaCluster
-	// have in common. It sees .source only. The result must be a DNS-1123
-	// subdomain; two Sources that render the same name do not both get it.
+	// nameTemplate renders the name of the lifecycle and of the PediaCluster. It
+	// can read .source only. The result must be a DNS-1123 subdomain. If two
+	// Sources render the same name, only one of them gets it.
 	NameTemplate string `json:"nameTemplate"`
 
 	Conversion `json:",inline"`
 
 	// maxPrune is how many of this policy's PediaClusters may be removed within
-	// ten minutes for another cause than that their Source was deleted, or the
-	// policy: a number or a percentage, rounded down but at least 1. When more
-	// would go, all of them are held until somebody releases them, see the
-	// PruneHeld condition. 0 holds every such removal. Defaults to "10%".
+	// ten minutes, not counting removals because the Source or the policy was
+	// deleted: a number or a percentage, rounded down but at least 1. If the
+	// policy would remove more, all of these removals are held until they are
+	// released, see the PruneHeld condition. 0 holds every such removal. Defaults
+	// to "10%".
 	// +optional
 	MaxPrune *intstr.IntOrString `json:"maxPrune,omitempty"`
 
 	// suspend stops the import: while true, nothing is created, changed or
-	// deleted, and the status says so. A lifecycle that is deleted by hand
-	// releases its PediaCluster all the same.
+	// deleted, and the status says so. A lifecycle that a user deletes still
+	// releases its PediaCluster.
 	// +optional
 	Suspend bool `json:"suspend"`
 
-	// rollout has an edit of template, creationCondition and references reach
-	// the imports in turns, and stops it when it breaks clusters. Without it an
-	// edit reaches all imports at once.
+	// rollout applies an edit of template, creationCondition and references to
+	// the imports in stages, and stops when the edit breaks clusters. Without it
+	// an edit is applied to all imports immediately.
 	// +optional
 	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
-// Rollout says how an edit of template, creationCondition and references
-// reaches the imports of a policy.
+// Rollout defines how an edit of template, creationCondition and references
+// is applied to the imports of a policy.
 type Rollout struct {
-	// first selects the canaries by the labels of their Sources. The others
-	// follow when all canaries are verified, and not if one of them fails.
+	// first selects the canaries by the labels of their Sources. The other
+	// imports are updated when all canaries are verified. They are not updated if
+	// a canary fails.
 	// +optional
 	First *LabelSelector `json:"first,omitempty"`
 
-	// maxConcurrent is how many imports may have taken an edit at a time without
-	// being verified: a number, or a percentage of the imports, rounded down but
+	// maxConcurrent is how many imports may be updated but not verified yet at
+	// the same time: a number, or a percentage of the imports, rounded down but
 	// at least 1. Defaults to "10%".
 	// +optional
 	MaxConcurrent *intstr.IntOrString `json:"maxConcurrent,omitempty"`
 
-	// verify is what makes an import verified: "Written", the default, when the
-	// host has taken its PediaCluster; "ClusterReady" when in addition a cluster
-	// that was ready before has been ready for minReadySeconds since.
+	// verify defines when an import is verified. "Written", the default, means
+	// that the host has accepted its PediaCluster. "ClusterReady" means in
+	// addition that a cluster that was ready before has been ready for
+	// minReadySeconds since.
 	// +optional
 	Verify RolloutVerification `json:"verify,omitempty"`
 
-	// minReadySeconds is for how long a cluster must be ready after its
-	// PediaCluster was written, with verify ClusterReady. Defaults to 30.
+	// minReadySeconds is how long a cluster must be ready after its PediaCluster
+	// was written, if verify is "ClusterReady". Defaults to 30.
 	// +optional
 	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
 
-	// timeout is how long an import may take to be verified, such as "90s" or "1h".
-	// After that it has failed. Defaults to "5m".
+	// timeout is how long the verification of an import may take, such as "90s"
+	// or "1h". After that time the import has failed. Defaults to "5m".
 	// +optional
 	Timeout *string `json:"timeout,omitempty"`
 
-	// maxFailures is how many imports may fail before the rollout halts: a number,
-	// or a percentage of the imports, rounded down. Any failure of a canary halts
-	// it. Defaults to "1%".
+	// maxFailures is how many imports may fail without halting the rollout: a
+	// number, or a percentage of the imports, rounded down. Any failure of a
+	// canary halts the rollout. Defaults to "1%".
 	// +optional
 	MaxFailures *intstr.IntOrString `json:"maxFailures,omitempty"`
 
-	// paused stops the rollout: while true, no further import takes the edit.
+	// paused stops the rollout: while true, no further import is updated.
 	// +optional
 	Paused bool `json:"paused"`
 }
 
-// RolloutVerification is what makes an import verified.
+// RolloutVerification defines when an import is verified.
 // +enum
 type RolloutVerification string
 
 const (
-	// VerifyWritten asks that the host has taken the PediaCluster.
+	// VerifyWritten requires that the host has accepted the PediaCluster.
 	VerifyWritten RolloutVerification = "Written"
-	// VerifyClusterReady asks that the cluster is ready, too, if it was before.
+	// VerifyClusterReady also requires that the cluster is ready, if it was
+	// ready before.
 	VerifyClusterReady RolloutVerification = "ClusterReady"
 )
 
-// Conversion turns one Source and its references into a PediaCluster. A policy
-// declares it, and each lifecycle records the one it was made with.
+// Conversion renders a PediaCluster from one Source and its references. A
+// policy declares it, and each lifecycle records the one that it was rendered
+// with.
 type Conversion struct {
 	// template renders the PediaCluster as YAML: metadata.labels,
-	// metadata.annotations and spec. It sees .source and .references.<key>.
+	// metadata.annotations and spec. It can read .source and .references.<key>.
 	// Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData,
-	// certData, keyData) follow it always; everything else is set when the
-	// PediaCluster is created and belongs to its users from then on. While an
-	// action prints nothing for a credential, none of these six changes: put a
-	// credential that is optional inside an if or with.
+	// certData, keyData) are always kept up to date. All other fields are set only
+	// when the PediaCluster is created, and are then owned by users. While an
+	// action prints nothing for a credential, none of these six fields changes:
+	// put an optional credential inside an if or with.
 	Template string `json:"template"`
 
-	// creationCondition must render to "true" (in any case, blanks around it
-	// trimmed) for the PediaCluster to be created. It is not asked again
-	// while the PediaCluster exists. It sees .source and .references.<key>.
+	// creationCondition must render to "true" (case-insensitive, with surrounding
+	// blanks removed) for the PediaCluster to be created. It is not evaluated
+	// again while the PediaCluster exists. It can read .source and
+	// .references.<key>.
 	CreationCondition string `json:"creationCondition"`
 
-	// deletionCondition, when it renders to "true", deletes the PediaCluster
-	// though its Source lives. The PediaCluster is created again only when
-	// this stops being true and creationCondition is true. An error in it
-	// deletes nothing. It sees .source and .references.<key>.
+	// deletionCondition deletes the PediaCluster while it renders to "true",
+	// although the Source exists. The PediaCluster is created again only when
+	// deletionCondition is no longer true and creationCondition is true. An error
+	// in it deletes nothing. It can read .source and .references.<key>.
 	// +optional
 	DeletionCondition string `json:"deletionCondition"`
 
-	// deletionPolicy says what happens to the PediaClusters this policy
-	// created when their Source or the policy goes: "Delete", the default,
-	// deletes them; "Orphan" leaves them to their users.
+	// deletionPolicy defines what happens to the PediaClusters that this policy
+	// created when their Source or the policy is deleted: "Delete", the default,
+	// deletes them; "Orphan" keeps them, without an owner.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
-// DeletionPolicy says what happens to a PediaCluster whose Source goes.
+// DeletionPolicy defines what happens to a PediaCluster whose Source is deleted.
 // +enum
 type DeletionPolicy string
 
 const (
 	// DeletionPolicyDelete deletes the PediaCluster.
 	DeletionPolicyDelete DeletionPolicy = "Delete"
-	// DeletionPolicyOrphan leaves the PediaCluster to its users.
+	// DeletionPolicyOrphan keeps the PediaCluster, without an owner.
 	DeletionPolicyOrphan DeletionPolicy = "Orphan"
 )
 
-// SourceType selects the objects that stand for clusters.
+// SourceType selects the objects that represent clusters.
 type SourceType struct {
 	// group is the API group of the Source, empty for the core group.
 	Group string `json:"group"`
@@ -182,48 +189,49 @@ type SourceType struct {
 	// +listType=atomic
 	Versions []string `json:"versions,omitzero"`
 
-	// labelSelector selects Sources by their labels, in the API server and so
-	// at less cost than selectorTemplate.
+	// labelSelector selects Sources by their labels. The API server evaluates it,
+	// so it costs less than selectorTemplate.
 	// +optional
 	LabelSelector *LabelSelector `json:"labelSelector,omitempty"`
 
-	// selectorTemplate must render to "true" (in any case, blanks around it
-	// trimmed) for a Source to be imported. It sees .source only. Empty
-	// selects all. An error in it deletes nothing.
+	// selectorTemplate must render to "true" (case-insensitive, with surrounding
+	// blanks removed) for a Source to be imported. It can read .source only. Empty
+	// selects all Sources. An error in it deletes nothing.
 	// +optional
 	SelectorTemplate string `json:"selectorTemplate"`
 }
 
-// LabelSelector selects objects by their labels, as the label selectors of other
-// APIs do: what both fields ask must hold, and an empty selector selects all. It is
-// the type of k8s.io/apimachinery, except that an explicitly empty field stays one.
+// LabelSelector selects objects by their labels, like the label selectors of
+// other APIs: both fields must match, and an empty selector selects all objects.
+// It is the type of k8s.io/apimachinery, except that explicitly empty fields are
+// preserved.
 // +structType=atomic
 type LabelSelector struct {
-	// matchLabels are labels and their values.
+	// matchLabels are labels and their required values.
 	// +optional
 	MatchLabels map[string]string `json:"matchLabels,omitzero"`
 
-	// matchExpressions are requirements that a label has to meet.
+	// matchExpressions are requirements that labels must meet.
 	// +optional
 	// +listType=atomic
 	MatchExpressions []LabelSelectorRequirement `json:"matchExpressions,omitzero"`
 }
 
-// LabelSelectorRequirement relates the value of a label to some values.
+// LabelSelectorRequirement compares the value of a label with some values.
 type LabelSelectorRequirement struct {
-	// key is the label.
+	// key is the key of the label.
 	Key string `json:"key"`
 
 	// operator is In, NotIn, Exists or DoesNotExist.
 	Operator metav1.LabelSelectorOperator `json:"operator"`
 
-	// values are those that In and NotIn compare with. Empty for the others.
+	// values are compared with by In and NotIn. Must be empty for the others.
 	// +optional
 	// +listType=atomic
 	Values []string `json:"values,omitzero"`
 }
 
-// ReferenceTarget names an object of a type by templates.
+// ReferenceTarget identifies an object of a type with templates.
 type ReferenceTarget struct {
 	// key is the name by which templates read the object: .references.<key>.
 	// Letters, digits and underscores, not starting with a digit.
@@ -235,12 +243,13 @@ type ReferenceTarget struct {
 	// resource is the plural, lower-case name of the type, such as "secrets".
 	Resource string `json:"resource"`
 
-	// namespaceTemplate renders the namespace of the object. Empty for types
-	// without namespaces. It sees .source and every earlier .references.<key>.
+	// namespaceTemplate renders the namespace of the object. Empty for
+	// cluster-scoped types. It can read .source and every earlier
+	// .references.<key>.
 	// +optional
 	NamespaceTemplate *string `json:"namespaceTemplate,omitempty"`
 
-	// nameTemplate renders the name of the object. It sees .source and every
+	// nameTemplate renders the name of the object. It can read .source and every
 	// earlier .references.<key>.
 	NameTemplate string `json:"nameTemplate"`
 }
@@ -257,10 +266,10 @@ type ReferenceTemplate struct {
 	Versions []string `json:"versions,omitzero"`
 }
 
-// ClusterImportPolicyStatus is what became of a policy.
+// ClusterImportPolicyStatus is the observed state of a policy.
 type ClusterImportPolicyStatus struct {
 	// observedGeneration is the generation of the spec that this status
-	// speaks of.
+	// describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -274,12 +283,12 @@ type ClusterImportPolicyStatus struct {
 	// +listMapKey=key
 	ReferenceVersions []ReferenceVersion `json:"referenceVersions,omitempty"`
 
-	// counts are the Sources of this policy by what became of them.
+	// counts are the numbers of Sources of this policy by their state.
 	// +optional
 	Counts ImportCounts `json:"counts,omitempty"`
 
 	// failures are the first ten Sources, in the order of their names, that
-	// failed or met a conflict, with or without a lifecycle.
+	// failed or have a conflict, with or without a lifecycle.
 	// +optional
 	// +listType=atomic
 	Failures []SourceFailure `json:"failures,omitempty"`
@@ -288,8 +297,7 @@ type ClusterImportPolicyStatus struct {
 	// +optional
 	Prune *PruneStatus `json:"prune,omitempty"`
 
-	// rollout is how far the newest revision has come. Empty without
-	// spec.rollout.
+	// rollout is the progress of the newest revision. Empty without spec.rollout.
 	// +optional
 	Rollout *RolloutStatus `json:"rollout,omitempty"`
 
@@ -309,7 +317,7 @@ type ImportCounts struct {
 	// created counts the Sources whose PediaCluster exists.
 	// +optional
 	Created int32 `json:"created"`
-	// pending counts the Sources that have not been worked on yet.
+	// pending counts the Sources that have not been reconciled yet.
 	// +optional
 	Pending int32 `json:"pending"`
 	// waiting counts the Sources that wait for a condition, a reference or a type.
@@ -318,12 +326,12 @@ type ImportCounts struct {
 	// imported counts the Sources whose PediaCluster is up to date.
 	// +optional
 	Imported int32 `json:"imported"`
-	// held counts the Sources whose PediaCluster is kept as it is until somebody
+	// held counts the Sources whose PediaCluster is kept unchanged until a user
 	// decides.
 	// +optional
 	Held int32 `json:"held"`
-	// conflict counts the Sources whose name or which themselves belong to
-	// another import, with or without a lifecycle.
+	// conflict counts the Sources that belong, or whose name belongs, to another
+	// import, with or without a lifecycle.
 	// +optional
 	Conflict int32 `json:"conflict"`
 	// failed counts the Sources with an error, with or without a lifecycle.
@@ -336,51 +344,51 @@ type ImportCounts struct {
 
 // ReferenceVersion is the version of a reference that is read.
 type ReferenceVersion struct {
-	// key is that of the reference.
+	// key is the key of the reference.
 	Key string `json:"key"`
-	// version is the one that is read.
+	// version is the version that is read.
 	Version string `json:"version"`
 }
 
 // PruneStatus is what maxPrune counts and holds.
 type PruneStatus struct {
-	// plan names the removals that are held, all of them together: it changes
-	// with them. The annotation policy.clusterpedia.io/release-prune with this
-	// value releases them. Empty when none is held.
+	// plan identifies all removals that are held; it changes when they change.
+	// The annotation policy.clusterpedia.io/release-prune with this value releases
+	// them. Empty if none is held.
 	// +optional
 	Plan string `json:"plan,omitempty"`
 	// held counts the PediaClusters whose removal is held.
 	// +optional
 	Held int32 `json:"held,omitempty"`
-	// recent are the removals of the last ten minutes that count, oldest first.
+	// recent are the counted removals of the last ten minutes, oldest first.
 	// +optional
 	// +listType=atomic
 	Recent []PruneCount `json:"recent,omitempty"`
 }
 
-// PruneCount is a number of removals that were let go at a time.
+// PruneCount is the number of removals that proceeded within one minute.
 type PruneCount struct {
-	// time is when, to the minute.
+	// time is the time of the removals, to the minute.
 	Time metav1.Time `json:"time"`
-	// count is how many.
+	// count is the number of removals.
 	Count int32 `json:"count"`
 }
 
-// RolloutStatus is how far the newest revision of a policy has come.
+// RolloutStatus is the progress of the newest revision of a policy.
 type RolloutStatus struct {
 	// revision is a hash of template, creationCondition and references.
 	Revision string `json:"revision"`
-	// updated counts the imports that have taken the revision.
+	// updated counts the imports that have been updated to the revision.
 	// +optional
 	Updated int32 `json:"updated"`
-	// verified counts those of them that are verified.
+	// verified counts the updated imports that are verified.
 	// +optional
 	Verified int32 `json:"verified"`
-	// failed counts those of them that have failed.
+	// failed counts the updated imports that have failed.
 	// +optional
 	Failed int32 `json:"failed"`
-	// total counts the imports that have taken the revision or can take it. One
-	// that is paused or whose removal is held cannot.
+	// total counts the imports that have been or can be updated to the revision.
+	// An import that is paused or whose removal is held cannot be updated.
 	// +optional
 	Total int32 `json:"total"`
 	// startTime is when the rollout of the revision began. Empty when every
@@ -389,7 +397,7 @@ type RolloutStatus struct {
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 }
 
-// SourceFailure is a Source that failed or met a conflict, and why.
+// SourceFailure is a Source that failed or has a conflict, and the reason.
 type SourceFailure struct {
 	// namespace of the Source, empty for a type without namespaces.
 	// +optional
@@ -405,23 +413,25 @@ type SourceFailure struct {
 
 // Condition types of a ClusterImportPolicy.
 const (
-	// PolicyReady is true when every selected Source has what the policy
-	// wants for it, or waits for it as the policy says.
+	// PolicyReady is true when every selected Source has the desired
+	// PediaCluster, or waits for a condition of the policy.
 	PolicyReady = "Ready"
 	// PolicyValidated is true when the spec is valid and its types are served.
 	PolicyValidated = "Validated"
-	// PolicyReconciling is true while Sources are being worked through.
+	// PolicyReconciling is true while Sources are being reconciled.
 	PolicyReconciling = "Reconciling"
-	// PolicyPruneHeld is true while removals are held because they are more
+	// PolicyPruneHeld is true while removals are held because there are more
 	// than maxPrune allows.
 	PolicyPruneHeld = "PruneHeld"
-	// PolicyTemplatesFit is true when the templates fit the types of the objects
-	// that they read. It is a help for authors: nothing depends on it.
+	// PolicyTemplatesFit is true when the templates match the types of the
+	// objects that they read. It helps authors: nothing depends on it.
 	PolicyTemplatesFit = "TemplatesFit"
-	// PolicyRollingOut is true while imports take the newest revision in turns.
+	// PolicyRollingOut is true while imports are updated to the newest revision
+	// in stages.
 	PolicyRollingOut = "RollingOut"
-	// PolicyRolloutHalted is true while no further import takes the newest
-	// revision, because of failures or since the rollout cannot be judged.
+	// PolicyRolloutHalted is true while no further import is updated to the
+	// newest revision, because of failures or because the result of the rollout
+	// cannot be determined.
 	PolicyRolloutHalted = "RolloutHalted"
 )
 
@@ -444,9 +454,10 @@ type ClusterImportPolicyList struct {
 // +genclient:method=Render,verb=create,subresource=render,input=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview,result=github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1.RenderReview
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// PediaClusterLifecycle is the record of one import: one per selected Source.
-// It has the name of its PediaCluster, owns it, and is controlled by its
-// policy. The server writes it; users may change its labels and annotations.
+// PediaClusterLifecycle is the record of one import. There is one for each
+// selected Source. It has the name of its PediaCluster, owns it, and is
+// controlled by its policy. The server writes it; users may change its labels
+// and annotations.
 type PediaClusterLifecycle struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -454,22 +465,22 @@ type PediaClusterLifecycle struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what is imported and how. Written by the server.
+	// spec defines what is imported and how. Only the server writes it.
 	// +structType=atomic
 	Spec PediaClusterLifecycleSpec `json:"spec"`
 
-	// status is what became of it. Written by the server.
+	// status is the observed state of the import. Only the server writes it.
 	// +optional
 	// +structType=atomic
 	Status PediaClusterLifecycleStatus `json:"status,omitempty"`
 }
 
-// PediaClusterLifecycleSpec is what is imported and how.
+// PediaClusterLifecycleSpec defines what is imported and how.
 type PediaClusterLifecycleSpec struct {
-	// source is the object that stands for the cluster.
+	// source is the object that represents the cluster.
 	Source DependentResource `json:"source"`
 
-	// references are the further objects that the templates read, in the
+	// references are the other objects that the templates read, with the
 	// version that is read.
 	// +optional
 	// +listType=map
@@ -487,7 +498,7 @@ type VersionedReferenceTemplate struct {
 	Version string `json:"version"`
 }
 
-// DependentResource names one object.
+// DependentResource identifies one object.
 type DependentResource struct {
 	// group is the API group of the object, empty for the core group.
 	Group string `json:"group"`
@@ -506,22 +517,22 @@ type DependentResource struct {
 	Name string `json:"name"`
 }
 
-// PediaClusterLifecycleStatus is what became of one import.
+// PediaClusterLifecycleStatus is the observed state of one import.
 type PediaClusterLifecycleStatus struct {
 	// observedGeneration is the generation of the spec that this status
-	// speaks of.
+	// describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// phase is where the import stands, in one word: Pending, Waiting,
-	// Imported, Held, Conflict, Failed or Deleting.
+	// phase is a summary of the state of the import: Pending, Waiting, Imported,
+	// Held, Conflict, Failed or Deleting.
 	// +optional
 	Phase LifecyclePhase `json:"phase,omitempty"`
 
-	// sourceDefinition is the UID of the CustomResourceDefinition under which
-	// the Source was last seen, empty for other types. When the definition is
-	// made again its objects are others: that they are absent then does not
-	// mean that their clusters are gone.
+	// sourceDefinition is the UID of the CustomResourceDefinition of the Source
+	// when it was last observed, empty for other types. A definition that is
+	// created again has other objects: the absence of a Source then does not mean
+	// that its cluster was deleted.
 	// +optional
 	SourceDefinition types.UID `json:"sourceDefinition,omitempty"`
 
@@ -531,28 +542,28 @@ type PediaClusterLifecycleStatus struct {
 	// +listType=atomic
 	References []DependentResource `json:"references,omitempty"`
 
-	// credentials says what can be said of the credentials that the
-	// PediaCluster carries without showing them.
+	// credentials describes the credentials in the PediaCluster without showing
+	// them.
 	// +optional
 	Credentials *CredentialsState `json:"credentials,omitempty"`
 
-	// prunePlan is the plan under which the removal of the PediaCluster is
-	// held, see maxPrune of the policy. Empty when it is not.
+	// prunePlan is the plan under which the removal of the PediaCluster is held,
+	// see maxPrune of the policy. Empty if the removal is not held.
 	// +optional
 	PrunePlan string `json:"prunePlan,omitempty"`
 
-	// rollout is which revision the import has, and whether that is verified.
-	// Empty when the policy has no rollout.
+	// rollout is the revision of the import, and whether it is verified. Empty if
+	// the policy has no rollout.
 	// +optional
 	Rollout *LifecycleRollout `json:"rollout,omitempty"`
 
-	// lastResync is the value of the annotation policy.clusterpedia.io/resync
-	// that was last acted upon.
+	// lastResync is the last value of the annotation
+	// policy.clusterpedia.io/resync that was processed.
 	// +optional
 	LastResync string `json:"lastResync,omitempty"`
 
-	// cluster is the state of the imported cluster, as its PediaCluster shows it
-	// or as it answered when it was asked.
+	// cluster is the state of the imported cluster, as reported by its
+	// PediaCluster or by a probe.
 	// +optional
 	Cluster *ClusterState `json:"cluster,omitempty"`
 
@@ -563,104 +574,112 @@ type PediaClusterLifecycleStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// LifecyclePhase is where an import stands.
+// LifecyclePhase is a summary of the state of an import.
 // +enum
 type LifecyclePhase string
 
 const (
-	// LifecyclePending is new, and nothing was written of it yet.
+	// LifecyclePending means that the import is new and was not reconciled yet.
 	LifecyclePending LifecyclePhase = "Pending"
-	// LifecycleWaiting waits for a condition, a reference or a type.
+	// LifecycleWaiting means that the import waits for a condition, a reference
+	// or a type.
 	LifecycleWaiting LifecyclePhase = "Waiting"
-	// LifecycleImported has its PediaCluster, and it is up to date.
+	// LifecycleImported means that the PediaCluster exists and is up to date.
 	LifecycleImported LifecyclePhase = "Imported"
-	// LifecycleHeld keeps its PediaCluster as it is until somebody decides.
+	// LifecycleHeld means that the PediaCluster is kept unchanged until a user
+	// decides.
 	LifecycleHeld LifecyclePhase = "Held"
-	// LifecycleConflict cannot have its PediaCluster: it is somebody else's.
+	// LifecycleConflict means that the Source or the name belongs to another
+	// import.
 	LifecycleConflict LifecyclePhase = "Conflict"
-	// LifecycleFailed met an error. What exists stays as it is.
+	// LifecycleFailed means that an error occurred. Existing objects are kept
+	// unchanged.
 	LifecycleFailed LifecyclePhase = "Failed"
-	// LifecycleDeleting removes its PediaCluster, then itself.
+	// LifecycleDeleting means that the PediaCluster is being removed, and then
+	// the lifecycle.
 	LifecycleDeleting LifecyclePhase = "Deleting"
 )
 
-// LifecycleRollout is which revision an import has, and what is known of it.
+// LifecycleRollout is the revision of an import, and its verification.
 type LifecycleRollout struct {
 	// revision is a hash of template, creationCondition and references in spec.
 	Revision string `json:"revision"`
 
-	// state is Unverified, Verified or Failed. An import that has failed stays so
-	// until it takes a newer revision.
+	// state is Unverified, Verified or Failed. An import that has failed remains
+	// Failed until it is updated to a newer revision.
 	State RolloutState `json:"state"`
 
-	// message says why it has failed.
+	// message says why the import has failed.
 	// +optional
 	Message string `json:"message,omitempty"`
 
-	// takenTime is when the import took the revision. Empty when it had it from
-	// the beginning.
+	// takenTime is when the import was updated to the revision. Empty if it was
+	// created with this revision.
 	// +optional
 	TakenTime *metav1.Time `json:"takenTime,omitempty"`
 
-	// writtenTime is when the host first had what the revision makes of the
-	// Source.
+	// writtenTime is when the host first had the PediaCluster as rendered with
+	// the revision.
 	// +optional
 	WrittenTime *metav1.Time `json:"writtenTime,omitempty"`
 
-	// readyTime is since when the cluster has been ready after that.
+	// readyTime is since when the cluster has been ready after writtenTime.
 	// +optional
 	ReadyTime *metav1.Time `json:"readyTime,omitempty"`
 
-	// before is what was known of the import before it took the revision, or the
-	// first one since it was last verified: ClusterReady, Imported or NotImported.
-	// No more is asked of it now.
+	// before is the state of the import before it was updated to the revision, or
+	// to the first revision since it was last verified: ClusterReady, Imported or
+	// NotImported. The verification requires no better state than this.
 	// +optional
 	Before RolloutBefore `json:"before,omitempty"`
 }
 
-// RolloutState is what is known of a revision that an import has.
+// RolloutState is the state of the verification of an import.
 // +enum
 type RolloutState string
 
 const (
-	// RolloutUnverified has taken the revision, and may yet turn out to be broken.
+	// RolloutUnverified means that the import was updated and may still fail.
 	RolloutUnverified RolloutState = "Unverified"
-	// RolloutVerified is as spec.rollout.verify of the policy asks.
+	// RolloutVerified means that the import meets spec.rollout.verify of the
+	// policy.
 	RolloutVerified RolloutState = "Verified"
-	// RolloutFailed met an error, or was not verified in time.
+	// RolloutFailed means that an error occurred, or that the import was not
+	// verified in time.
 	RolloutFailed RolloutState = "Failed"
 )
 
-// RolloutBefore is what was known of an import before it took a revision.
+// RolloutBefore is the state of an import before it was updated to a revision.
 // +enum
 type RolloutBefore string
 
 const (
-	// BeforeClusterReady was imported, and its cluster was ready.
+	// BeforeClusterReady means that the cluster was imported and ready.
 	BeforeClusterReady RolloutBefore = "ClusterReady"
-	// BeforeImported was imported, and its cluster was not known to be ready.
+	// BeforeImported means that the cluster was imported and not known to be
+	// ready.
 	BeforeImported RolloutBefore = "Imported"
-	// BeforeNotImported was not imported.
+	// BeforeNotImported means that the cluster was not imported.
 	BeforeNotImported RolloutBefore = "NotImported"
 )
 
-// CredentialsState is what can be said of credentials without showing them.
+// CredentialsState describes credentials without showing them.
 type CredentialsState struct {
 	// changedTime is when endpoint or credentials of the PediaCluster were last
-	// written. Empty when this server did not write them.
+	// written. Empty if this server did not write them.
 	// +optional
 	ChangedTime *metav1.Time `json:"changedTime,omitempty"`
 
 	// expirationTime is the earliest time at which the client certificate or the
-	// token expires. Empty when neither says so.
+	// token expires. Empty if neither has an expiration time.
 	// +optional
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
 }
 
 // ClusterState is the state of an imported cluster.
 type ClusterState struct {
-	// ready says whether the cluster answers: True, False or Unknown. Empty
-	// until Clusterpedia has said so, or the cluster was asked.
+	// ready says whether the cluster is ready: True, False or Unknown. Empty
+	// until Clusterpedia has reported it, or the cluster was probed.
 	// +optional
 	Ready string `json:"ready,omitempty"`
 
@@ -668,8 +687,8 @@ type ClusterState struct {
 	// +optional
 	Version string `json:"version,omitempty"`
 
-	// apiServer is the address of the cluster's API server, without a user part:
-	// that is a credential.
+	// apiServer is the address of the cluster's API server, without user
+	// information, which is a credential.
 	// +optional
 	APIServer string `json:"apiServer,omitempty"`
 
@@ -684,18 +703,18 @@ const (
 	LifecycleReady = "Ready"
 	// LifecycleCreated is true when the PediaCluster exists.
 	LifecycleCreated = "Created"
-	// LifecycleUpdating is true when the PediaCluster differs from what the
-	// policy wants and cannot be brought in line now.
+	// LifecycleUpdating is true when the PediaCluster differs from the desired
+	// state and cannot be updated now.
 	LifecycleUpdating = "Updating"
-	// LifecycleNameContended is true on the lifecycle that keeps a name which
-	// another Source renders too.
+	// LifecycleNameContended is true for the lifecycle that keeps a name which
+	// another Source also renders.
 	LifecycleNameContended = "NameContended"
 )
 
 // Names that objects carry.
 const (
-	// Finalizer keeps policies and lifecycles until what they made is gone or
-	// released.
+	// Finalizer keeps policies and lifecycles until the objects that they created
+	// are deleted or released.
 	Finalizer = "policy.clusterpedia.io/cleanup"
 
 	// CreatedForAnnotation marks a PediaCluster that this server created, with
@@ -703,29 +722,28 @@ const (
 	// <policy>/<resource>[.<group>]/<namespace>/<name>.
 	CreatedForAnnotation = "policy.clusterpedia.io/created-for"
 
-	// OrphanAnnotation on a policy or lifecycle that is being deleted leaves
-	// the PediaClusters to their users, whatever deletionPolicy says. A delete
-	// with --cascade=orphan sets it.
+	// OrphanAnnotation on a policy or lifecycle that is being deleted orphans the
+	// PediaClusters, independent of deletionPolicy. A delete with --cascade=orphan
+	// sets it.
 	OrphanAnnotation = "policy.clusterpedia.io/orphan"
 
 	// RemovedAnnotation on a lifecycle that is being deleted says that this
-	// server deletes it, not a person. Should its Source come back meanwhile,
-	// the PediaCluster is handed over to the next lifecycle.
+	// server deletes it, not a user. If its Source exists again meanwhile, the
+	// PediaCluster is retained for the next lifecycle.
 	RemovedAnnotation = "policy.clusterpedia.io/removed-by-server"
 
-	// ReleasePruneAnnotation on a policy lets the removals go that are held
-	// under the plan it names, as status.prune.plan shows it. The server takes
-	// it away when it has done so.
+	// ReleasePruneAnnotation on a policy releases the removals that are held under
+	// the plan in its value, which status.prune.plan shows. The server then
+	// removes the annotation.
 	ReleasePruneAnnotation = "policy.clusterpedia.io/release-prune"
 
 	// PausedAnnotation with the value "true" on a lifecycle stops the import of
-	// this one cluster: nothing is created, changed or deleted, unless the policy
-	// or the lifecycle itself is deleted, which then leaves the PediaCluster to its
-	// users.
+	// this cluster: nothing is created, changed or deleted. If the policy or the
+	// lifecycle itself is deleted, the PediaCluster is orphaned.
 	PausedAnnotation = "policy.clusterpedia.io/paused"
 
-	// ResyncAnnotation on a lifecycle has the import worked on at once, on facts
-	// read from the host again, whenever its value changes.
+	// ResyncAnnotation on a lifecycle causes an immediate reconciliation, with
+	// objects read from the host again, whenever its value changes.
 	ResyncAnnotation = "policy.clusterpedia.io/resync"
 )
 

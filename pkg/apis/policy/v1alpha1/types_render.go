@@ -7,10 +7,10 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// RenderReview asks what a policy would do, and answers it. It is the body of
-// the render subresources of policies and lifecycles; it is never stored, and
-// nothing is written. Sources, references and PediaClusters are read with the
-// permissions of whoever asks.
+// RenderReview requests what a policy would do, and returns the result. It is
+// the body of the render subresources of policies and lifecycles. It is never
+// stored, and nothing is written. Sources, references and PediaClusters are read
+// with the permissions of the caller.
 type RenderReview struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -19,60 +19,60 @@ type RenderReview struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec asks. Empty asks for every Source of the policy.
+	// spec is the request. Empty requests every Source of the policy.
 	// +optional
 	Spec RenderReviewSpec `json:"spec,omitempty"`
 
-	// status answers.
+	// status is the response.
 	// +optional
 	Status RenderReviewStatus `json:"status,omitempty"`
 }
 
-// RenderReviewSpec says what to render.
+// RenderReviewSpec defines what to render.
 type RenderReviewSpec struct {
-	// source is the one Source to render. Neither source nor sourceObject asks
-	// for all Sources, page by page.
+	// source is the Source to render. If neither source nor sourceObject is set,
+	// all Sources are rendered, in pages.
 	// +optional
 	Source *SourceName `json:"source,omitempty"`
 
-	// sourceObject is a Source that need not exist: the whole object.
+	// sourceObject is a complete Source object, which does not need to exist.
 	// +optional
 	SourceObject *runtime.RawExtension `json:"sourceObject,omitempty"`
 
-	// references are objects to take for the references of the policy,
-	// instead of those on the host.
+	// references are objects to use for the references of the policy, instead of
+	// those on the host.
 	// +optional
 	// +listType=map
 	// +listMapKey=key
 	References []ReferenceObject `json:"references,omitempty"`
 
-	// policy is a spec to render instead of the stored one: it previews an
-	// edit, or a policy that does not exist yet.
+	// policy is a spec to render instead of the stored one, to preview an edit or
+	// a policy that does not exist yet.
 	// +optional
 	Policy *ClusterImportPolicySpec `json:"policy,omitempty"`
 
 	// includeCredentials shows the credentials of PediaClusters and the text of
-	// conditions in the clear instead of digests.
+	// conditions in plain text instead of digests.
 	// +optional
 	IncludeCredentials bool `json:"includeCredentials,omitempty"`
 
-	// trace asks how the conditions came to their results. The values in the
-	// answer are those that whoever asks may read.
+	// trace requests an explanation of the results of the conditions. The
+	// response contains only values that the caller may read.
 	// +optional
 	Trace bool `json:"trace,omitempty"`
 
-	// limit is the most Sources to answer for at once. The default is 100, the
-	// maximum 500.
+	// limit is the maximum number of Sources in the response. The default is 100,
+	// the maximum 500.
 	// +optional
 	Limit int64 `json:"limit,omitempty"`
 
-	// continue asks for the Sources after those of an earlier answer: the value
-	// of its status.continue.
+	// continue requests the Sources after those of an earlier response. It is the
+	// value of status.continue in that response.
 	// +optional
 	Continue string `json:"continue,omitempty"`
 }
 
-// SourceName names a Source; its type is the policy's.
+// SourceName identifies a Source of the policy's Source type.
 type SourceName struct {
 	// namespace of the Source, empty for a type without namespaces.
 	// +optional
@@ -81,26 +81,27 @@ type SourceName struct {
 	Name string `json:"name"`
 }
 
-// ReferenceObject is an object given for a reference.
+// ReferenceObject is an object to use for a reference.
 type ReferenceObject struct {
 	// key is the key of the reference in the policy.
 	Key string `json:"key"`
-	// object is the whole object.
+	// object is the complete object.
 	Object runtime.RawExtension `json:"object"`
 }
 
-// RenderReviewStatus is the answer.
+// RenderReviewStatus is the response.
 type RenderReviewStatus struct {
-	// results are what would become of each Source.
+	// results has one result for each Source.
 	// +optional
 	// +listType=atomic
 	Results []RenderResult `json:"results,omitempty"`
 
-	// totals count the results of this answer.
+	// totals count the results in this response.
 	// +optional
 	Totals RenderTotals `json:"totals"`
 
-	// continue, when set, asks for the Sources that follow.
+	// continue is set if there are more Sources. Use it as spec.continue of the
+	// next request.
 	// +optional
 	Continue string `json:"continue,omitempty"`
 }
@@ -118,28 +119,29 @@ type RenderTotals struct {
 	Actions map[RenderAction]int32 `json:"actions,omitempty"`
 }
 
-// RenderAction is what would be done about a PediaCluster.
+// RenderAction is what would happen to a PediaCluster.
 // +enum
 type RenderAction string
 
 const (
 	// RenderCreate creates the PediaCluster.
 	RenderCreate RenderAction = "Create"
-	// RenderUpdate changes endpoint, credentials or the marks of ownership.
+	// RenderUpdate changes the endpoint, the credentials or the ownership.
 	RenderUpdate RenderAction = "Update"
 	// RenderDelete deletes the PediaCluster.
 	RenderDelete RenderAction = "Delete"
-	// RenderNone leaves the PediaCluster, or its absence, as it is.
+	// RenderNone changes nothing.
 	RenderNone RenderAction = "None"
 	// RenderWait waits for a condition, a reference or a value.
 	RenderWait RenderAction = "Wait"
-	// RenderConflict does nothing, because name or Source belong to another import.
+	// RenderConflict does nothing, because the name or the Source belongs to
+	// another import.
 	RenderConflict RenderAction = "Conflict"
-	// RenderError does nothing, because something is wrong.
+	// RenderError does nothing, because there is an error.
 	RenderError RenderAction = "Error"
 )
 
-// RenderResult is what would become of one Source.
+// RenderResult is the result for one Source.
 type RenderResult struct {
 	// source is the Source.
 	Source SourceName `json:"source"`
@@ -151,8 +153,8 @@ type RenderResult struct {
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// references are the references as they resolve, up to the first that
-	// is missing.
+	// references are the resolved references, up to the first one that is
+	// missing.
 	// +optional
 	// +listType=atomic
 	References []RenderedReference `json:"references,omitempty"`
@@ -165,12 +167,12 @@ type RenderResult struct {
 	// +optional
 	DeletionCondition *RenderedCondition `json:"deletionCondition,omitempty"`
 
-	// pediaCluster is the rendered PediaCluster. Credentials are digests,
-	// comparable within one answer, unless they were asked for.
+	// pediaCluster is the rendered PediaCluster. Credentials are digests, which
+	// are comparable within one response, unless includeCredentials is set.
 	// +optional
 	PediaCluster *runtime.RawExtension `json:"pediaCluster,omitempty"`
 
-	// action is what would be done about the PediaCluster.
+	// action is what would happen to the PediaCluster.
 	Action RenderAction `json:"action"`
 
 	// reason is the cause in one CamelCase word, as in the conditions of a
@@ -192,31 +194,31 @@ type RenderResult struct {
 	// +listType=atomic
 	Errors []TemplateError `json:"errors,omitempty"`
 
-	// traces say how the conditions that were evaluated came to their results,
-	// when spec.trace asks for it.
+	// traces explain the results of the evaluated conditions, if spec.trace is
+	// set.
 	// +optional
 	// +listType=atomic
 	Traces []ConditionTrace `json:"traces,omitempty"`
 }
 
-// ConditionTrace says how a condition came to its result.
+// ConditionTrace explains the result of a condition.
 type ConditionTrace struct {
 	// field is the path of the condition in the policy, such as
 	// spec.creationCondition.
 	Field string `json:"field"`
-	// why says in words and without values what kept the condition from being
-	// true, innermost first. It is empty for a condition that is true, and where
-	// the template alone does not tell.
+	// why describes, without values, what prevented the condition from being
+	// true, innermost first. It is empty for a condition that is true, and if the
+	// template alone does not show the reason.
 	// +optional
 	Why string `json:"why,omitempty"`
-	// steps are the decisions that were made, in the order of the template: at
-	// most 50.
+	// steps are the decisions of the template, in its order. At most 50 are
+	// returned.
 	// +optional
 	// +listType=atomic
 	Steps []TraceStep `json:"steps,omitempty"`
 }
 
-// TraceStepKind is what a step decides about.
+// TraceStepKind is the kind of a step.
 // +enum
 type TraceStepKind string
 
@@ -224,56 +226,56 @@ const (
 	// TraceIf is the condition of an if or a with, or an argument of and and or
 	// in it.
 	TraceIf TraceStepKind = "If"
-	// TraceRange is what a range goes over.
+	// TraceRange is the value that a range iterates over.
 	TraceRange TraceStepKind = "Range"
-	// TracePrint is what an action prints.
+	// TracePrint is the output of an action.
 	TracePrint TraceStepKind = "Print"
 )
 
-// TraceStep is one decision of a condition, over all its evaluations: inside of a
-// range it is made for each item that gets there.
+// TraceStep is one decision of a condition, with all its evaluations: inside a
+// range it is evaluated for each item that reaches it.
 type TraceStep struct {
-	// kind is what the step decides about.
+	// kind is the kind of the step.
 	Kind TraceStepKind `json:"kind"`
 	// line of the template, counted from 1.
 	Line int32 `json:"line"`
 	// column of the line, counted from 1.
 	Column int32 `json:"column"`
-	// template is the name of the defined template that the step is part of.
+	// template is the name of the defined template that contains the step.
 	// +optional
 	Template string `json:"template,omitempty"`
-	// expression is the decision as it is written in the policy.
+	// expression is the text of the step in the policy.
 	Expression string `json:"expression"`
-	// evaluated is how often the decision was made.
+	// evaluated is how often the step was evaluated.
 	Evaluated int32 `json:"evaluated"`
-	// held is how often it was true; of a range, how often it had items, and of
-	// what is printed, how often that was "true".
+	// held is how often the step was true. For a range it is how often the range
+	// had items, and for an action how often it printed "true".
 	Held int32 `json:"held"`
-	// items is the number of items of a range, over all evaluations.
+	// items is the number of items of a range, in all evaluations.
 	// +optional
 	Items int32 `json:"items,omitempty"`
-	// decided says that the condition could have been true if this step had gone
-	// the other way.
+	// decided says that the condition could have been true with another result
+	// of this step.
 	// +optional
 	Decided bool `json:"decided,omitempty"`
-	// values are what the paths in the expression led to, in the last evaluation
-	// that decided, or else the last one.
+	// values are the values of the paths in the expression, in the last
+	// evaluation that decided, or else in the last one.
 	// +optional
 	// +listType=atomic
 	Values []TraceValue `json:"values,omitempty"`
 }
 
-// TraceValue is what a path in an expression led to.
+// TraceValue is the value of a path in an expression.
 type TraceValue struct {
-	// expression is the path as it is written in the policy.
+	// expression is the text of the path in the policy.
 	Expression string `json:"expression"`
-	// value is the value as JSON, or a description in parentheses: of what is
-	// absent, of lists and maps, and of what may be a credential unless
-	// credentials were asked for.
+	// value is the value as JSON, or a description in parentheses for absent
+	// values, lists and maps, and for possible credentials unless
+	// includeCredentials is set.
 	Value string `json:"value"`
 }
 
-// RenderedReference is a reference as it resolves for one Source.
+// RenderedReference is a reference resolved for one Source.
 type RenderedReference struct {
 	// key is the key of the reference in the policy.
 	Key string `json:"key"`
@@ -289,8 +291,9 @@ type RenderedReference struct {
 type RenderedCondition struct {
 	// holds says whether the condition is true.
 	Holds bool `json:"holds"`
-	// text is what the template rendered, blanks trimmed. What is neither true
-	// nor false is shown by its length unless credentials were asked for.
+	// text is the output of the template, with surrounding blanks removed. Text
+	// other than "true" and "false" is replaced by its length unless
+	// includeCredentials is set.
 	// +optional
 	Text string `json:"text,omitempty"`
 }
@@ -309,6 +312,6 @@ type TemplateError struct {
 	// expression is the part of the template that failed.
 	// +optional
 	Expression string `json:"expression,omitempty"`
-	// message says what is wrong. It holds no value of a credential.
+	// message describes the error. It contains no credentials.
 	Message string `json:"message"`
 }

@@ -7,8 +7,8 @@ import (
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// SourceClaim says which policies are about to import the Sources of a type, by
-// whose name it goes. It is stored, and not served.
+// SourceClaim lists the policies that are about to import the Sources of a type.
+// Its name is the name of the type. It is stored, and not served.
 type SourceClaim struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -22,7 +22,7 @@ type SourceClaim struct {
 	Holders []SourceHolder `json:"holders,omitempty"`
 }
 
-// SourceHolder is a policy that is about to be written, or was a moment ago.
+// SourceHolder is a policy that is about to be written, or was recently written.
 type SourceHolder struct {
 	// policy is its name.
 	Policy string `json:"policy"`
@@ -50,8 +50,8 @@ type SourceClaimList struct {
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 
-// StorageIdentity tells this storage from every other: its UID is the id of the
-// storage. There is one, which is stored and not served.
+// StorageIdentity identifies this storage: its UID is the id of the storage.
+// There is exactly one, which is stored and not served.
 type StorageIdentity struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -141,7 +141,7 @@ func validateRollout(rollout *policy.Rollout, path *field.Path) field.ErrorList 
 	minReady, timeout := path.Child("minReadySeconds"), path.Child("timeout")
 	switch {
 	case rollout.MinReadySeconds == nil:
-		errs = append(errs, field.Required(minReady, "for how long a cluster must be ready, in seconds"))
+		errs = append(errs, field.Required(minReady, "how long a cluster must be ready, in seconds"))
 	case *rollout.MinReadySeconds < 0:
 		errs = append(errs, apivalidation.ValidateNonnegativeField(int64(*rollout.MinReadySeconds), minReady)...)
 	case err != nil || duration < time.Second: // times are stored in seconds
@@ -159,7 +159,7 @@ func validateLifecycleSpec(spec *policy.PediaClusterLifecycleSpec, path *field.P
 	errs = append(errs, validateVersion(spec.Source.Version, source.Child("version"))...)
 	errs = append(errs, validateResource(spec.Source.Resource, source.Child("resource"))...)
 	if spec.Source.Name == "" {
-		errs = append(errs, field.Required(source.Child("name"), "the name of the object that stands for the cluster"))
+		errs = append(errs, field.Required(source.Child("name"), "the name of the object that represents the cluster"))
 	}
 
 	references := path.Child("references")

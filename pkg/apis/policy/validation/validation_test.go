@@ -282,7 +282,7 @@ func TestALifecycleIsRefusedFieldByField(t *testing.T) {
 	want := []string{
 		`spec.source.version: Required value: a version of the resource, such as "v1"`,
 		`spec.source.resource: Required value: the plural, lower-case name of the type, such as "secrets"`,
-		`spec.source.name: Required value: the name of the object that stands for the cluster`,
+		`spec.source.name: Required value: the name of the object that represents the cluster`,
 		`spec.references[0].version: Required value: a version of the resource, such as "v1"`,
 		`spec.template: Required value: must not be empty or blank`,
 	}

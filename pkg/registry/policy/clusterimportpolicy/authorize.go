@@ -24,7 +24,7 @@ func AuthorizeUpdate(ctx context.Context, obj, old runtime.Object) (runtime.Obje
 
 // deletionOf says what the deletion of the policy waits for, and how to end it.
 func deletionOf(stored *policy.ClusterImportPolicy) string {
-	return fmt.Sprintf("%sIt ends when the lifecycles of the policy are gone: \"kubectl get pediaclusterlifecycles --field-selector policy=%[2]s -o wide\" "+
+	return fmt.Sprintf("%sIt ends when all lifecycles of the policy are deleted: \"kubectl get pediaclusterlifecycles --field-selector policy=%[2]s -o wide\" "+
 		"says what each waits for. To keep their PediaClusters: kubectl delete clusterimportpolicy %[2]s --cascade=orphan",
 		deletion.WaitsFor(stored.Status.Conditions), stored.Name)
 }

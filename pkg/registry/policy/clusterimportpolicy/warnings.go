@@ -25,7 +25,7 @@ func warnings(spec *policy.ClusterImportPolicySpec) (warnings []string) {
 		chosen := sourceField.MatchString(ownNamespace.ReplaceAllString(ptr.Deref(ref.NamespaceTemplate, ""), ""))
 		if ref.Group == "" && ref.Resource == "secrets" && chosen {
 			warnings = append(warnings, fmt.Sprintf("spec.references[%d].namespaceTemplate: fields of the Source choose the namespace: "+
-				"whoever may write one of these Sources can have a Secret of any namespace read into a PediaCluster", i))
+				"users who may write one of these Sources can have a Secret of any namespace read into a PediaCluster", i))
 		}
 	}
 	if fields := render.NeverOptional(spec.Template); slices.Contains(fields, "tokenData") && slices.Contains(fields, "certData") {

@@ -96,9 +96,9 @@ func AuthorizeUpdate(ctx context.Context, resource schema.GroupResource, updated
 	if stored.DeletionTimestamp == nil || !hasOurs(stored) || hasOurs(updated) || caller.IsThisServer(ctx) {
 		return nil
 	}
-	text := fmt.Sprintf("only this server takes the finalizer %s off: without it, the host would delete PediaClusters that are to be kept. %s", policyv1alpha1.Finalizer, waiting())
+	text := fmt.Sprintf("only this server removes the finalizer %s: without it, the host would delete PediaClusters that must be kept. %s", policyv1alpha1.Finalizer, waiting())
 	if len(stored.Finalizers) > 1 {
-		text += ". Other finalizers can be taken off while this one stays in the list"
+		text += ". Other finalizers can be removed while this one stays in the list"
 	}
 	return forbidden(resource, stored.Name, metav1.CauseTypeForbidden, text)
 }

@@ -138,7 +138,7 @@ func TestWhichUpdatesOfFinalizersAreRefused(t *testing.T) {
 		"the garbage collector's":                {jane, false, []string{ours}, []string{ours, cascading}, []string{`"foregroundDeletion"`, "--cascade=orphan"}, 0},
 		"the garbage collector's, to orphan":     {server, false, []string{ours}, []string{ours, orphan}, []string{`"orphan"`}, 0},
 		"ours, during a deletion":                {jane, true, []string{ours}, nil, []string{ours, "only this server", "It waits for rain"}, 0},
-		"all, during a deletion":                 {jane, true, []string{ours, users}, nil, []string{ours, "Other finalizers can be taken off"}, 0},
+		"all, during a deletion":                 {jane, true, []string{ours, users}, nil, []string{ours, "Other finalizers can be removed"}, 0},
 		"ours, by somebody unknown":              {context.Background(), true, []string{ours}, nil, []string{ours}, 0},
 		"those of users, during a deletion":      {jane, true, []string{ours, users}, []string{ours}, nil, 0},
 		"ours, by this server":                   {server, true, []string{ours}, nil, nil, 0},

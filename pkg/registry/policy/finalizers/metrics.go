@@ -10,7 +10,7 @@ import (
 // refusals is explained in artifacts/monitoring/README.md, with all metrics.
 var refusals = metrics.NewCounterVec(&metrics.CounterOpts{
 	Name:           "policy_apiserver_controller_manager_refusals_total",
-	Help:           "Writes that were refused since only Clusterpedia's own controller-manager, which must not run beside this server, sends such.",
+	Help:           "Writes that were refused because they came from Clusterpedia's own controller-manager, which must not run together with this server.",
 	StabilityLevel: metrics.ALPHA,
 }, []string{"resource"})
 

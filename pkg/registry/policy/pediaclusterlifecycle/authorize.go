@@ -21,7 +21,7 @@ import (
 
 var (
 	errMadeByUs = errors.New("it is made by the controllers of this server for a Source that a policy selects: change the policy instead. " +
-		"A backup needs policies only: their lifecycles are made again and take up the PediaClusters that are there")
+		"A backup needs policies only: their lifecycles are created again and adopt the existing PediaClusters")
 	errSpecIsOurs = errors.New("it is written by the controllers of this server: " +
 		"change the policy instead (labels and annotations of a lifecycle may be changed)")
 )

@@ -76,7 +76,7 @@ func (h *host) Schema(ctx context.Context) *render.Schema {
 	}
 	compiled, err := h.schemas.Of(definition)
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "The definition of PediaClusters is not used to validate them")
+		klog.FromContext(ctx).Error(err, "The PediaCluster CRD is not used to validate PediaClusters")
 	}
 	return compiled
 }

@@ -313,7 +313,7 @@ func (s *session) listError(err error, token string) error {
 		return err // as a list does: begin again
 	case apierrors.IsBadRequest(err) && token != "":
 		return invalid(s.PolicyName, field.ErrorList{field.Invalid(field.NewPath("spec", "continue"), token,
-			"must be the status.continue of an earlier answer")})
+			"must be the status.continue of an earlier response")})
 	}
 	return unavailable(fmt.Errorf("listing Sources: %w", err))
 }

@@ -105,7 +105,7 @@ func (t *typeCache) Resolve(ctx context.Context, name schema.GroupResource, vers
 func (t *typeCache) negotiate(name schema.GroupResource, versions []string) (Type, error) {
 	served := t.served[name]
 	if cause, silent := t.silent[name.Group]; silent && len(served.versions) == 0 {
-		return Type{}, fmt.Errorf("the API server of group %q does not answer: %w", name.Group, cause)
+		return Type{}, fmt.Errorf("the API server of group %q does not respond: %w", name.Group, cause)
 	}
 	wanted := versions
 	if len(wanted) == 0 {

@@ -62,7 +62,7 @@ func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
 		{"clusters", nil, `the host does not serve clusters: install what defines it, or write resource "clusters" of group "mcp.io"`},
 		{"secret.core", nil, `the host does not serve secret.core: install what defines it, or write resource "secrets" of group ""`},
 		{"secrets.v1", nil, `the host does not serve secrets.v1: install what defines it, or write resource "secrets" of group ""`},
-		{"things.silent.io", nil, `the API server of group "silent.io" does not answer: no answer`},
+		{"things.silent.io", nil, `the API server of group "silent.io" does not respond: no answer`},
 	} {
 		resolved, err := cache.Resolve(t.Context(), schema.ParseGroupResource(test.resource), test.versions)
 		got := resolved.Version

@@ -58,7 +58,7 @@ func (r *Reviewer) sourceWarnings(ctx context.Context, spec *policyv1alpha1.Clus
 			"of two with the same name in different namespaces only one is imported", resolved.GroupResource()))
 	}
 	if seen, more, none := r.selectsNone(ctx, resolved, spec); none {
-		warnings = append(warnings, fmt.Sprintf("spec.source: the selectors let none of the %s%d %s through", more, seen, resolved.GroupResource()))
+		warnings = append(warnings, fmt.Sprintf("spec.source: the selectors select none of the %s%d %s", more, seen, resolved.GroupResource()))
 	}
 	return warnings
 }

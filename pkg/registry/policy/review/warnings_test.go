@@ -95,7 +95,7 @@ func TestWarnings(t *testing.T) {
 			}, nil, nil},
 		"a selector that lets nothing through": {
 			nil, selecting("{{ false }}"),
-			[]string{"spec.source: the selectors let none of the 3 clusters.cluster.mcp.io through"}},
+			[]string{"spec.source: the selectors select none of the 3 clusters.cluster.mcp.io"}},
 		"a selector that lets one through": {nil, selecting(`{{ eq .source.metadata.name "c1" }}`), nil},
 		"a selector, and no Sources": {
 			func(w *world) { w.host.objects = nil }, selecting("false"), nil},
@@ -107,7 +107,7 @@ func TestWarnings(t *testing.T) {
 					w.addCluster(fmt.Sprintf("m%d", i))
 				}
 			}, selecting("false"),
-			[]string{"spec.source: the selectors let none of the first 500 clusters.cluster.mcp.io through"}},
+			[]string{"spec.source: the selectors select none of the first 500 clusters.cluster.mcp.io"}},
 		"canaries that there are": {
 			func(w *world) { w.host.objects["clusters /c1"].SetLabels(map[string]string{"stage": "test"}) }, rollingOut(""), nil},
 		"no canary": {nil, rollingOut(""), []string{noCanary}},

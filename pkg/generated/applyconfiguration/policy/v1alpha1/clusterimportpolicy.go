@@ -17,16 +17,17 @@ import (
 // ClusterImportPolicyApplyConfiguration represents a declarative configuration of the ClusterImportPolicy type for use
 // with apply.
 //
-// ClusterImportPolicy says how one type of object of a multi-cloud platform,
-// the Source, becomes PediaClusters: which objects stand for a cluster, where
-// their credentials lie, and the templates that turn both into a PediaCluster.
+// ClusterImportPolicy defines how objects of one type of a multi-cloud
+// platform, the Sources, are imported as PediaClusters: which objects represent
+// a cluster, where their credentials are stored, and the templates that render
+// a PediaCluster from both.
 type ClusterImportPolicyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is the import that the author wants.
+	// spec is the desired import.
 	Spec *ClusterImportPolicySpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what became of it. Written by the server.
+	// status is the observed state of the policy. Only the server writes it.
 	Status *ClusterImportPolicyStatusApplyConfiguration `json:"status,omitempty"`
 }
 

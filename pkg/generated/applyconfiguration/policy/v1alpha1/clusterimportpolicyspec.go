@@ -13,33 +13,34 @@ import (
 // ClusterImportPolicySpecApplyConfiguration represents a declarative configuration of the ClusterImportPolicySpec type for use
 // with apply.
 //
-// ClusterImportPolicySpec is the import that the author of a policy wants.
+// ClusterImportPolicySpec is the import that the author of a policy requests.
 type ClusterImportPolicySpecApplyConfiguration struct {
-	// source is the type of object that stands for a cluster. Its group and
-	// resource cannot be changed.
+	// source is the type of the objects that represent clusters. Its group and
+	// resource are immutable.
 	Source *SourceTypeApplyConfiguration `json:"source,omitempty"`
-	// references are the further objects that the templates read, usually the
-	// Secret with the credentials. They are resolved in order: each may use
-	// .source and every earlier .references.<key>.
+	// references are other objects that the templates read, usually the Secret
+	// with the credentials. They are resolved in order: each may use .source and
+	// every earlier .references.<key>.
 	References []ReferenceTemplateApplyConfiguration `json:"references,omitempty"`
-	// nameTemplate renders the name that the lifecycle and the PediaCluster
-	// have in common. It sees .source only. The result must be a DNS-1123
-	// subdomain; two Sources that render the same name do not both get it.
+	// nameTemplate renders the name of the lifecycle and of the PediaCluster. It
+	// can read .source only. The result must be a DNS-1123 subdomain. If two
+	// Sources render the same name, only one of them gets it.
 	NameTemplate                 *string `json:"nameTemplate,omitempty"`
 	ConversionApplyConfiguration `json:""`
 	// maxPrune is how many of this policy's PediaClusters may be removed within
-	// ten minutes for another cause than that their Source was deleted, or the
-	// policy: a number or a percentage, rounded down but at least 1. When more
-	// would go, all of them are held until somebody releases them, see the
-	// PruneHeld condition. 0 holds every such removal. Defaults to "10%".
+	// ten minutes, not counting removals because the Source or the policy was
+	// deleted: a number or a percentage, rounded down but at least 1. If the
+	// policy would remove more, all of these removals are held until they are
+	// released, see the PruneHeld condition. 0 holds every such removal. Defaults
+	// to "10%".
 	MaxPrune *intstr.IntOrString `json:"maxPrune,omitempty"`
 	// suspend stops the import: while true, nothing is created, changed or
-	// deleted, and the status says so. A lifecycle that is deleted by hand
-	// releases its PediaCluster all the same.
+	// deleted, and the status says so. A lifecycle that a user deletes still
+	// releases its PediaCluster.
 	Suspend *bool `json:"suspend,omitempty"`
-	// rollout has an edit of template, creationCondition and references reach
-	// the imports in turns, and stops it when it breaks clusters. Without it an
-	// edit reaches all imports at once.
+	// rollout applies an edit of template, creationCondition and references to
+	// the imports in stages, and stops when the edit breaks clusters. Without it
+	// an edit is applied to all imports immediately.
 	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
 }
 

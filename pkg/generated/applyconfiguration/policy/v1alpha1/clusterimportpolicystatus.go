@@ -12,24 +12,23 @@ import (
 // ClusterImportPolicyStatusApplyConfiguration represents a declarative configuration of the ClusterImportPolicyStatus type for use
 // with apply.
 //
-// ClusterImportPolicyStatus is what became of a policy.
+// ClusterImportPolicyStatus is the observed state of a policy.
 type ClusterImportPolicyStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status
-	// speaks of.
+	// describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// sourceVersion is the version of the Source that is read.
 	SourceVersion *string `json:"sourceVersion,omitempty"`
 	// referenceVersions are the versions of the references that are read.
 	ReferenceVersions []ReferenceVersionApplyConfiguration `json:"referenceVersions,omitempty"`
-	// counts are the Sources of this policy by what became of them.
+	// counts are the numbers of Sources of this policy by their state.
 	Counts *ImportCountsApplyConfiguration `json:"counts,omitempty"`
 	// failures are the first ten Sources, in the order of their names, that
-	// failed or met a conflict, with or without a lifecycle.
+	// failed or have a conflict, with or without a lifecycle.
 	Failures []SourceFailureApplyConfiguration `json:"failures,omitempty"`
 	// prune is what maxPrune counts and holds.
 	Prune *PruneStatusApplyConfiguration `json:"prune,omitempty"`
-	// rollout is how far the newest revision has come. Empty without
-	// spec.rollout.
+	// rollout is the progress of the newest revision. Empty without spec.rollout.
 	Rollout *RolloutStatusApplyConfiguration `json:"rollout,omitempty"`
 	// conditions are Ready, Validated, Reconciling, PruneHeld, RollingOut and
 	// RolloutHalted.

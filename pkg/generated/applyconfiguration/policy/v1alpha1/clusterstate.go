@@ -10,13 +10,13 @@ package v1alpha1
 //
 // ClusterState is the state of an imported cluster.
 type ClusterStateApplyConfiguration struct {
-	// ready says whether the cluster answers: True, False or Unknown. Empty
-	// until Clusterpedia has said so, or the cluster was asked.
+	// ready says whether the cluster is ready: True, False or Unknown. Empty
+	// until Clusterpedia has reported it, or the cluster was probed.
 	Ready *string `json:"ready,omitempty"`
 	// version is the Kubernetes version of the cluster.
 	Version *string `json:"version,omitempty"`
-	// apiServer is the address of the cluster's API server, without a user part:
-	// that is a credential.
+	// apiServer is the address of the cluster's API server, without user
+	// information, which is a credential.
 	APIServer *string `json:"apiServer,omitempty"`
 	// message says why the cluster is not ready.
 	Message *string `json:"message,omitempty"`

@@ -12,29 +12,31 @@ import (
 // ConversionApplyConfiguration represents a declarative configuration of the Conversion type for use
 // with apply.
 //
-// Conversion turns one Source and its references into a PediaCluster. A policy
-// declares it, and each lifecycle records the one it was made with.
+// Conversion renders a PediaCluster from one Source and its references. A
+// policy declares it, and each lifecycle records the one that it was rendered
+// with.
 type ConversionApplyConfiguration struct {
 	// template renders the PediaCluster as YAML: metadata.labels,
-	// metadata.annotations and spec. It sees .source and .references.<key>.
+	// metadata.annotations and spec. It can read .source and .references.<key>.
 	// Endpoint and credentials (spec.apiserver, kubeconfig, caData, tokenData,
-	// certData, keyData) follow it always; everything else is set when the
-	// PediaCluster is created and belongs to its users from then on. While an
-	// action prints nothing for a credential, none of these six changes: put a
-	// credential that is optional inside an if or with.
+	// certData, keyData) are always kept up to date. All other fields are set only
+	// when the PediaCluster is created, and are then owned by users. While an
+	// action prints nothing for a credential, none of these six fields changes:
+	// put an optional credential inside an if or with.
 	Template *string `json:"template,omitempty"`
-	// creationCondition must render to "true" (in any case, blanks around it
-	// trimmed) for the PediaCluster to be created. It is not asked again
-	// while the PediaCluster exists. It sees .source and .references.<key>.
+	// creationCondition must render to "true" (case-insensitive, with surrounding
+	// blanks removed) for the PediaCluster to be created. It is not evaluated
+	// again while the PediaCluster exists. It can read .source and
+	// .references.<key>.
 	CreationCondition *string `json:"creationCondition,omitempty"`
-	// deletionCondition, when it renders to "true", deletes the PediaCluster
-	// though its Source lives. The PediaCluster is created again only when
-	// this stops being true and creationCondition is true. An error in it
-	// deletes nothing. It sees .source and .references.<key>.
+	// deletionCondition deletes the PediaCluster while it renders to "true",
+	// although the Source exists. The PediaCluster is created again only when
+	// deletionCondition is no longer true and creationCondition is true. An error
+	// in it deletes nothing. It can read .source and .references.<key>.
 	DeletionCondition *string `json:"deletionCondition,omitempty"`
-	// deletionPolicy says what happens to the PediaClusters this policy
-	// created when their Source or the policy goes: "Delete", the default,
-	// deletes them; "Orphan" leaves them to their users.
+	// deletionPolicy defines what happens to the PediaClusters that this policy
+	// created when their Source or the policy is deleted: "Delete", the default,
+	// deletes them; "Orphan" keeps them, without an owner.
 	DeletionPolicy *policyv1alpha1.DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 

@@ -12,13 +12,13 @@ import (
 // CredentialsStateApplyConfiguration represents a declarative configuration of the CredentialsState type for use
 // with apply.
 //
-// CredentialsState is what can be said of credentials without showing them.
+// CredentialsState describes credentials without showing them.
 type CredentialsStateApplyConfiguration struct {
 	// changedTime is when endpoint or credentials of the PediaCluster were last
-	// written. Empty when this server did not write them.
+	// written. Empty if this server did not write them.
 	ChangedTime *v1.Time `json:"changedTime,omitempty"`
 	// expirationTime is the earliest time at which the client certificate or the
-	// token expires. Empty when neither says so.
+	// token expires. Empty if neither has an expiration time.
 	ExpirationTime *v1.Time `json:"expirationTime,omitempty"`
 }
 

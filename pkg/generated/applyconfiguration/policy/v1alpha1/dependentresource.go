@@ -8,7 +8,7 @@ package v1alpha1
 // DependentResourceApplyConfiguration represents a declarative configuration of the DependentResource type for use
 // with apply.
 //
-// DependentResource names one object.
+// DependentResource identifies one object.
 type DependentResourceApplyConfiguration struct {
 	// group is the API group of the object, empty for the core group.
 	Group *string `json:"group,omitempty"`

@@ -14,17 +14,17 @@ type ImportCountsApplyConfiguration struct {
 	Selected *int32 `json:"selected,omitempty"`
 	// created counts the Sources whose PediaCluster exists.
 	Created *int32 `json:"created,omitempty"`
-	// pending counts the Sources that have not been worked on yet.
+	// pending counts the Sources that have not been reconciled yet.
 	Pending *int32 `json:"pending,omitempty"`
 	// waiting counts the Sources that wait for a condition, a reference or a type.
 	Waiting *int32 `json:"waiting,omitempty"`
 	// imported counts the Sources whose PediaCluster is up to date.
 	Imported *int32 `json:"imported,omitempty"`
-	// held counts the Sources whose PediaCluster is kept as it is until somebody
+	// held counts the Sources whose PediaCluster is kept unchanged until a user
 	// decides.
 	Held *int32 `json:"held,omitempty"`
-	// conflict counts the Sources whose name or which themselves belong to
-	// another import, with or without a lifecycle.
+	// conflict counts the Sources that belong, or whose name belongs, to another
+	// import, with or without a lifecycle.
 	Conflict *int32 `json:"conflict,omitempty"`
 	// failed counts the Sources with an error, with or without a lifecycle.
 	Failed *int32 `json:"failed,omitempty"`

@@ -8,13 +8,14 @@ package v1alpha1
 // LabelSelectorApplyConfiguration represents a declarative configuration of the LabelSelector type for use
 // with apply.
 //
-// LabelSelector selects objects by their labels, as the label selectors of other
-// APIs do: what both fields ask must hold, and an empty selector selects all. It is
-// the type of k8s.io/apimachinery, except that an explicitly empty field stays one.
+// LabelSelector selects objects by their labels, like the label selectors of
+// other APIs: both fields must match, and an empty selector selects all objects.
+// It is the type of k8s.io/apimachinery, except that explicitly empty fields are
+// preserved.
 type LabelSelectorApplyConfiguration struct {
-	// matchLabels are labels and their values.
+	// matchLabels are labels and their required values.
 	MatchLabels map[string]string `json:"matchLabels,omitempty"`
-	// matchExpressions are requirements that a label has to meet.
+	// matchExpressions are requirements that labels must meet.
 	MatchExpressions []LabelSelectorRequirementApplyConfiguration `json:"matchExpressions,omitempty"`
 }
 

@@ -12,13 +12,13 @@ import (
 // LabelSelectorRequirementApplyConfiguration represents a declarative configuration of the LabelSelectorRequirement type for use
 // with apply.
 //
-// LabelSelectorRequirement relates the value of a label to some values.
+// LabelSelectorRequirement compares the value of a label with some values.
 type LabelSelectorRequirementApplyConfiguration struct {
-	// key is the label.
+	// key is the key of the label.
 	Key *string `json:"key,omitempty"`
 	// operator is In, NotIn, Exists or DoesNotExist.
 	Operator *v1.LabelSelectorOperator `json:"operator,omitempty"`
-	// values are those that In and NotIn compare with. Empty for the others.
+	// values are compared with by In and NotIn. Must be empty for the others.
 	Values []string `json:"values,omitempty"`
 }
 

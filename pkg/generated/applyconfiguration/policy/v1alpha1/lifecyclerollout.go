@@ -13,26 +13,26 @@ import (
 // LifecycleRolloutApplyConfiguration represents a declarative configuration of the LifecycleRollout type for use
 // with apply.
 //
-// LifecycleRollout is which revision an import has, and what is known of it.
+// LifecycleRollout is the revision of an import, and its verification.
 type LifecycleRolloutApplyConfiguration struct {
 	// revision is a hash of template, creationCondition and references in spec.
 	Revision *string `json:"revision,omitempty"`
-	// state is Unverified, Verified or Failed. An import that has failed stays so
-	// until it takes a newer revision.
+	// state is Unverified, Verified or Failed. An import that has failed remains
+	// Failed until it is updated to a newer revision.
 	State *policyv1alpha1.RolloutState `json:"state,omitempty"`
-	// message says why it has failed.
+	// message says why the import has failed.
 	Message *string `json:"message,omitempty"`
-	// takenTime is when the import took the revision. Empty when it had it from
-	// the beginning.
+	// takenTime is when the import was updated to the revision. Empty if it was
+	// created with this revision.
 	TakenTime *v1.Time `json:"takenTime,omitempty"`
-	// writtenTime is when the host first had what the revision makes of the
-	// Source.
+	// writtenTime is when the host first had the PediaCluster as rendered with
+	// the revision.
 	WrittenTime *v1.Time `json:"writtenTime,omitempty"`
-	// readyTime is since when the cluster has been ready after that.
+	// readyTime is since when the cluster has been ready after writtenTime.
 	ReadyTime *v1.Time `json:"readyTime,omitempty"`
-	// before is what was known of the import before it took the revision, or the
-	// first one since it was last verified: ClusterReady, Imported or NotImported.
-	// No more is asked of it now.
+	// before is the state of the import before it was updated to the revision, or
+	// to the first revision since it was last verified: ClusterReady, Imported or
+	// NotImported. The verification requires no better state than this.
 	Before *policyv1alpha1.RolloutBefore `json:"before,omitempty"`
 }
 

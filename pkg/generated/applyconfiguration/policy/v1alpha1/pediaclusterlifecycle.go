@@ -17,16 +17,17 @@ import (
 // PediaClusterLifecycleApplyConfiguration represents a declarative configuration of the PediaClusterLifecycle type for use
 // with apply.
 //
-// PediaClusterLifecycle is the record of one import: one per selected Source.
-// It has the name of its PediaCluster, owns it, and is controlled by its
-// policy. The server writes it; users may change its labels and annotations.
+// PediaClusterLifecycle is the record of one import. There is one for each
+// selected Source. It has the name of its PediaCluster, owns it, and is
+// controlled by its policy. The server writes it; users may change its labels
+// and annotations.
 type PediaClusterLifecycleApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what is imported and how. Written by the server.
+	// spec defines what is imported and how. Only the server writes it.
 	Spec *PediaClusterLifecycleSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what became of it. Written by the server.
+	// status is the observed state of the import. Only the server writes it.
 	Status *PediaClusterLifecycleStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -12,11 +12,11 @@ import (
 // PediaClusterLifecycleSpecApplyConfiguration represents a declarative configuration of the PediaClusterLifecycleSpec type for use
 // with apply.
 //
-// PediaClusterLifecycleSpec is what is imported and how.
+// PediaClusterLifecycleSpec defines what is imported and how.
 type PediaClusterLifecycleSpecApplyConfiguration struct {
-	// source is the object that stands for the cluster.
+	// source is the object that represents the cluster.
 	Source *DependentResourceApplyConfiguration `json:"source,omitempty"`
-	// references are the further objects that the templates read, in the
+	// references are the other objects that the templates read, with the
 	// version that is read.
 	References                   []VersionedReferenceTemplateApplyConfiguration `json:"references,omitempty"`
 	ConversionApplyConfiguration `json:""`

@@ -14,36 +14,36 @@ import (
 // PediaClusterLifecycleStatusApplyConfiguration represents a declarative configuration of the PediaClusterLifecycleStatus type for use
 // with apply.
 //
-// PediaClusterLifecycleStatus is what became of one import.
+// PediaClusterLifecycleStatus is the observed state of one import.
 type PediaClusterLifecycleStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status
-	// speaks of.
+	// describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// phase is where the import stands, in one word: Pending, Waiting,
-	// Imported, Held, Conflict, Failed or Deleting.
+	// phase is a summary of the state of the import: Pending, Waiting, Imported,
+	// Held, Conflict, Failed or Deleting.
 	Phase *policyv1alpha1.LifecyclePhase `json:"phase,omitempty"`
-	// sourceDefinition is the UID of the CustomResourceDefinition under which
-	// the Source was last seen, empty for other types. When the definition is
-	// made again its objects are others: that they are absent then does not
-	// mean that their clusters are gone.
+	// sourceDefinition is the UID of the CustomResourceDefinition of the Source
+	// when it was last observed, empty for other types. A definition that is
+	// created again has other objects: the absence of a Source then does not mean
+	// that its cluster was deleted.
 	SourceDefinition *types.UID `json:"sourceDefinition,omitempty"`
 	// references are the objects that the reference templates resolved to,
 	// whether they exist or not.
 	References []DependentResourceApplyConfiguration `json:"references,omitempty"`
-	// credentials says what can be said of the credentials that the
-	// PediaCluster carries without showing them.
+	// credentials describes the credentials in the PediaCluster without showing
+	// them.
 	Credentials *CredentialsStateApplyConfiguration `json:"credentials,omitempty"`
-	// prunePlan is the plan under which the removal of the PediaCluster is
-	// held, see maxPrune of the policy. Empty when it is not.
+	// prunePlan is the plan under which the removal of the PediaCluster is held,
+	// see maxPrune of the policy. Empty if the removal is not held.
 	PrunePlan *string `json:"prunePlan,omitempty"`
-	// rollout is which revision the import has, and whether that is verified.
-	// Empty when the policy has no rollout.
+	// rollout is the revision of the import, and whether it is verified. Empty if
+	// the policy has no rollout.
 	Rollout *LifecycleRolloutApplyConfiguration `json:"rollout,omitempty"`
-	// lastResync is the value of the annotation policy.clusterpedia.io/resync
-	// that was last acted upon.
+	// lastResync is the last value of the annotation
+	// policy.clusterpedia.io/resync that was processed.
 	LastResync *string `json:"lastResync,omitempty"`
-	// cluster is the state of the imported cluster, as its PediaCluster shows it
-	// or as it answered when it was asked.
+	// cluster is the state of the imported cluster, as reported by its
+	// PediaCluster or by a probe.
 	Cluster *ClusterStateApplyConfiguration `json:"cluster,omitempty"`
 	// conditions are Ready, Created, Updating and NameContended.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`

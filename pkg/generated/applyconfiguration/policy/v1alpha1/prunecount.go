@@ -12,11 +12,11 @@ import (
 // PruneCountApplyConfiguration represents a declarative configuration of the PruneCount type for use
 // with apply.
 //
-// PruneCount is a number of removals that were let go at a time.
+// PruneCount is the number of removals that proceeded within one minute.
 type PruneCountApplyConfiguration struct {
-	// time is when, to the minute.
+	// time is the time of the removals, to the minute.
 	Time *v1.Time `json:"time,omitempty"`
-	// count is how many.
+	// count is the number of removals.
 	Count *int32 `json:"count,omitempty"`
 }
 

@@ -10,13 +10,13 @@ package v1alpha1
 //
 // PruneStatus is what maxPrune counts and holds.
 type PruneStatusApplyConfiguration struct {
-	// plan names the removals that are held, all of them together: it changes
-	// with them. The annotation policy.clusterpedia.io/release-prune with this
-	// value releases them. Empty when none is held.
+	// plan identifies all removals that are held; it changes when they change.
+	// The annotation policy.clusterpedia.io/release-prune with this value releases
+	// them. Empty if none is held.
 	Plan *string `json:"plan,omitempty"`
 	// held counts the PediaClusters whose removal is held.
 	Held *int32 `json:"held,omitempty"`
-	// recent are the removals of the last ten minutes that count, oldest first.
+	// recent are the counted removals of the last ten minutes, oldest first.
 	Recent []PruneCountApplyConfiguration `json:"recent,omitempty"`
 }
 

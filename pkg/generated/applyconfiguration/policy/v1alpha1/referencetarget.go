@@ -8,7 +8,7 @@ package v1alpha1
 // ReferenceTargetApplyConfiguration represents a declarative configuration of the ReferenceTarget type for use
 // with apply.
 //
-// ReferenceTarget names an object of a type by templates.
+// ReferenceTarget identifies an object of a type with templates.
 type ReferenceTargetApplyConfiguration struct {
 	// key is the name by which templates read the object: .references.<key>.
 	// Letters, digits and underscores, not starting with a digit.
@@ -17,10 +17,11 @@ type ReferenceTargetApplyConfiguration struct {
 	Group *string `json:"group,omitempty"`
 	// resource is the plural, lower-case name of the type, such as "secrets".
 	Resource *string `json:"resource,omitempty"`
-	// namespaceTemplate renders the namespace of the object. Empty for types
-	// without namespaces. It sees .source and every earlier .references.<key>.
+	// namespaceTemplate renders the namespace of the object. Empty for
+	// cluster-scoped types. It can read .source and every earlier
+	// .references.<key>.
 	NamespaceTemplate *string `json:"namespaceTemplate,omitempty"`
-	// nameTemplate renders the name of the object. It sees .source and every
+	// nameTemplate renders the name of the object. It can read .source and every
 	// earlier .references.<key>.
 	NameTemplate *string `json:"nameTemplate,omitempty"`
 }

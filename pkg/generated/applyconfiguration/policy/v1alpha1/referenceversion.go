@@ -10,9 +10,9 @@ package v1alpha1
 //
 // ReferenceVersion is the version of a reference that is read.
 type ReferenceVersionApplyConfiguration struct {
-	// key is that of the reference.
+	// key is the key of the reference.
 	Key *string `json:"key,omitempty"`
-	// version is the one that is read.
+	// version is the version that is read.
 	Version *string `json:"version,omitempty"`
 }
 

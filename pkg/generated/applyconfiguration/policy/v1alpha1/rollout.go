@@ -13,31 +13,33 @@ import (
 // RolloutApplyConfiguration represents a declarative configuration of the Rollout type for use
 // with apply.
 //
-// Rollout says how an edit of template, creationCondition and references
-// reaches the imports of a policy.
+// Rollout defines how an edit of template, creationCondition and references
+// is applied to the imports of a policy.
 type RolloutApplyConfiguration struct {
-	// first selects the canaries by the labels of their Sources. The others
-	// follow when all canaries are verified, and not if one of them fails.
+	// first selects the canaries by the labels of their Sources. The other
+	// imports are updated when all canaries are verified. They are not updated if
+	// a canary fails.
 	First *LabelSelectorApplyConfiguration `json:"first,omitempty"`
-	// maxConcurrent is how many imports may have taken an edit at a time without
-	// being verified: a number, or a percentage of the imports, rounded down but
+	// maxConcurrent is how many imports may be updated but not verified yet at
+	// the same time: a number, or a percentage of the imports, rounded down but
 	// at least 1. Defaults to "10%".
 	MaxConcurrent *intstr.IntOrString `json:"maxConcurrent,omitempty"`
-	// verify is what makes an import verified: "Written", the default, when the
-	// host has taken its PediaCluster; "ClusterReady" when in addition a cluster
-	// that was ready before has been ready for minReadySeconds since.
+	// verify defines when an import is verified. "Written", the default, means
+	// that the host has accepted its PediaCluster. "ClusterReady" means in
+	// addition that a cluster that was ready before has been ready for
+	// minReadySeconds since.
 	Verify *policyv1alpha1.RolloutVerification `json:"verify,omitempty"`
-	// minReadySeconds is for how long a cluster must be ready after its
-	// PediaCluster was written, with verify ClusterReady. Defaults to 30.
+	// minReadySeconds is how long a cluster must be ready after its PediaCluster
+	// was written, if verify is "ClusterReady". Defaults to 30.
 	MinReadySeconds *int32 `json:"minReadySeconds,omitempty"`
-	// timeout is how long an import may take to be verified, such as "90s" or "1h".
-	// After that it has failed. Defaults to "5m".
+	// timeout is how long the verification of an import may take, such as "90s"
+	// or "1h". After that time the import has failed. Defaults to "5m".
 	Timeout *string `json:"timeout,omitempty"`
-	// maxFailures is how many imports may fail before the rollout halts: a number,
-	// or a percentage of the imports, rounded down. Any failure of a canary halts
-	// it. Defaults to "1%".
+	// maxFailures is how many imports may fail without halting the rollout: a
+	// number, or a percentage of the imports, rounded down. Any failure of a
+	// canary halts the rollout. Defaults to "1%".
 	MaxFailures *intstr.IntOrString `json:"maxFailures,omitempty"`
-	// paused stops the rollout: while true, no further import takes the edit.
+	// paused stops the rollout: while true, no further import is updated.
 	Paused *bool `json:"paused,omitempty"`
 }
 

@@ -12,18 +12,18 @@ import (
 // RolloutStatusApplyConfiguration represents a declarative configuration of the RolloutStatus type for use
 // with apply.
 //
-// RolloutStatus is how far the newest revision of a policy has come.
+// RolloutStatus is the progress of the newest revision of a policy.
 type RolloutStatusApplyConfiguration struct {
 	// revision is a hash of template, creationCondition and references.
 	Revision *string `json:"revision,omitempty"`
-	// updated counts the imports that have taken the revision.
+	// updated counts the imports that have been updated to the revision.
 	Updated *int32 `json:"updated,omitempty"`
-	// verified counts those of them that are verified.
+	// verified counts the updated imports that are verified.
 	Verified *int32 `json:"verified,omitempty"`
-	// failed counts those of them that have failed.
+	// failed counts the updated imports that have failed.
 	Failed *int32 `json:"failed,omitempty"`
-	// total counts the imports that have taken the revision or can take it. One
-	// that is paused or whose removal is held cannot.
+	// total counts the imports that have been or can be updated to the revision.
+	// An import that is paused or whose removal is held cannot be updated.
 	Total *int32 `json:"total,omitempty"`
 	// startTime is when the rollout of the revision began. Empty when every
 	// import had it from the beginning.

@@ -8,7 +8,7 @@ package v1alpha1
 // SourceFailureApplyConfiguration represents a declarative configuration of the SourceFailure type for use
 // with apply.
 //
-// SourceFailure is a Source that failed or met a conflict, and why.
+// SourceFailure is a Source that failed or has a conflict, and the reason.
 type SourceFailureApplyConfiguration struct {
 	// namespace of the Source, empty for a type without namespaces.
 	Namespace *string `json:"namespace,omitempty"`

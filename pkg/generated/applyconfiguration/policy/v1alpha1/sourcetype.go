@@ -8,7 +8,7 @@ package v1alpha1
 // SourceTypeApplyConfiguration represents a declarative configuration of the SourceType type for use
 // with apply.
 //
-// SourceType selects the objects that stand for clusters.
+// SourceType selects the objects that represent clusters.
 type SourceTypeApplyConfiguration struct {
 	// group is the API group of the Source, empty for the core group.
 	Group *string `json:"group,omitempty"`
@@ -18,12 +18,12 @@ type SourceTypeApplyConfiguration struct {
 	// first: the first one that is served is read. Empty means the version
 	// that the API server prefers.
 	Versions []string `json:"versions,omitempty"`
-	// labelSelector selects Sources by their labels, in the API server and so
-	// at less cost than selectorTemplate.
+	// labelSelector selects Sources by their labels. The API server evaluates it,
+	// so it costs less than selectorTemplate.
 	LabelSelector *LabelSelectorApplyConfiguration `json:"labelSelector,omitempty"`
-	// selectorTemplate must render to "true" (in any case, blanks around it
-	// trimmed) for a Source to be imported. It sees .source only. Empty
-	// selects all. An error in it deletes nothing.
+	// selectorTemplate must render to "true" (case-insensitive, with surrounding
+	// blanks removed) for a Source to be imported. It can read .source only. Empty
+	// selects all Sources. An error in it deletes nothing.
 	SelectorTemplate *string `json:"selectorTemplate,omitempty"`
 }
 

@@ -19,13 +19,13 @@ var columns = []metav1.TableColumnDefinition{
 	{Name: "Selected", Type: "integer", Description: "The number of Sources that the policy selects."},
 	{Name: "Created", Type: "integer", Description: "The number of Sources whose PediaCluster exists."},
 	{Name: "Waiting", Type: "integer", Description: "The number of Sources that wait for something."},
-	{Name: "Held", Type: "integer", Description: "The number of Sources whose PediaCluster is kept until somebody decides."},
+	{Name: "Held", Type: "integer", Description: "The number of Sources whose PediaCluster is kept until a user decides."},
 	{Name: "Failed", Type: "integer", Description: "The number of Sources with an error or a conflict."},
-	{Name: "Ready", Type: "string", Description: "Whether every selected Source has what the policy wants for it."},
+	{Name: "Ready", Type: "string", Description: "Whether every selected Source has the PediaCluster that the policy defines."},
 	printing.AgeColumn,
 	{Name: "Deleting", Type: "integer", Priority: 1, Description: "The number of Sources whose PediaCluster or lifecycle is being deleted."},
-	{Name: "Rollout", Type: "string", Priority: 1, Description: "How many imports have taken the newest revision, of those that have taken or can take it."},
-	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the policy is ready, or is not."},
+	{Name: "Rollout", Type: "string", Priority: 1, Description: "How many imports have the newest revision, of those that have it or can be updated to it."},
+	{Name: "Reason", Type: "string", Priority: 1, Description: "Why the policy is ready or not."},
 	{Name: "Message", Type: "string", Priority: 1, Description: "The same in a sentence."},
 }
 

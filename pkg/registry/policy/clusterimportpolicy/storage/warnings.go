@@ -75,7 +75,7 @@ func (r *REST) warnOfDeletion(validate rest.ValidateObjectFunc) rest.ValidateObj
 		fate := "deletes the PediaClusters that this policy created"
 		if deleted.Spec.DeletionPolicy == policy.DeletionPolicyOrphan || deleted.Spec.Suspend ||
 			deleted.Annotations[policyv1alpha1.OrphanAnnotation] == "true" {
-			fate = "leaves their PediaClusters to their users"
+			fate = "orphans their PediaClusters"
 		}
 		warning.AddWarning(ctx, "", fmt.Sprintf("this removes %d lifecycles and %s", imports, fate))
 		return nil

@@ -34,7 +34,7 @@ func importedLifecycles(n int) *policy.PediaClusterLifecycleList {
 					ChangedTime: &made, ExpirationTime: ptr.To(metav1.NewTime(now.Add(29*24*time.Hour + time.Hour)))},
 				Conditions: []metav1.Condition{
 					{Type: "Ready", Status: "True", Reason: "PediaClusterCreated", Message: "endpoint and credentials of the PediaCluster follow the Source"},
-					{Type: "Created", Status: "True", Reason: "PediaClusterCreated", Message: "the PediaCluster was made for this Source and goes with it"},
+					{Type: "Created", Status: "True", Reason: "PediaClusterCreated", Message: "the PediaCluster was created for this Source and is deleted with it"},
 					{Type: "Updating", Status: "False", Reason: "UpToDate", Message: "nothing is left to update"},
 				},
 			},

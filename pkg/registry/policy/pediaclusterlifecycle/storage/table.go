@@ -20,17 +20,17 @@ import (
 var columns = []metav1.TableColumnDefinition{
 	printing.NameColumn,
 	{Name: "Phase", Type: "string", Description: "Where the import stands."},
-	{Name: "Reason", Type: "string", Description: "Why the import is up to date, or is not."},
-	{Name: "Ready", Type: "string", Description: "Whether the cluster answers, as its PediaCluster says."},
+	{Name: "Reason", Type: "string", Description: "Why the import is up to date or not."},
+	{Name: "Ready", Type: "string", Description: "Whether the cluster is ready, as its PediaCluster reports."},
 	{Name: "Version", Type: "string", Description: "The Kubernetes version of the cluster."},
 	printing.AgeColumn,
 	{Name: "Policy", Type: "string", Priority: 1, Description: "The policy that imports the cluster."},
-	{Name: "Source", Type: "string", Priority: 1, Description: "The object that stands for the cluster."},
+	{Name: "Source", Type: "string", Priority: 1, Description: "The object that represents the cluster."},
 	{Name: "APIServer", Type: "string", Priority: 1, Description: "The address of the cluster's API server."},
 	{Name: "Synced", Type: "string", Priority: 1, Description: "How long ago endpoint or credentials of the PediaCluster last changed."},
 	{Name: "Expires", Type: "string", Priority: 1, Description: "In how long the client certificate or token that it carries expires."},
 	{Name: "Revision", Type: "string", Priority: 1, Description: "The revision of the policy that the import has, and its state unless it is verified."},
-	{Name: "Message", Type: "string", Priority: 1, Description: "The reason in a sentence, or why the cluster is not ready; or the beginning of that."},
+	{Name: "Message", Type: "string", Priority: 1, Description: "The message of the reason, or why the cluster is not ready. Long messages are truncated."},
 }
 
 // What comes from data and from messages is cut, so that a line of usual names has at most
