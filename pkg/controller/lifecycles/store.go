@@ -112,18 +112,17 @@ func sourceKey(source policyv1alpha1.DependentResource) string {
 
 // Get returns the lifecycle of that name, nil when there is none.
 func (s *Store) Get(name string) *Lifecycle {
-	shown := s.shown(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.newest(name, shown)
+	return s.newest(name, s.shown(name))
 }
 
 // OfSource returns the lifecycles of a Source, whatever their policy.
 func (s *Store) OfSource(source policyv1alpha1.DependentResource) []*Lifecycle {
 	key := sourceKey(source)
-	lifecycles := s.indexed(bySource, key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	lifecycles := s.indexed(bySource, key)
 	for _, name := range s.unseen[key] {
 		if !slices.ContainsFunc(lifecycles, func(l *Lifecycle) bool { return l.Name == name }) {
 			if created := s.overlay[name]; created != nil && created.shown != nil {
@@ -135,10 +134,16 @@ func (s *Store) OfSource(source policyv1alpha1.DependentResource) []*Lifecycle {
 }
 
 // OfPolicy returns the lifecycles of a policy that the informer has shown.
-func (s *Store) OfPolicy(policy string) []*Lifecycle { return s.indexed(byPolicy, policy) }
+func (s *Store) OfPolicy(policy string) []*Lifecycle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.indexed(byPolicy, policy)
+}
 
 // List returns the lifecycles that the informer has shown.
 func (s *Store) List() (lifecycles []*Lifecycle) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.visible(s.indexer.List())
 }
 
@@ -152,6 +157,9 @@ func (s *Store) Live(ctx context.Context, name string) (*Lifecycle, error) {
 	return s.storage.Get(ctx, name)
 }
 
+// indexed returns the lifecycles of an index. The lock is held while the informer is read, too:
+// what it shows in between would take an own write off the overlay, and what was read before that
+// would pass for the newest.
 func (s *Store) indexed(name, value string) []*Lifecycle {
 	objects, err := s.indexer.ByIndex(name, value)
 	if err != nil {
@@ -160,10 +168,8 @@ func (s *Store) indexed(name, value string) []*Lifecycle {
 	return s.visible(objects)
 }
 
-// visible returns the newest of what the informer shows, without what was removed.
+// visible returns the newest of what the informer shows, without what was removed. The lock is held.
 func (s *Store) visible(objects []any) []*Lifecycle {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	lifecycles := make([]*Lifecycle, 0, len(objects))
 	for _, object := range objects {
 		shown := object.(*Lifecycle)

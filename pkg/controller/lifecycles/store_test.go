@@ -140,6 +140,61 @@ func TestAnOwnWriteIsReadAtOnceAndForgottenWhenTheInformerShowsIt(t *testing.T) 
 	}
 }
 
+// overtakenIndexer is an informer that shows an own write between the read of what it showed
+// before and the use of that, unless the store has locked that out.
+type overtakenIndexer struct {
+	cache.Indexer
+	*world
+	show string
+}
+
+func (i *overtakenIndexer) overtake() {
+	if i.show != "" && i.mu.TryLock() {
+		i.mu.Unlock()
+		name := i.show
+		i.show = ""
+		i.syncOverlay(name)
+	}
+}
+
+func (i *overtakenIndexer) ByIndex(name, value string) ([]any, error) {
+	defer i.overtake()
+	return i.Indexer.ByIndex(name, value)
+}
+
+func (i *overtakenIndexer) GetByKey(key string) (any, bool, error) {
+	defer i.overtake()
+	return i.Indexer.GetByKey(key)
+}
+
+func (i *overtakenIndexer) List() []any {
+	defer i.overtake()
+	return i.Indexer.List()
+}
+
+// Whoever has written a lifecycle never reads what was there before, whenever the informer shows it.
+func TestAnOwnWriteIsReadWhileTheInformerShowsIt(t *testing.T) {
+	for name, read := range map[string]func(*world) *Lifecycle{
+		"by name":   func(w *world) *Lifecycle { return w.Get("mcp-a") },
+		"by Source": func(w *world) *Lifecycle { return w.OfSource(w.live("mcp-a").Spec.Source)[0] },
+		"by policy": func(w *world) *Lifecycle { return w.OfPolicy(PolicyOf(w.live("mcp-a")))[0] },
+		"of all":    func(w *world) *Lifecycle { return w.List()[0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			lifecycle := w.create("mcp-a")
+			w.syncOverlay("mcp-a")
+			if _, err := w.Record(t.Context(), lifecycle, recordOf(lifecycle, policyv1alpha1.LifecycleImported), true); err != nil {
+				t.Fatal(err)
+			}
+			w.Store.indexer = &overtakenIndexer{w.indexer, w, "mcp-a"}
+			if got := read(w); got.Status.Phase != policyv1alpha1.LifecycleImported {
+				t.Errorf("it is read in phase %q", got.Status.Phase)
+			}
+		})
+	}
+}
+
 func TestAPassKnowsWhatTheLastOneHasWritten(t *testing.T) {
 	const imported, waiting, failed = policyv1alpha1.LifecycleImported, policyv1alpha1.LifecycleWaiting, policyv1alpha1.LifecycleFailed
 	for name, test := range map[string]struct {
