@@ -107,7 +107,7 @@ func (r Rollout) Decide(members []Member) Turn {
 	former, unverified := state.status.Total > state.status.Updated, state.status.Updated > state.status.Verified+state.status.Failed
 	turn.Status.StartTime = r.startTime(former || unverified)
 	if r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.selected > 0 && state.readyCanaries == 0 && state.created > 0 {
-		turn.Advice = "the cluster of no canary is known to be ready: that the host takes the edit is all that they can verify"
+		turn.Advice = "the cluster of no canary is known to be ready: they can only verify that the host accepts the edit"
 	}
 	turn.RollingOut = turn.Halted == "" && (unverified || former && !r.Spec.Paused)
 	turn.Conditions = r.conditions(members, state, turn)
@@ -346,7 +346,7 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	switch reason {
 	case policyv1alpha1.ReasonNoCanaries:
 		if state.selected > 0 {
-			return fmt.Sprintf("none of the imports that spec.rollout.first selects (%d) can take the newest revision, and no other import is updated before a canary is verified: "+
+			return fmt.Sprintf("none of the imports that spec.rollout.first selects (%d) can be updated to the newest revision, and no other import is updated before a canary is verified: "+
 				"they are paused or held, or could not be reconciled; resume one, or have the selector select others", state.selected)
 		}
 		return "spec.rollout.first selects no Source of an import, and no other import is updated before a canary is verified: correct the selector, or remove it"

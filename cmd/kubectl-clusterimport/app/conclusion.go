@@ -103,7 +103,7 @@ func (f *facts) next() string {
 	case phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict:
 		return fmt.Sprintf("%s: %s", phase, f.ready())
 	case f.failedRevision():
-		return "Its revision has failed: correct the policy or take the edit back, which reaches this import before others."
+		return "Its revision has failed: correct the policy or revert the edit, which reaches this import before others."
 	case f.result.Action != policyv1alpha1.RenderNone:
 		return fmt.Sprintf("Next: %s.", f.result.Action)
 	case phase == policyv1alpha1.LifecycleImported && strings.HasPrefix(f.state(), isImported):

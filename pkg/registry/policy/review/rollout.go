@@ -130,7 +130,7 @@ func (r *Reviewer) rolloutWarnings(ctx context.Context, name string, spec *polic
 	access := newAccess(r.authorizer, caller)
 	if r.selectsNoCanary(ctx, access, spec) {
 		warnings = append(warnings, "spec.rollout.first: it selects none of the Sources that this policy imports now, and an edit halts when that is still so (NoCanaries): "+
-			"label the Source of a cluster that may go first, or correct the selector")
+			"label the Source of a cluster that may be updated first, or correct the selector")
 	}
 	if created := r.unjudged(ctx, access, name, spec); created > 0 {
 		warnings = append(warnings, fmt.Sprintf("spec.rollout.verify: nobody says of any of the %d clusters of this policy whether it is ready, and an edit halts when that is still so "+

@@ -67,7 +67,7 @@ func TestWarnings(t *testing.T) {
 		spec.Rollout.First = nil
 	}
 	const noCanary = "spec.rollout.first: it selects none of the Sources that this policy imports now, and an edit halts when that is still so (NoCanaries): " +
-		"label the Source of a cluster that may go first, or correct the selector"
+		"label the Source of a cluster that may be updated first, or correct the selector"
 	for name, test := range map[string]struct {
 		prepare func(*world)
 		change  func(*policy.ClusterImportPolicySpec)
