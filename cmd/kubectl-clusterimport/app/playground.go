@@ -31,7 +31,8 @@ func newPlaygroundCommand(f *factory) *cobra.Command {
 
 			With --live the Sources of the cluster can be opened, with what their references name. They are read
 			with your own rights, and nothing is written. The values of Secrets and the credentials of PediaClusters
-			do not leave the command: the page has digests in their place.`),
+			stay in the command: the page has digests in their place. What a policy writes of them into other fields,
+			such as a label, is shown, as by render.`),
 		Example: examples(`
 			# Try out policies, without a cluster
 			kubectl clusterimport playground
