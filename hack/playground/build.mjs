@@ -1,4 +1,4 @@
-// Bundles the editor and writes the licences of what is in it. make playground-assets calls it
+// Bundles the editor and writes the licenses of what is in it. make playground-assets calls it
 // in a copy of this folder, with the folder to write to.
 import {readdirSync, readFileSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
@@ -23,12 +23,12 @@ for (const [input, {bytesInOutput}] of Object.entries(metafile.outputs[Object.ke
   const match = input.match(/node_modules\/((?:@[^/]+\/)?[^/]+)\//);
   if (match && bytesInOutput > 0) bundled.add(match[1]);
 }
-const licences = [...bundled].sort().map((name) => {
+const licenses = [...bundled].sort().map((name) => {
   const folder = join("node_modules", name);
   const {version, license} = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const file = readdirSync(folder).find((name) => /^licen[cs]e/i.test(name));
-  if (!file) throw new Error(`${name} has no licence`);
+  if (!file) throw new Error(`${name} has no license`);
   return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
 });
 writeFileSync(join(target, "LICENSES.txt"),
-  "editor.js is made of these packages.\n\n" + licences.join(`\n${"-".repeat(72)}\n\n`));
+  "editor.js is made of these packages.\n\n" + licenses.join(`\n${"-".repeat(72)}\n\n`));

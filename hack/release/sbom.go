@@ -50,7 +50,7 @@ func (r *release) sbom(_ context.Context, name string, p platform) error {
 	return os.WriteFile(r.published(name, p, ".cdx.json"), text.Bytes(), 0o644)
 }
 
-// bundledPackage matches the first line of each licence of what is bundled into the playground.
+// bundledPackage matches the first line of each license of what is bundled into the playground.
 var bundledPackage = regexp.MustCompile(`(?m)^(\S+) (\d+\.\d+\.\d+) \((\S+)\)$`)
 
 // bundled are the npm packages in the playground of the plugin.

@@ -18,19 +18,19 @@ func newPlaygroundCommand(f *factory) *cobra.Command {
 	command := &cobra.Command{
 		Use:                   "playground [--live]",
 		DisableFlagsInUseLine: true,
-		Short:                 "Edit a policy in the browser and see what becomes of a Source",
+		Short:                 "Edit a policy in the browser, next to its result for a Source",
 		Long: long(`
-			Edit a policy in the browser and see what becomes of a Source. The page shows mistakes at their place
-			while you type, as lint does, and beside them what render shows: the name, the conditions with what each
-			part of them came to, the PediaCluster, and what would be done. It starts with the policies that this
+			Edit a policy in the browser, next to its result for a Source. As you type, the page marks the findings of
+			lint at their place and shows the result of render: the name, the conditions with the values of their
+			parts, the PediaCluster, and what the server would do. It starts with the policies for platforms that this
 			project ships, and their golden cases.
 
 			The page is served on the loopback address until the command is stopped. It loads nothing from
-			elsewhere and sends nothing there. Open the URL that is printed: without the token in it nobody else
-			on this machine, and no other page in the browser, can use the playground.
+			elsewhere and sends nothing there. Open the URL that is printed. Other users of this machine and other
+			pages in the browser cannot use the playground without the token in it.
 
-			With --live the Sources of the cluster can be opened, with what their references name. They are read
-			with your own rights, and nothing is written. The values of Secrets and the credentials of PediaClusters
+			With --live you can open the Sources of the cluster with the objects that their references name. They are
+			read with your own permissions, and nothing is written. The values of Secrets and the credentials of PediaClusters
 			stay in the command: the page has digests in their place. What a policy writes of them into other fields,
 			such as a label, is shown, as by render.`),
 		Example: examples(`
@@ -45,7 +45,7 @@ func newPlaygroundCommand(f *factory) *cobra.Command {
 			return f.playground(command.Context(), live)
 		},
 	}
-	command.Flags().BoolVar(&live, "live", false, "Offer the Sources of the cluster, read with your own rights.")
+	command.Flags().BoolVar(&live, "live", false, "Offer the Sources of the cluster, read with your own permissions.")
 	return command
 }
 

@@ -312,7 +312,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		refuse(w, http.StatusServiceUnavailable, "it takes too long and was given up")
 	case errors.Is(err, context.Canceled):
-		refuse(w, http.StatusServiceUnavailable, "it was cancelled")
+		refuse(w, http.StatusServiceUnavailable, "it was canceled")
 	case errors.Is(err, errNoExample):
 		refuse(w, http.StatusNotFound, "%v", err)
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -219,7 +220,7 @@ func TestOneEvaluationRunsAtATimeAndTheNewestWins(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { second <- turn.run(ctx, evaluation("second", false)) }()
 	cancel() // the page has asked for a newer one
-	if err := <-second; err != context.Canceled {
+	if err := <-second; !errors.Is(err, context.Canceled) {
 		t.Errorf("the second ended with %v", err)
 	}
 	go func() { third <- turn.run(t.Context(), evaluation("third", false)) }()
@@ -235,8 +236,8 @@ func TestOneEvaluationRunsAtATimeAndTheNewestWins(t *testing.T) {
 	}
 }
 
-// TestARequestThatIsCancelledIsNotEvaluated cancels over a connection, as a browser does.
-func TestARequestThatIsCancelledIsNotEvaluated(t *testing.T) {
+// TestARequestThatIsCanceledIsNotEvaluated cancels over a connection, as a browser does.
+func TestARequestThatIsCanceledIsNotEvaluated(t *testing.T) {
 	s := newServer(t, nil)
 	began, ended := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

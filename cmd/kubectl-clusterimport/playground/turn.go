@@ -6,7 +6,7 @@ import (
 )
 
 // turn lets one evaluation run at a time. Those whose page has asked for a newer one have
-// their context cancelled while they wait, and never run.
+// their context canceled while they wait, and never run.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
@@ -38,7 +38,7 @@ func (t turn) run(ctx context.Context, f func(context.Context) error) error {
 func withoutPanic(ctx context.Context, f func(context.Context) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("this is a bug of the playground, please report it: %v", r)
+			err = fmt.Errorf("this is a bug of the playground; report it: %v", r)
 		}
 	}()
 	return f(ctx)

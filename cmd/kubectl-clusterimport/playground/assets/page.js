@@ -50,7 +50,7 @@ function open(texts) {
   evaluate();
 }
 
-// Evaluation. The newest texts win: a request for older ones is cancelled.
+// Evaluation. The newest texts win: a request for older ones is canceled.
 
 let timer;
 let running;
