@@ -64,6 +64,10 @@ test-integration: ## Run the integration tests, on a real etcd
 test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-apiserver
 	$(IMAGE_ENV) go test $(E2E)
 
+.PHONY: test-browser
+test-browser: build ## Test the playground in a real browser, headless
+	go -C test/browser test -count=1 -timeout=10m ./... $(BROWSERFLAGS)
+
 .PHONY: test-faults
 test-faults: host-binaries build ## Kill, pause and starve the server and its dependencies, and print the recovery times
 	@hack/build-ahead.sh
@@ -102,6 +106,14 @@ update: ## Generate code
 .PHONY: pictures
 pictures: ## Draw the pictures of the documentation
 	go run ./hack/pictures
+
+.PHONY: playground-assets
+playground-assets: ## Bundle the editor of the playground (takes node and npm)
+	@hack/playground/build.sh
+
+.PHONY: playground-picture
+playground-picture: ## Take the screenshot of the playground for the documentation
+	@$(MAKE) test-browser BROWSERFLAGS="-run TestScreenshot -screenshot"
 
 .PHONY: recording
 recording: host-binaries build ## Record the README's terminal on a real host, and draw it

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 
@@ -33,12 +35,36 @@ func (r *release) sbom(_ context.Context, name string, p platform) error {
 		}
 		components = append(components, c)
 	}
+	if name == plugin {
+		packages, err := bundled()
+		if err != nil {
+			return err
+		}
+		components = append(components, packages...)
+	}
 	bom.Components = &components
 	var text bytes.Buffer
 	if err := cyclonedx.NewBOMEncoder(&text, cyclonedx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
 		return err
 	}
 	return os.WriteFile(r.published(name, p, ".cdx.json"), text.Bytes(), 0o644)
+}
+
+// bundledPackage matches the first line of each license of what is bundled into the playground.
+var bundledPackage = regexp.MustCompile(`(?m)^(\S+) (\d+\.\d+\.\d+) \((\S+)\)$`)
+
+// bundled are the npm packages in the playground of the plugin.
+func bundled() (packages []cyclonedx.Component, err error) {
+	text, err := os.ReadFile(filepath.Join(root, "cmd", plugin, "playground/assets/LICENSES.txt"))
+	if err != nil {
+		return nil, err
+	}
+	for _, match := range bundledPackage.FindAllStringSubmatch(string(text), -1) {
+		purl := fmt.Sprintf("pkg:npm/%s@%s", strings.Replace(match[1], "@", "%40", 1), match[2])
+		packages = append(packages, cyclonedx.Component{BOMRef: purl, Type: cyclonedx.ComponentTypeLibrary, Name: match[1], Version: match[2],
+			PackageURL: purl, Licenses: &cyclonedx.Licenses{{License: &cyclonedx.License{ID: match[3]}}}})
+	}
+	return packages, nil
 }
 
 func component(path, version string) cyclonedx.Component {

@@ -31,6 +31,9 @@ var (
 	followedFields   = append([]string{endpointField}, credentialFields...)
 )
 
+// CredentialFields are the fields of a PediaCluster's spec whose values are never shown.
+func CredentialFields() []string { return slices.Clone(credentialFields) }
+
 // shape is what decoding knows of the type of a YAML value. A value of another
 // form, or with a nil shape, takes the type that YAML gives it.
 type shape struct {

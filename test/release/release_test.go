@@ -282,6 +282,9 @@ func checkSBOM(t *testing.T, dir string) {
 	if _, ok := found["pkg:golang/std"]; !ok {
 		t.Error("the standard library is missing")
 	}
+	if !bytes.Contains(read(t, dir, file("kubectl-clusterimport", own, ".cdx.json")), []byte(`"pkg:npm/%40codemirror/view@`)) {
+		t.Error("what is bundled into the playground is missing")
+	}
 }
 
 func checkKrew(t *testing.T, dir string) {

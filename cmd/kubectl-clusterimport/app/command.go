@@ -60,7 +60,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: long(`
 			Write, test and understand the ClusterImportPolicies that import clusters into Clusterpedia.
 
-			render, lint and test work on files and need no cluster.`),
+			render, lint and test work on files and need no cluster. playground shows what they say while you type.`),
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl clusterimport"},
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -81,6 +81,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		newTestCommand(f),
 		newExplainCommand(f),
 		newRolloutCommand(f),
+		newPlaygroundCommand(f),
 		newMigrateCommand(f),
 		newVersionCommand(f),
 	)

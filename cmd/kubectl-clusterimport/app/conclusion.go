@@ -1,13 +1,13 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -147,7 +147,7 @@ func (f *facts) rule() string {
 	if f.policy == nil || f.unavailable() != nil {
 		return ""
 	}
-	source := presence(f.result)
+	source := offline.Presence(f.result)
 	if ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
 		// What the controllers have made sure of.
 		switch ready.Reason {
@@ -172,16 +172,4 @@ func ruleOf(snapshot *decision.Snapshot) string {
 		return ""
 	}
 	return decided.Rule
-}
-
-// presence is what a result, which may be nil, tells of its Source.
-func presence(result *policyv1alpha1.RenderResult) (source decision.Source) {
-	if result == nil || result.Reason == policyv1alpha1.ReasonSourceNotFound {
-		return source // whoever may not read it is told so too
-	}
-	source.Presence, source.Selected = decision.Present, result.Selected
-	if result.Reason == policyv1alpha1.ReasonSelectorFailed {
-		source.SelectorErr = errors.New(result.Message)
-	}
-	return source
 }

@@ -11,13 +11,14 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// describe writes a review for people, in the manner of kubectl describe. References that
+// describeReview writes a review for people, in the manner of kubectl describe. References that
 // come from files are given or not: whether others exist is not known.
-func describe(w io.Writer, review *policyv1alpha1.RenderReview, fromFiles bool) error {
+func describeReview(w io.Writer, review *policyv1alpha1.RenderReview, fromFiles bool) error {
 	d := &description{w: w, found: "found", missing: "missing"}
 	if fromFiles {
 		d.found, d.missing = "given", "not given"
@@ -53,7 +54,7 @@ func (d *description) field(name, value string) {
 }
 
 func (d *description) result(result *policyv1alpha1.RenderResult) {
-	d.field("Source", describeSource(result.Source))
+	d.field("Source", describe.Source(result.Source))
 	d.field("Selected", yesNo(result.Selected))
 	d.field("Name", result.Name)
 	d.field("Action", strings.TrimSuffix(fmt.Sprintf("%s (%s)", result.Action, result.Reason), " ()"))
@@ -69,13 +70,13 @@ func (d *description) result(result *policyv1alpha1.RenderResult) {
 		}
 		d.printf("  %-18s%s: %s\n", ref.Key, render.Describe(ref.DependentResource), found)
 	}
-	d.field("Creation condition", describeCondition(result, "spec.creationCondition", result.CreationCondition))
-	d.field("Deletion condition", describeCondition(result, "spec.deletionCondition", result.DeletionCondition))
+	d.field("Creation condition", describe.Condition(result, "spec.creationCondition", result.CreationCondition))
+	d.field("Deletion condition", describe.Condition(result, "spec.deletionCondition", result.DeletionCondition))
 	if len(result.Errors) > 0 {
 		d.printf("Errors:\n")
 	}
 	for _, err := range result.Errors {
-		d.printf("  %s\n", describeError(err))
+		d.printf("  %s\n", describe.Error(err))
 	}
 	if result.PediaCluster != nil {
 		text, err := yaml.JSONToYAML(result.PediaCluster.Raw)
@@ -85,47 +86,6 @@ func (d *description) result(result *policyv1alpha1.RenderResult) {
 		}
 		d.printf("PediaCluster:\n%s\n", indent(strings.TrimRight(string(text), "\n")))
 	}
-}
-
-func describeSource(source policyv1alpha1.SourceName) string {
-	return strings.TrimPrefix(source.Namespace+"/"+source.Name, "/")
-}
-
-func describeCondition(result *policyv1alpha1.RenderResult, field string, condition *policyv1alpha1.RenderedCondition) string {
-	switch {
-	case condition == nil:
-		return ""
-	case condition.Holds:
-		return "true"
-	case errorBelow(result, field) != "":
-		return "not true: it cannot be evaluated"
-	case condition.Text == "":
-		return "not true: it renders nothing"
-	default:
-		return "not true: it renders " + condition.Text
-	}
-}
-
-// errorBelow describes the first error in a field of the policy or below it.
-func errorBelow(result *policyv1alpha1.RenderResult, field string) string {
-	for _, err := range result.Errors {
-		if strings.HasPrefix(err.Field, field) {
-			return describeError(err)
-		}
-	}
-	return ""
-}
-
-// describeError begins with field:line:column.
-func describeError(err policyv1alpha1.TemplateError) string {
-	place := err.Field
-	if err.Line > 0 {
-		place = fmt.Sprintf("%s:%d:%d", err.Field, err.Line, err.Column)
-	}
-	if err.Expression != "" {
-		place += ": " + err.Expression
-	}
-	return place + ": " + err.Message
 }
 
 func describeTotals(totals policyv1alpha1.RenderTotals) string {

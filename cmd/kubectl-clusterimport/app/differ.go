@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/textdiff"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
@@ -86,12 +88,12 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 	decided := d.decide(result)
 	if decided.Blocked != nil && decided.Blocked.Phase == policyv1alpha1.LifecycleHeld {
 		d.waiting++
-		fmt.Fprintf(d.ErrOut, "%s: %s: %s\n", describeSource(result.Source), decided.Rule, decided.Blocked.Message)
+		fmt.Fprintf(d.ErrOut, "%s: %s: %s\n", describe.Source(result.Source), decided.Rule, decided.Blocked.Message)
 		return nil
 	}
 	switch result.Action {
 	case policyv1alpha1.RenderCreate, policyv1alpha1.RenderUpdate, policyv1alpha1.RenderDelete:
-		fmt.Fprintf(d.Out, "# %s: %s, since %s\n", describeSource(result.Source), result.Action, decided.Rule)
+		fmt.Fprintf(d.Out, "# %s: %s, since %s\n", describe.Source(result.Source), result.Action, decided.Rule)
 		if err := d.change(ctx, result); err != nil {
 			return err
 		}
@@ -104,7 +106,7 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 		return nil
 	default:
 		d.failed++
-		fmt.Fprintf(d.ErrOut, "%s: %s: %s\n", describeSource(result.Source), result.Action, result.Message)
+		fmt.Fprintf(d.ErrOut, "%s: %s: %s\n", describe.Source(result.Source), result.Action, result.Message)
 		return nil
 	}
 	if !result.Selected {
@@ -115,7 +117,7 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 
 // decide is what the controllers decide about the Source of a result.
 func (d *differ) decide(result *policyv1alpha1.RenderResult) decision.Decision {
-	snapshot := &decision.Snapshot{Policy: d.policy, Source: presence(result)}
+	snapshot := &decision.Snapshot{Policy: d.policy, Source: offline.Presence(result)}
 	for i := range d.lifecycles[result.Source] {
 		snapshot.Lifecycles = append(snapshot.Lifecycles, &d.lifecycles[result.Source][i])
 	}
@@ -289,10 +291,6 @@ func printable(object *unstructured.Unstructured) *unstructured.Unstructured {
 	return object
 }
 
-// credentialFields are the fields of a PediaCluster's spec whose values are
-// never shown.
-var credentialFields = []string{"caData", "certData", "keyData", "kubeconfig", "tokenData"}
-
 // maskCredentials puts masks in the place of credentials, as kubectl diff does.
 // Only those that change differ.
 func maskCredentials(before, after *unstructured.Unstructured, changed []string) {
@@ -306,7 +304,7 @@ func maskCredentials(before, after *unstructured.Unstructured, changed []string)
 		// Only the user part differs.
 		from["apiserver"], to["apiserver"] = fmt.Sprintf("%v (before)", from["apiserver"]), fmt.Sprintf("%v (after)", to["apiserver"])
 	}
-	for _, field := range credentialFields {
+	for _, field := range render.CredentialFields() {
 		_, wasSet := from[field]
 		_, isSet := to[field]
 		if wasSet && isSet && slices.Contains(changed, "spec."+field) {

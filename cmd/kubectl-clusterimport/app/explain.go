@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	policyv1alpha1client "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/typed/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -101,11 +102,11 @@ func (e *explainer) withoutLifecycle(ctx context.Context, name string) error {
 		policy := &policies.Items[i]
 		for _, failure := range policy.Status.Failures {
 			source := policyv1alpha1.SourceName{Namespace: failure.Namespace, Name: failure.Name}
-			if name != failure.Name && name != describeSource(source) && !e.rendersName(ctx, policy, source, name) {
+			if name != failure.Name && name != describe.Source(source) && !e.rendersName(ctx, policy, source, name) {
 				continue
 			}
 			found = true
-			fmt.Fprintf(e.Out, "✗ %s has no lifecycle under policy %s: %s: %s\n", describeSource(source), policy.Name, failure.Reason, failure.Message)
+			fmt.Fprintf(e.Out, "✗ %s has no lifecycle under policy %s: %s: %s\n", describe.Source(source), policy.Name, failure.Reason, failure.Message)
 		}
 	}
 	if imported, err := e.importedSource(ctx, name); err != nil {

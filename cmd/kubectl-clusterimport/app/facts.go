@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -38,10 +39,10 @@ type facts struct {
 
 // Signs of steps.
 const (
-	good    = "✓"
-	bad     = "✗"
-	waits   = "…"
-	unasked = "-"
+	good    = describe.Good
+	bad     = describe.Bad
+	waits   = describe.Waits
+	unasked = describe.Unasked
 )
 
 // explain writes one line for each step of the import, the rule by which the controllers
@@ -198,7 +199,7 @@ func (f *facts) referenceSteps(step stepFunc) {
 		if resolved[ref.Key] {
 			continue
 		}
-		if problem := errorBelow(f.result, "spec.references"); problem != "" {
+		if problem := describe.ErrorBelow(f.result, "spec.references"); problem != "" {
 			step(waits, "Reference", "%s: %s", ref.Key, problem)
 			return
 		}
@@ -208,23 +209,23 @@ func (f *facts) referenceSteps(step stepFunc) {
 
 func (f *facts) conditionSteps(step stepFunc) {
 	const creation, deletion = "Creation condition", "Deletion condition"
-	problem := errorBelow(f.result, "spec.creationCondition")
+	problem := describe.ErrorBelow(f.result, "spec.creationCondition")
 	switch condition := f.result.CreationCondition; {
 	case condition == nil:
 		step(unasked, creation, "not evaluated yet")
 	case condition.Holds:
 		step(good, creation, "is true")
 	case f.exists():
-		step(unasked, creation, "is %s, which does not matter while the PediaCluster exists", describeCondition(f.result, "spec.creationCondition", condition))
+		step(unasked, creation, "is %s, which does not matter while the PediaCluster exists", describe.Condition(f.result, "spec.creationCondition", condition))
 	case problem != "":
 		step(waits, creation, "%s", problem)
 	default:
-		step(waits, creation, "is %s", describeCondition(f.result, "spec.creationCondition", condition))
+		step(waits, creation, "is %s", describe.Condition(f.result, "spec.creationCondition", condition))
 	}
 	if f.lifecycle.Spec.DeletionCondition == "" {
 		return
 	}
-	problem = errorBelow(f.result, "spec.deletionCondition")
+	problem = describe.ErrorBelow(f.result, "spec.deletionCondition")
 	switch condition := f.result.DeletionCondition; {
 	case condition == nil:
 		step(unasked, deletion, "not evaluated yet")
@@ -238,7 +239,7 @@ func (f *facts) conditionSteps(step stepFunc) {
 }
 
 func (f *facts) templateStep(step stepFunc) {
-	switch problem := errorBelow(f.result, "spec.template"); {
+	switch problem := describe.ErrorBelow(f.result, "spec.template"); {
 	case problem != "":
 		step(bad, "Template", "%s", problem)
 	case f.result.PediaCluster == nil:

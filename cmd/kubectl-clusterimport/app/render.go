@@ -20,6 +20,7 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/metadata"
 
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/manifest"
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -150,7 +151,7 @@ func (o *renderOptions) sourceNames(ctx context.Context, policyName string) (nam
 		return nil, err
 	}
 	for _, object := range list.Items {
-		names = append(names, describeSource(policyv1alpha1.SourceName{Namespace: object.Namespace, Name: object.Name}))
+		names = append(names, describe.Source(policyv1alpha1.SourceName{Namespace: object.Namespace, Name: object.Name}))
 	}
 	return names, nil
 }
@@ -263,12 +264,9 @@ func (o *renderOptions) withoutCluster(ctx context.Context) (*policyv1alpha1.Ren
 // sayNotGiven corrects what a result without a cluster says of a reference: nobody knows
 // whether what was not given exists.
 func sayNotGiven(result *policyv1alpha1.RenderResult) {
-	message, ok := strings.CutSuffix(result.Message, "does not exist")
-	if !ok || result.Reason != policyv1alpha1.ReasonWaitingForReference || len(result.References) == 0 {
-		return
+	if key, reference, ok := offline.NotGiven(result); ok {
+		result.Message = fmt.Sprintf("%s was not given: add it with --reference %s=FILENAME", reference, key)
 	}
-	missing := result.References[len(result.References)-1]
-	result.Message = fmt.Sprintf("%swas not given: add it with --reference %s=FILENAME", message, missing.Key)
 }
 
 func (o *renderOptions) read(file string) ([]*unstructured.Unstructured, error) {
@@ -378,7 +376,7 @@ func (o *renderOptions) toPrinter() (printers.ResourcePrinter, error) {
 
 func (o *renderOptions) printReview(review *policyv1alpha1.RenderReview) error {
 	if o.printer == nil {
-		return describe(o.Out, review, o.offline())
+		return describeReview(o.Out, review, o.offline())
 	}
 	return o.printer.PrintObj(review, o.Out)
 }

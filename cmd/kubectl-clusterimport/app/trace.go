@@ -1,9 +1,7 @@
 package app
 
 import (
-	"fmt"
-	"strings"
-
+	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
@@ -54,54 +52,10 @@ func markUp(d *description, template string, steps []policyv1alpha1.TraceStep) {
 	for _, step := range steps {
 		width = max(width, min(len(step.Expression), 60))
 	}
-	for i, line := range strings.Split(strings.TrimRight(template, "\n"), "\n") {
-		d.printf("  %3d  %s\n", i+1, line)
-		for _, step := range steps {
-			if int(step.Line) == i+1 {
-				d.printf("       %s %-*s  %s\n", stepSign(step), width, step.Expression, stepResult(step))
-			}
+	for _, line := range describe.Trace(template, steps) {
+		d.printf("  %3d  %s\n", line.Number, line.Text)
+		for _, decision := range line.Decisions {
+			d.printf("       %s %-*s  %s\n", decision.Sign, width, decision.Expression, decision.Result)
 		}
 	}
-}
-
-func stepSign(step policyv1alpha1.TraceStep) string {
-	switch {
-	case step.Decided && (step.Held == 0 || step.Held == step.Evaluated):
-		return bad
-	case step.Held > 0:
-		return good
-	default:
-		return unasked
-	}
-}
-
-// stepResult says what a decision came to, and the values that it read.
-func stepResult(step policyv1alpha1.TraceStep) string {
-	var result string
-	switch {
-	case step.Kind == policyv1alpha1.TraceRange && step.Items == 1:
-		result = "1 item"
-	case step.Kind == policyv1alpha1.TraceRange:
-		result = fmt.Sprintf("%d items", step.Items)
-	case step.Evaluated == 1 && step.Held == 1:
-		result = "true"
-	case step.Evaluated == 1:
-		result = "false"
-	case step.Held == 0:
-		result = fmt.Sprintf("false for all %d", step.Evaluated)
-	default:
-		result = fmt.Sprintf("true for %d of %d", step.Held, step.Evaluated)
-	}
-	var values []string
-	// Those of one item among others say little, unless it kept the condition from
-	// being true.
-	if step.Evaluated == 1 && step.Items == 0 || stepSign(step) == bad {
-		for _, value := range step.Values {
-			values = append(values, fmt.Sprintf("%s is %s", value.Expression, value.Value))
-		}
-	}
-	if len(values) > 0 {
-		result += ": " + strings.Join(values, ", ")
-	}
-	return result
 }

@@ -209,6 +209,19 @@ func split(source string, text []byte) []*document {
 
 func (d *document) parse() ([]*Object, error) {
 	text := []byte(strings.Join(d.lines, "\n") + "\n")
+	var node *yaml.Node
+	root := new(yaml.Node)
+	err := yaml.Unmarshal(text, root)
+	switch {
+	case err == nil && len(root.Content) == 1:
+		node = root.Content[0]
+	case err != nil && bytes.ContainsRune(text, '&'):
+		return nil, d.syntaxError(err) // it may have aliases that cannot be measured
+	}
+	if alias := newExpansion().tooLarge(node); alias != nil {
+		return nil, &Error{Place: Place{Source: d.source, Line: d.before + alias.Line, Column: alias.Column},
+			Message: fmt.Sprintf("*%s: the aliases of the document repeat more than %d MiB", alias.Value, maxRepeated>>20)}
+	}
 	raw, err := sigsyaml.YAMLToJSON(text)
 	if err != nil {
 		return nil, d.syntaxError(err)
@@ -216,15 +229,17 @@ func (d *document) parse() ([]*Object, error) {
 	if raw = bytes.TrimSpace(raw); bytes.Equal(raw, []byte("null")) {
 		return nil, nil // nothing but comments
 	}
-	var node *yaml.Node
-	if root := new(yaml.Node); yaml.Unmarshal(text, root) == nil && len(root.Content) == 1 {
-		node = root.Content[0]
-	}
-	return d.objects(raw, node)
+	return d.objects(raw, node, 0)
 }
 
-func (d *document) objects(raw []byte, node *yaml.Node) ([]*Object, error) {
+// maxLists is how many Lists may be in one another. Each is read again for its items.
+const maxLists = 10
+
+func (d *document) objects(raw []byte, node *yaml.Node, depth int) ([]*Object, error) {
 	object := &Object{JSON: raw, document: d, node: node}
+	if depth > maxLists {
+		return nil, &Error{Place: object.Place(""), Message: fmt.Sprintf("more than %d Lists are in one another", maxLists)}
+	}
 	var head struct {
 		APIVersion string            `json:"apiVersion"`
 		Kind       string            `json:"kind"`
@@ -235,7 +250,7 @@ func (d *document) objects(raw []byte, node *yaml.Node) ([]*Object, error) {
 	}
 	if !strings.HasSuffix(head.Kind, "List") || head.Items == nil {
 		object.GroupVersionKind = schema.FromAPIVersionAndKind(head.APIVersion, head.Kind)
-		object.Duplicates = duplicates(node, "")
+		object.Duplicates = duplicates(node)
 		return []*Object{object}, nil
 	}
 	var objects []*Object
@@ -246,7 +261,7 @@ func (d *document) objects(raw []byte, node *yaml.Node) ([]*Object, error) {
 		if items != nil && items.Kind == yaml.SequenceNode && i < len(items.Content) {
 			at = items.Content[i]
 		}
-		parsed, err := d.objects(item, at)
+		parsed, err := d.objects(item, at, depth+1)
 		objects = append(objects, parsed...)
 		errs = append(errs, err)
 	}

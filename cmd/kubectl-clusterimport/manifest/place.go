@@ -110,24 +110,37 @@ func child(node *yaml.Node, step string) (key, value *yaml.Node) {
 	return key, value
 }
 
-// duplicates are the paths of the keys that a mapping has more than once.
-func duplicates(node *yaml.Node, path string) (paths []string) {
-	switch {
-	case node == nil:
-	case node.Kind == yaml.MappingNode:
-		seen := map[string]bool{}
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			key := strings.TrimPrefix(path+"."+node.Content[i].Value, ".")
-			if seen[key] {
-				paths = append(paths, key)
+// maxDuplicates is how many fields that are set twice are reported.
+const maxDuplicates = 20
+
+// duplicates are the paths of the first keys that a mapping has more than once.
+func duplicates(root *yaml.Node) (paths []string) {
+	var steps []string // of the node that is looked at
+	var visit func(node *yaml.Node)
+	below := func(step string, node *yaml.Node) {
+		steps = append(steps, step)
+		visit(node)
+		steps = steps[:len(steps)-1]
+	}
+	visit = func(node *yaml.Node) {
+		switch {
+		case node == nil:
+		case node.Kind == yaml.MappingNode:
+			seen := map[string]bool{}
+			for i := 0; i+1 < len(node.Content) && len(paths) < maxDuplicates; i += 2 {
+				key := node.Content[i].Value
+				if seen[key] {
+					paths = append(paths, strings.TrimPrefix(strings.Join(steps, "")+"."+key, "."))
+				}
+				seen[key] = true
+				below("."+key, node.Content[i+1])
 			}
-			seen[key] = true
-			paths = append(paths, duplicates(node.Content[i+1], key)...)
-		}
-	case node.Kind == yaml.SequenceNode:
-		for i, item := range node.Content {
-			paths = append(paths, duplicates(item, fmt.Sprintf("%s[%d]", path, i))...)
+		case node.Kind == yaml.SequenceNode:
+			for i := 0; i < len(node.Content) && len(paths) < maxDuplicates; i++ {
+				below("["+strconv.Itoa(i)+"]", node.Content[i])
+			}
 		}
 	}
+	visit(root)
 	return paths
 }

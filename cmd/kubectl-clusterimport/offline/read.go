@@ -21,7 +21,32 @@ func ReadPolicies(ctx context.Context, files resource.FilenameOptions, stdin io.
 	if err != nil {
 		return nil, err
 	}
-	var policies []*policyv1alpha1.ClusterImportPolicy
+	return policies(ctx, objects, strings.Join(files.Filenames, ", "))
+}
+
+// ReadPolicy reads the policy of files that have only one.
+func ReadPolicy(ctx context.Context, files resource.FilenameOptions, stdin io.Reader) (*policyv1alpha1.ClusterImportPolicy, error) {
+	objects, err := manifest.Read(files, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return Policy(ctx, objects, strings.Join(files.Filenames, ", "))
+}
+
+// Policy is the only policy of objects that were read there. Other objects are left
+// out.
+func Policy(ctx context.Context, objects []*manifest.Object, there string) (*policyv1alpha1.ClusterImportPolicy, error) {
+	found, err := policies(ctx, objects, there)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > 1 {
+		return nil, fmt.Errorf("%d policies in %s: give one", len(found), there)
+	}
+	return found[0], nil
+}
+
+func policies(ctx context.Context, objects []*manifest.Object, there string) (policies []*policyv1alpha1.ClusterImportPolicy, err error) {
 	var findings Findings
 	for _, object := range objects {
 		if !IsPolicy(object) {
@@ -35,21 +60,9 @@ func ReadPolicies(ctx context.Context, files resource.FilenameOptions, stdin io.
 	case len(findings) > 0:
 		return nil, findings
 	case len(policies) == 0:
-		return nil, fmt.Errorf("no ClusterImportPolicy in %s", strings.Join(files.Filenames, ", "))
+		return nil, fmt.Errorf("no ClusterImportPolicy in %s", there)
 	}
 	return policies, nil
-}
-
-// ReadPolicy reads the policy of files that have only one.
-func ReadPolicy(ctx context.Context, files resource.FilenameOptions, stdin io.Reader) (*policyv1alpha1.ClusterImportPolicy, error) {
-	policies, err := ReadPolicies(ctx, files, stdin)
-	if err != nil {
-		return nil, err
-	}
-	if len(policies) > 1 {
-		return nil, fmt.Errorf("%d policies in %s: give one", len(policies), strings.Join(files.Filenames, ", "))
-	}
-	return policies[0], nil
 }
 
 // ReadObjects reads all objects of the files, as an API server would store them.
@@ -58,13 +71,18 @@ func ReadObjects(files resource.FilenameOptions, stdin io.Reader) ([]*unstructur
 	if err != nil {
 		return nil, err
 	}
-	read := make([]*unstructured.Unstructured, len(objects))
+	return Objects(objects)
+}
+
+// Objects are the objects as an API server would store them.
+func Objects(objects []*manifest.Object) ([]*unstructured.Unstructured, error) {
+	stored := make([]*unstructured.Unstructured, len(objects))
 	for i, object := range objects {
 		manifest, err := object.Unstructured()
 		if err != nil {
 			return nil, err
 		}
-		read[i] = asStored(manifest)
+		stored[i] = asStored(manifest)
 	}
-	return read, nil
+	return stored, nil
 }

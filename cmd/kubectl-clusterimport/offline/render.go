@@ -26,11 +26,30 @@ type Inputs struct {
 	// References are the objects among which a reference looks for its own, by
 	// its key.
 	References map[string][]*unstructured.Unstructured
+	// Objects are what every reference finds by the type, namespace and name that it
+	// renders, as on a cluster.
+	Objects []*unstructured.Unstructured
+	// Lifecycles are those that exist. Those of the Sources lend clock and chance to
+	// templates.
+	Lifecycles []*policyv1alpha1.PediaClusterLifecycle
 	// Current are the PediaClusters that exist.
 	Current []*unstructured.Unstructured
 	// Digest turns a credential into something that can be compared and shown.
 	// Nil shows credentials in the clear.
 	Digest func(credential string) string
+	// Trace says how the conditions came to their results.
+	Trace bool
+}
+
+// Sources are those of the objects that are of the type that the policy imports. The
+// error says that there are none.
+func Sources(policy *policyv1alpha1.ClusterImportPolicy, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	source := policy.Spec.Source
+	found := ofType(objects, source.Group, source.Resource, source.Versions)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no Source: %s", noneOf(objects, source.Group, source.Resource, source.Versions))
+	}
+	return found, nil
 }
 
 // Render says what becomes of each Source. Without a lifecycle that could lend
@@ -42,11 +61,11 @@ func Render(in Inputs) ([]policyv1alpha1.RenderResult, error) {
 	if len(errs) > 0 {
 		return nil, errs.ToAggregate()
 	}
-	sources := ofType(in.Sources, spec.Source.Group, spec.Source.Resource, spec.Source.Versions)
-	if len(sources) == 0 {
-		return nil, fmt.Errorf("no Source: %s", noneOf(in.Sources, spec.Source.Group, spec.Source.Resource, spec.Source.Versions))
+	sources, err := Sources(in.Policy, in.Sources)
+	if err != nil {
+		return nil, err
 	}
-	references, err := newReferences(spec, in.References, len(sources) == 1)
+	references, err := newReferences(spec, in, len(sources) == 1)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +75,12 @@ func Render(in Inputs) ([]policyv1alpha1.RenderResult, error) {
 			PolicyName: in.Policy.Name,
 			SourceType: policyv1alpha1.DependentResource{
 				Group: spec.Source.Group, Version: source.GroupVersionKind().Version, Resource: spec.Source.Resource},
-			Source:   source,
-			Versions: references.versions,
-			Lookup:   references.lookup,
-			Given:    references.given,
-			Env:      engine.Env{Now: source.GetCreationTimestamp().Time, Seed: string(source.GetUID())},
+			Source:     source,
+			Versions:   references.versions,
+			Lookup:     references.lookup,
+			Given:      references.given,
+			Lifecycles: LifecyclesOf(in.Policy, source, in.Lifecycles),
+			Env:        engine.Env{Now: source.GetCreationTimestamp().Time, Seed: string(source.GetUID())},
 			Current: func(name string) (*unstructured.Unstructured, error) {
 				for _, object := range in.Current {
 					if object.GetName() == name {
@@ -70,10 +90,22 @@ func Render(in Inputs) ([]policyv1alpha1.RenderResult, error) {
 				return nil, nil
 			},
 			Digest: in.Digest,
+			Trace:  in.Trace,
 		})
 	}
 	render.Contend(results)
 	return results, nil
+}
+
+// LifecyclesOf are those of the Source, under whatever policy.
+func LifecyclesOf(policy *policyv1alpha1.ClusterImportPolicy, source *unstructured.Unstructured, lifecycles []*policyv1alpha1.PediaClusterLifecycle) (found []*policyv1alpha1.PediaClusterLifecycle) {
+	for _, lifecycle := range lifecycles {
+		of, want := lifecycle.Spec.Source, policy.Spec.Source
+		if of.Group == want.Group && of.Resource == want.Resource && of.Namespace == source.GetNamespace() && of.Name == source.GetName() {
+			found = append(found, lifecycle)
+		}
+	}
+	return found
 }
 
 // references are the objects that a policy's references can find.
@@ -88,7 +120,8 @@ type references struct {
 // newReferences takes an object for what the reference of its key finds by its
 // namespace and name. An only object for an only Source is taken whatever its name, as
 // the server does with a review that has one.
-func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, inputs map[string][]*unstructured.Unstructured, oneSource bool) (*references, error) {
+func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, in Inputs, oneSource bool) (*references, error) {
+	inputs := in.References
 	r := &references{
 		given: map[string]*unstructured.Unstructured{},
 		named: map[policyv1alpha1.DependentResource]*unstructured.Unstructured{},
@@ -101,7 +134,7 @@ func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, inputs map[stri
 			return nil, fmt.Errorf("reference %q: %s", ref.Key, noneOf(inputs[ref.Key], ref.Group, ref.Resource, ref.Versions))
 		}
 		version := likelyVersion(ref)
-		for _, object := range objects {
+		for _, object := range slices.Concat(objects, amongOthers(in.Objects, spec, ref)) {
 			version = object.GroupVersionKind().Version
 			at := policyv1alpha1.DependentResource{Group: ref.Group, Version: version, Resource: ref.Resource,
 				Namespace: object.GetNamespace(), Name: object.GetName()}
@@ -118,6 +151,27 @@ func newReferences(spec *policyv1alpha1.ClusterImportPolicySpec, inputs map[stri
 		}
 	}
 	return r, nil
+}
+
+// amongOthers are the objects of the type of a reference, where others are too. A kind from
+// which the name of its type cannot be told may be of any type of its group.
+func amongOthers(objects []*unstructured.Unstructured, spec *policyv1alpha1.ClusterImportPolicySpec, ref policyv1alpha1.ReferenceTemplate) (found []*unstructured.Unstructured) {
+	var ofGroup []string // the types of the group that the policy reads
+	for _, other := range spec.References {
+		if other.Group == ref.Group {
+			ofGroup = append(ofGroup, other.Resource)
+		}
+	}
+	for _, object := range objects {
+		kind := object.GroupVersionKind()
+		plural, _ := meta.UnsafeGuessKindToResource(kind)
+		switch {
+		case kind.Group != ref.Group || len(ref.Versions) > 0 && !slices.Contains(ref.Versions, kind.Version):
+		case plural.Resource == ref.Resource, ref.Group != "" && !slices.Contains(ofGroup, plural.Resource):
+			found = append(found, object)
+		}
+	}
+	return found
 }
 
 // likelyVersion is the version of a reference without an object to tell it.
@@ -189,6 +243,16 @@ func asStored(object *unstructured.Unstructured) *unstructured.Unstructured {
 	}
 	stored.Object["data"] = data
 	return stored
+}
+
+// NotGiven reports whether a result waits for a reference of which nobody knows without a
+// cluster whether it exists, and returns its key and what the message says of it.
+func NotGiven(result *policyv1alpha1.RenderResult) (key, reference string, ok bool) {
+	message, ok := strings.CutSuffix(result.Message, " does not exist")
+	if !ok || result.Reason != policyv1alpha1.ReasonWaitingForReference || len(result.References) == 0 {
+		return "", "", false
+	}
+	return result.References[len(result.References)-1].Key, message, true
 }
 
 // NewDigest returns a function that turns credentials into digests as the

@@ -25,9 +25,16 @@ func ReadDefinitions(files resource.FilenameOptions, stdin io.Reader) (definitio
 	if broken, err = manifest.Errors(err); err != nil {
 		return nil, nil, err
 	}
+	definitions, undefined := DefinitionsOf(objects)
+	return definitions, append(broken, undefined...), nil
+}
+
+// DefinitionsOf are the types that the CustomResourceDefinitions among the objects
+// define. Those that are broken are returned for notes.
+func DefinitionsOf(objects []*manifest.Object) (definitions Definitions, broken []*manifest.Error) {
 	definitions = Definitions{}
 	for _, object := range objects {
-		if object.Group != "apiextensions.k8s.io" || object.Kind != "CustomResourceDefinition" {
+		if !IsDefinition(object) {
 			continue
 		}
 		definition, err := typecheck.FromDefinition(object.JSON)
@@ -37,7 +44,12 @@ func ReadDefinitions(files resource.FilenameOptions, stdin io.Reader) (definitio
 		}
 		definitions[definition.GroupResource] = definition
 	}
-	return definitions, broken, nil
+	return definitions, broken
+}
+
+// IsDefinition reports whether the object says that it is a CustomResourceDefinition.
+func IsDefinition(object *manifest.Object) bool {
+	return object.Group == "apiextensions.k8s.io" && object.Kind == "CustomResourceDefinition"
 }
 
 // object is the type of a resource, in the version that a host would choose that
