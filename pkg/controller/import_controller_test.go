@@ -586,6 +586,7 @@ func TestWhatHappensToAPediaClusterWhileItsLifecycleIsCreatedIsNotLost(t *testin
 				one.changeState(t, func(s *policyState) { s.policy.Spec.CreationCondition = "false" })
 			}
 			one.forgetsQueue()
+			var told sync.WaitGroup
 			happens := func() {
 				switch {
 				case test.change == hostobjects.Deleted:
@@ -598,13 +599,15 @@ func TestWhatHappensToAPediaClusterWhileItsLifecycleIsCreatedIsNotLost(t *testin
 					}
 					one.showsPediaCluster(t, "https://old")
 				}
-				one.pediaClusterChanged("mcp-a", test.change)
+				// Whoever tells of it waits until lifecycles have been read.
+				told.Go(func() { one.pediaClusterChanged("mcp-a", test.change) })
 			}
 			// Lifecycles are read when the pass begins, before it makes a plan, and after that.
 			one.shown.amidst = func() {
 				one.shown.amidst = func() { one.shown.amidst = happens }
 			}
 			one.pass(t)
+			told.Wait()
 			if one.isGone(t, "mcp-a") {
 				t.Fatal("there is no lifecycle")
 			}
