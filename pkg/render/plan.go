@@ -146,9 +146,6 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		return failed(c.Err)
 	case len(c.missing(current)) > 0:
 		return lacking(c.missing(current), current != nil)
-	case c.losesLogin(cmp.Or(current, replaces)):
-		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonCredentialsMissing,
-			Message: "endpoint and credentials stay as they are: the user of the kubeconfig that spec.template renders has no credentials, and that of the PediaCluster has"}
 	case !hasEndpoint(c.PediaCluster):
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonNoEndpoint,
 			Message: "spec.template renders neither spec.apiserver nor spec.kubeconfig nor spec.authenticationFrom.kubeconfig"}
@@ -157,6 +154,9 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 		return failed(err)
 	}
 	switch {
+	case c.losesLogin(cmp.Or(current, replaces)):
+		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonCredentialsMissing,
+			Message: "endpoint and credentials stay as they are: the user of the kubeconfig that spec.template renders has no credentials, and that of the PediaCluster has"}
 	case current != nil:
 		return c.update(owner, current, ownership)
 	case replaces != nil:

@@ -259,7 +259,7 @@ func TestRule10ZeroHoldsEveryRemovalThatCounts(t *testing.T) {
 	must(t, p.server.Start(t.Context()))
 	p.waitForHeld(t, 2)
 	held := p.waitForReady(t, p.pediaClusterName(clusterName(0)), policyv1alpha1.ReasonPruneHeld)
-	must(t, mentions(meta.FindStatusCondition(held.Status.Conditions, policyv1alpha1.LifecycleReady).Message, "nobody saw"))
+	must(t, mentions(meta.FindStatusCondition(held.Status.Conditions, policyv1alpha1.LifecycleReady).Message, "was not observed"))
 	p.keep(t, before)
 
 	// The cause of one ends.
