@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -209,7 +210,17 @@ func TestCRDsOfTheGroupAreWarnedOf(t *testing.T) {
 	h.kubectl(t, "apply", "--server-side", "-f", "testdata/former-crds.yaml")
 	eventually(t, "the server warns of the CRDs", logged("do not delete the APIService while they exist"))
 	h.kubectl(t, "get", "clusterimportpolicy", "restored")
-	h.kubectl(t, "delete", "-f", "testdata/former-crds.yaml")
+	// A CRD that is deleted before its storage is ready waits for its next event.
+	h.kubectl(t, "delete", "--wait=false", "-f", "testdata/former-crds.yaml")
+	eventually(t, "the CRDs are gone", func() error {
+		left := h.kubectl(t, "get", "crd", "-o", "name")
+		if !strings.Contains(left, "policy.clusterpedia.io") {
+			return nil
+		}
+		// One of them may be gone.
+		_, err := h.Kubectl(t.Context(), nil, "annotate", "--overwrite", "-f", "testdata/former-crds.yaml", "example.com/at="+time.Now().Format(time.RFC3339Nano))
+		return errors.Join(errors.New(left), err)
+	})
 	eventually(t, "the server says that they are gone", logged("no longer has CustomResourceDefinitions"))
 }
 
