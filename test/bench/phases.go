@@ -607,7 +607,11 @@ func (b *bench) rollOut(ctx context.Context) error {
 	}
 	b.suffix = editedSuffix + editedSuffix
 	err := b.bulk(ctx, rolloutPhase, b.right, func(*phase) error { return b.editPolicy(ctx) })
-	return b.changed(ctx, errors.Join(err, b.setRollout(ctx, nil)))
+	if err := b.changed(ctx, errors.Join(err, b.setRollout(ctx, nil))); err != nil {
+		return err
+	}
+	_, err = b.settle(ctx, quietInBulk) // lifecycles forget the rollout: that is no cost of what comes next
+	return err
 }
 
 func (b *bench) deleteAll(ctx context.Context) error {
