@@ -351,7 +351,7 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 		}
 		return "spec.rollout.first selects no Source of an import, and no other import is updated before a canary is verified: correct the selector, or remove it"
 	case policyv1alpha1.ReasonReadinessUnknown:
-		return "spec.rollout.verify is ClusterReady, but nobody says of any cluster whether it is ready: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
+		return "spec.rollout.verify is ClusterReady, but the readiness of no cluster is known: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
 	}
 	why := fmt.Sprintf("more than maxFailures (%s)", r.Spec.MaxFailures)
 	remedy := "edit the policy, which reaches these first, or raise spec.rollout.maxFailures"

@@ -156,7 +156,7 @@ func (c *Conversion) Plan(owner Owner, current, replaces *unstructured.Unstructu
 	switch {
 	case c.losesLogin(cmp.Or(current, replaces)):
 		return Plan{Action: ActionWait, Reason: policyv1alpha1.ReasonCredentialsMissing,
-			Message: "endpoint and credentials stay as they are: the user of the kubeconfig that spec.template renders has no credentials, and that of the PediaCluster has"}
+			Message: "endpoint and credentials stay as they are: the user of the kubeconfig that spec.template renders has no credentials, and that of the PediaCluster has; write the value that the template reads, or correct its path"}
 	case current != nil:
 		return c.update(owner, current, ownership)
 	case replaces != nil:

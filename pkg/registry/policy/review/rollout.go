@@ -133,7 +133,7 @@ func (r *Reviewer) rolloutWarnings(ctx context.Context, name string, spec *polic
 			"label the Source of a cluster that may be updated first, or correct the selector")
 	}
 	if created := r.unjudged(ctx, access, name, spec); created > 0 {
-		warnings = append(warnings, fmt.Sprintf("spec.rollout.verify: nobody says of any of the %d clusters of this policy whether it is ready, and an edit halts when that is still so "+
+		warnings = append(warnings, fmt.Sprintf("spec.rollout.verify: of the %d clusters of this policy, the readiness of none is known, and an edit halts when that is still so "+
 			"(ReadinessUnknown): run Clusterpedia, start the server with --probe-clusters, or set verify to Written", created))
 	}
 	return warnings
@@ -176,8 +176,8 @@ func (r *Reviewer) selectsNoCanary(ctx context.Context, access *access, spec *po
 	return some
 }
 
-// unjudged is how many PediaClusters the policy has if nobody says of any of their clusters
-// whether it is ready, though verify asks for it, and 0 otherwise.
+// unjudged is how many PediaClusters the policy has if the readiness of none of their clusters is known,
+// though verify asks for it, and 0 otherwise.
 func (r *Reviewer) unjudged(ctx context.Context, access *access, name string, spec *policyv1alpha1.ClusterImportPolicySpec) (created int) {
 	if spec.Rollout.Verify != policyv1alpha1.VerifyClusterReady || name == "" {
 		return 0

@@ -121,7 +121,7 @@ func TestWarnings(t *testing.T) {
 		"no canary, and no Sources":            {func(w *world) { w.host.objects = nil }, rollingOut(""), nil},
 		"readiness that nobody tells": {
 			func(w *world) { w.addImport("c0"); w.created(0, ""); w.addImport("c1"); w.created(1, "Unknown") }, readiness,
-			[]string{"spec.rollout.verify: nobody says of any of the 2 clusters of this policy whether it is ready, and an edit halts when that is still so " +
+			[]string{"spec.rollout.verify: of the 2 clusters of this policy, the readiness of none is known, and an edit halts when that is still so " +
 				"(ReadinessUnknown): run Clusterpedia, start the server with --probe-clusters, or set verify to Written"}},
 		"readiness that somebody tells":         {func(w *world) { w.addImport("c0"); w.created(0, "False") }, readiness, nil},
 		"readiness of what is not created yet":  {func(w *world) { w.addImport("c0") }, readiness, nil},
