@@ -132,7 +132,7 @@ func assemble(own versioned.Interface, host hostClients, config Config) (*contro
 	c.policies.schemas.host = host.dynamic
 	c.imports = newImportController(c.policies, c.store, host.dynamic, c.types, c.objects, c.policies.brake)
 	c.store.OnRecorded(c.imports.recorded)
-	c.policies.enqueueImport, c.policies.enqueueInBulk = c.imports.enqueue, c.imports.enqueueInBulk
+	c.policies.enqueueImport, c.policies.enqueueInBulk, c.policies.addInBulk = c.imports.enqueue, c.imports.enqueueInBulk, c.imports.addInBulk
 	c.policies.checkOwners = c.imports.checkOwners
 	if config.Probe != nil {
 		c.imports.prober = probe.New(*config.Probe, c.imports.clusterAnswered)

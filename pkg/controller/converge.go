@@ -317,7 +317,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	status := c.project(c.lifecycle).Converged(decision.Convergence{
 		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
 		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
-		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now(), Rollout: c.verify(done),
+		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now().Rfc3339Copy(), Rollout: c.verify(done),
 	})
 	if c.uncreated {
 		err := c.createLifecycle(ctx, status)
@@ -351,7 +351,7 @@ func (c *convergence) catchUp() {
 // settle leaves the versions at which nothing is left to do.
 func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstructured.Unstructured) {
 	c.settled = &memory.Settled{Lifecycle: lifecycleVersion(written),
-		Source: c.source.GetResourceVersion(), Parts: c.state.partsOf(c.source), PediaCluster: pediaCluster.GetResourceVersion()}
+		Source: c.source.GetResourceVersion(), Parts: c.state.partsOf(c.source), Types: c.by.types(), PediaCluster: pediaCluster.GetResourceVersion()}
 	if c.current != nil {
 		c.settled.Before = c.current.GetResourceVersion()
 	}

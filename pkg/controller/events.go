@@ -31,8 +31,11 @@ func (c *importController) enqueue(i memory.Import) {
 // enqueueInBulk does so for one of many imports, which single ones overtake.
 func (c *importController) enqueueInBulk(i memory.Import) {
 	c.memory.Invalidate(i)
-	c.add(i, bulk)
+	c.addInBulk(i)
 }
+
+// addInBulk enqueues one of many imports whose versions say whether there is anything to do.
+func (c *importController) addInBulk(i memory.Import) { c.add(i, bulk) }
 
 // lifecycleHandler handles the events of lifecycles.
 func (c *importController) lifecycleHandler() cache.ResourceEventHandler {

@@ -132,7 +132,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 	}
 	p := &pass{importController: c, Import: i, state: state, lifecycles: c.lifecyclesOf(i)}
 	p.live = slices.ContainsFunc(p.lifecycles, decision.ResyncDue)
-	if p.isSettled(last) {
+	if p.isSettled(last) && p.reportSettled(last) {
 		c.memory.TakeChange(i)
 		c.memory.End(i, begun, last)
 		return nil

@@ -141,7 +141,7 @@ func newWorld(t *testing.T, state *policyState, hosts []runtime.Object, stored .
 	one.time = clocktesting.NewFakePassiveClock(time.Now())
 	policies.brake = brake.New(one.time)
 	one.importController = newImportController(policies, store, host, types, pool, policies.brake)
-	policies.enqueueImport, policies.enqueueInBulk, policies.checkOwners = one.enqueue, one.enqueueInBulk, one.checkOwners
+	policies.enqueueImport, policies.enqueueInBulk, policies.addInBulk, policies.checkOwners = one.enqueue, one.enqueueInBulk, one.addInBulk, one.checkOwners
 	store.OnRecorded(one.recorded)
 
 	ctx, cancel := context.WithCancel(t.Context())

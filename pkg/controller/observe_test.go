@@ -194,6 +194,11 @@ func withSecret(t *testing.T) *oneImport {
 // hasSecret stores a Secret on the host, in a version, and has the informer show it.
 func (o *oneImport) hasSecret(t *testing.T, version, endpoint string) {
 	t.Helper()
+	o.hasSecretOf(t, o.policies.state("mcp").references[0].kind, version, endpoint)
+}
+
+func (o *oneImport) hasSecretOf(t *testing.T, kind hostobjects.Kind, version, endpoint string) {
+	t.Helper()
 	secret := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret",
 		"metadata": map[string]any{"name": "a", "namespace": "default", "resourceVersion": version},
 		"data":     map[string]any{"endpoint": endpoint}}}
@@ -206,7 +211,6 @@ func (o *oneImport) hasSecret(t *testing.T, version, endpoint string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kind := o.policies.state("mcp").references[0].kind
 	eventually(t, func() bool { return o.objects.ResourceVersion(kind, "default", "a") == version })
 }
 

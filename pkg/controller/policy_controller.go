@@ -64,8 +64,9 @@ type policyController struct {
 	// announcer tells of what becomes of imports.
 	announcer *announcer
 
-	// enqueueImport has one import worked on, enqueueInBulk one of many.
-	enqueueImport, enqueueInBulk func(memory.Import)
+	// enqueueImport has one import worked on, enqueueInBulk one of many, and addInBulk one of
+	// many unless nothing is left to do.
+	enqueueImport, enqueueInBulk, addInBulk func(memory.Import)
 	// checkOwners has the lifecycles seen to that name a policy and are not its own.
 	checkOwners func(policy string)
 	// fits knows whether templates fit the types that they read.
@@ -285,7 +286,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 
 	settled := state.problem == nil || !state.problem.passing || policy.DeletionTimestamp != nil
 	if settled && concernsImports(before, state) {
-		c.enqueueImports(state)
+		c.enqueueImports(state, before)
 	}
 	if policy.DeletionTimestamp != nil && slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) && len(c.store.OfPolicy(name)) == 0 {
 		return c.finalize(ctx, policy)
@@ -542,8 +543,21 @@ func concernsImports(before, now *policyState) bool {
 		!slices.Equal(before.kinds(), now.kinds()) || recordedChanged(before, now)
 }
 
-// enqueueImports has every import of the policy worked on.
-func (c *policyController) enqueueImports(state *policyState) {
+// onlyRevisionChanged reports whether the policy has changed in nothing but its revision, and in
+// how that is rolled out: what has another revision stays as it is until it is its turn.
+func onlyRevisionChanged(before, now *policyState) bool {
+	return before != nil && before.policy.UID == now.policy.UID && before.policy.Generation != now.policy.Generation &&
+		now.policy.DeletionTimestamp == nil && !now.policy.Spec.Suspend &&
+		before.problem == nil && now.problem == nil && before.schema == now.schema && before.source == now.source &&
+		decision.OnlyRevisionDiffers(before.policy.Spec, now.policy.Spec)
+}
+
+// enqueueImports has every import of the policy worked on that the change concerns.
+func (c *policyController) enqueueImports(state, before *policyState) {
+	enqueue := c.enqueueInBulk
+	if onlyRevisionChanged(before, state) {
+		enqueue = c.addInBulk
+	}
 	imports := map[memory.Import]struct{}{}
 	c.objects.Each(state.sources, func(namespace, name string) {
 		imports[memory.Import{Policy: state.policy.Name, Namespace: namespace, Name: name}] = struct{}{}
@@ -553,7 +567,7 @@ func (c *policyController) enqueueImports(state *policyState) {
 	}
 	c.summaries.begin(state.policy.Name, imports)
 	for i := range imports {
-		c.enqueueInBulk(i)
+		enqueue(i)
 	}
 }
 

@@ -1,10 +1,13 @@
 package controller
 
 import (
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -200,5 +203,25 @@ func TestWhatWasGoingIsHandedOverWhenItsImportIsBlocked(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What a pass records behind is compared with what the informer shows: were it not just what storage
+// makes of it, each own write would be taken for that of another.
+func TestAPassRecordsWhatStorageKeeps(t *testing.T) {
+	one := newOneImport(t)
+	one.isBusy.Store(true)
+	one.edit(t, "https://new")
+	if !one.store.HasPending("mcp-a") {
+		t.Fatal("the record is not left to be written")
+	}
+	recorded := one.store.Get("mcp-a")
+	text, err := json.Marshal(recorded)
+	stored := &lifecycles.Lifecycle{}
+	if err := errors.Join(err, json.Unmarshal(text, stored)); err != nil {
+		t.Fatal(err)
+	}
+	if !equality.Semantic.DeepEqual(stored.Status, recorded.Status) {
+		t.Errorf("storage makes of it (-recorded +stored):\n%s", cmp.Diff(recorded.Status, stored.Status))
 	}
 }

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -108,6 +109,15 @@ func (r *rollouts) last(i memory.Import) *decision.Member {
 		return &m
 	}
 	return nil
+}
+
+// hasReported reports whether it is known what the import records, under that generation of the
+// policy.
+func (r *rollouts) hasReported(i memory.Import, generation int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.policies[i.Policy]
+	return ok && p.members[i] != nil && p.members[i].generation == generation
 }
 
 // mayTake reports whether it is the import's turn to take the revision, under that generation of
@@ -233,6 +243,18 @@ func (c converter) versions() []string {
 	}
 	return versions
 }
+
+// types identifies the types of the references, as the host serves them.
+func (c converter) types() uint64 {
+	var hash maphash.Hash
+	hash.SetSeed(typesSeed)
+	for _, ref := range c.references {
+		maphash.WriteComparable(&hash, ref)
+	}
+	return hash.Sum64()
+}
+
+var typesSeed = maphash.MakeSeed()
 
 // recordedConversion is what imports live by that have another revision than the newest, until
 // it is their turn. It is compiled once for all imports that record it, and dropped when none

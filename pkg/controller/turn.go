@@ -11,6 +11,7 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -38,13 +39,15 @@ func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, e
 		c.policies.queue.Add(c.Policy)
 		return nil, errors.New("the revision that the lifecycle records is being looked up")
 	}
-	c.member.Waits, c.member.Unusable = true, recorded.unusable != nil
+	c.member.Waits = true
 	former := decision.RecordOf(c.lifecycle, recorded.hash)
 	if !c.uncreated && c.policies.rollouts.mayTake(c.Import, c.state.revision, c.state.policy.Generation) {
 		return nil, c.take(ctx, former)
 	}
 	c.by, c.recorded, c.revision = recorded.converter, recorded, &former
-	return c.unusable(recorded)
+	blocked, err = c.unusable(recorded)
+	c.member.Unusable = blocked != nil
+	return blocked, err
 }
 
 // isCanary reports whether spec.rollout.first selects the Source.
@@ -59,17 +62,16 @@ func isCanary(rollout *policyv1alpha1.Rollout, source *unstructured.Unstructured
 // unusable is why the import cannot be worked on by what it records, nil when it can. What it
 // reads is watched for it alone, perhaps, and may not have been listed yet: absence says
 // nothing then.
-func (c *convergence) unusable(recorded *recordedConversion) (*decision.Reason, error) {
+func (p *pass) unusable(recorded *recordedConversion) (*decision.Reason, error) {
 	if recorded.unusable != nil {
 		return recorded.unusable, nil
 	}
 	for _, ref := range recorded.references {
-		switch synced, failure := c.objects.Status(ref.kind); {
+		switch synced, failure := p.objects.Status(ref.kind); {
 		case synced:
 		case failure == nil:
 			return nil, fmt.Errorf("listing %s, which revision %s reads", ref.GroupResource(), recorded.hash)
 		default:
-			c.member.Unusable = true
 			return unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonReferenceUnavailable,
 				fmt.Sprintf("listing %s: %s", ref.GroupResource(), render.Bounded(failure.Error(), render.MaxMessage/2))), nil
 		}
@@ -166,6 +168,34 @@ func (c *importController) readiness(name string, pediaCluster *unstructured.Uns
 		return answer.Ready, since
 	}
 	return "", since
+}
+
+// reportSettled says what a settled import records, should it not be known under the policy as it
+// is now: its revision is all that has changed since. It is false when more has, or may have.
+func (p *pass) reportSettled(left *memory.Settled) bool {
+	rollout, spec := p.state.policy.Spec.Rollout, &p.lifecycles[0].Spec
+	if rollout == nil || p.policies.rollouts.hasReported(p.Import, p.state.policy.Generation) {
+		return true
+	}
+	by, newest := converter{references: p.state.references}, p.state.newest.IsOf(spec)
+	if !newest {
+		recorded := p.state.recordedBy(spec)
+		if recorded == nil {
+			return false
+		}
+		if blocked, err := p.unusable(recorded); blocked != nil || err != nil {
+			return false
+		}
+		by = recorded.converter
+	}
+	if by.types() != left.Types {
+		return false
+	}
+	source := p.objects.Object(p.state.sources, p.Namespace, p.Name)
+	p.member = &decision.Member{Name: p.lifecycles[0].Name, Canary: isCanary(rollout, source), Waits: !newest}
+	p.reportMember(false)
+	p.policies.worked(p.Import, p.unchanged())
+	return true
 }
 
 // reportMember says what the import records after the pass. One that was not worked on cannot

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
@@ -18,6 +20,7 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
@@ -122,6 +125,183 @@ func TestAnImportKeepsWhatItHasUntilItsTurn(t *testing.T) {
 	if writes := one.storage.Writes()[written:]; !slices.Equal(writes, []string{"update mcp-a", "update mcp-a"}) {
 		t.Errorf("it writes %v to storage", writes)
 	}
+}
+
+// settledWithSecret is an import that reads a Secret, under a policy with a rollout of generation 2,
+// and of which nothing is left to do.
+func settledWithSecret(t *testing.T) *oneImport {
+	t.Helper()
+	one := withSecret(t)
+	one.policies.types = servedtypes.New(served{}, one.metadata, func() {})
+	go one.policies.types.Run(t.Context())
+	eventually(t, func() bool {
+		_, err := one.policies.types.Resolve(secrets.GroupResource(), nil)
+		return err == nil
+	})
+	one.hasSecret(t, "7", "aHR0cHM6Ly9vbmU=")
+	one.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Rollout = rolloutOf(nil) })
+	one.pass(t)
+	one.showsPediaCluster(t, "https://one")
+	one.stored(t)
+	one.pass(t)
+	one.nextTurn(t)
+	if !one.isSettledNow() {
+		t.Fatal("something is left to do")
+	}
+	return one
+}
+
+// edited edits the policy as the policy controller hears of it, and leaves the work on the import
+// to the queue.
+func (o *oneImport) edited(t *testing.T, change func(*policyv1alpha1.ClusterImportPolicy)) {
+	t.Helper()
+	before := o.policies.state("mcp")
+	now := *before
+	now.policy, now.recorded = before.policy.DeepCopy(), nil
+	now.policy.Generation++
+	change(now.policy)
+	if problem := now.compile(); problem != nil {
+		t.Fatal(problem)
+	}
+	if len(now.policy.Spec.References) == 0 {
+		now.references = nil
+	}
+	o.policies.resolveRollout(&now, before)
+	o.setState(&now)
+	o.policies.enqueueImports(&now, before)
+}
+
+func wantTemplate(endpoint string) func(*policyv1alpha1.ClusterImportPolicy) {
+	return func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n  syncResources: []\n"
+		p.Spec.References = nil
+	}
+}
+
+// An edit of thousands costs those nothing whose turn it is not: that nothing is left to do under
+// the revision that they have was known before.
+func TestASettledImportWaitsForItsTurnWithoutARequest(t *testing.T) {
+	one := settledWithSecret(t)
+	asked, written := len(one.host.Actions()), len(one.storage.Writes())
+	one.edited(t, wantTemplate("https://new"))
+	one.wantEnqueued(t, "an edit", "mcp/a, bulk")
+	one.pass(t)
+	if actions, writes := one.host.Actions()[asked:], one.storage.Writes()[written:]; len(actions)+len(writes) > 0 {
+		t.Errorf("it asks %v, and writes %v", actions, writes)
+	}
+	if !one.isSettledNow() {
+		t.Error("something is left to do")
+	}
+	turn := one.nextTurn(t)
+	if turn.Status.Total != 1 || turn.Status.Updated != 0 || !turn.RollingOut {
+		t.Errorf("the policy says %+v", turn.Status)
+	}
+	if _, ok := one.policies.summaries.settled("mcp"); !ok {
+		t.Error("it counts as one that was not worked on")
+	}
+	one.pass(t)
+	one.isWritten(t)
+	one.wantEndpoint(t, "https://new")
+	if got := one.rollout(t); got.State != policyv1alpha1.RolloutVerified || got.Revision != one.policies.state("mcp").revision {
+		t.Errorf("it says %+v", got)
+	}
+}
+
+// What else happens, before the edit or with it, has the import worked on.
+func TestWhatHappensBesideAnEditIsWorkedOn(t *testing.T) {
+	secret := memory.Object{GroupResource: schema.GroupResource{Resource: "secrets"}, Namespace: "default", Name: "a"}
+	const policy, one, two = "https://new", "https://one", "https://two"
+	for name, test := range map[string]struct {
+		happens func(*testing.T, *oneImport)
+		want    string
+	}{
+		"the Secret is rotated": {func(t *testing.T, o *oneImport) {
+			o.hasSecret(t, "8", "aHR0cHM6Ly90d28=")
+			o.referenceChanged(secret)
+			o.edited(t, wantTemplate(policy))
+		}, two},
+		"the Secret is rotated after it": {func(t *testing.T, o *oneImport) {
+			o.edited(t, wantTemplate(policy))
+			o.pass(t)
+			o.hasSecretOf(t, o.policies.state("mcp").recorded[0].references[0].kind, "8", "aHR0cHM6Ly90d28=")
+			o.referenceChanged(secret)
+		}, two},
+		"the PediaCluster is changed by another": {func(t *testing.T, o *oneImport) {
+			o.edited(t, wantTemplate(policy))
+			o.changePediaCluster(t, "300", func(object *unstructured.Unstructured) {
+				if err := unstructured.SetNestedField(object.Object, "https://theirs", "spec", "apiserver"); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}, one},
+		"the edit reaches all at once": {func(t *testing.T, o *oneImport) {
+			o.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) {
+				wantTemplate(policy)(p)
+				p.Spec.Rollout = nil
+			})
+		}, policy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := settledWithSecret(t)
+			test.happens(t, o)
+			o.pass(t)
+			o.wantEndpoint(t, test.want)
+		})
+	}
+}
+
+func TestWhatASettledImportRecordsIsNotSaidWithoutAPassUnless(t *testing.T) {
+	for name, test := range map[string]struct {
+		differs func(*policyState)
+		said    bool
+	}{
+		"nothing else differs":                  {func(*policyState) {}, true},
+		"what it reads has another definition":  {func(s *policyState) { s.recorded[0].references[0].Definition = "another" }, false},
+		"what it records is not known":          {func(s *policyState) { s.recorded = nil }, false},
+		"what it records cannot be used":        {func(s *policyState) { s.recorded[0].unusable = &decision.Reason{} }, false},
+		"what it reads is being listed":         {func(s *policyState) { s.recorded[0].references[0].kind.Resource = "others" }, false},
+		"what it records is the newest, and it": {func(s *policyState) { s.newest, s.references = s.recorded[0].revision, s.recorded[0].references }, true},
+		"the newest reads another type":         {func(s *policyState) { s.newest = s.recorded[0].revision }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := settledWithSecret(t)
+			one.edited(t, wantTemplate("https://new"))
+			state := *one.policies.state("mcp")
+			test.differs(&state)
+			one.setState(&state)
+			_, last := one.memory.Begin(one.Import)
+			p := one.newPass()
+			if !p.isSettled(last) {
+				t.Fatal("something is left to do")
+			}
+			if said := p.reportSettled(last); said != test.said {
+				t.Errorf("it is said: %t", said)
+			}
+			if known := one.policies.rollouts.hasReported(one.Import, state.policy.Generation); known != test.said {
+				t.Errorf("it is known: %t", known)
+			}
+		})
+	}
+}
+
+// A pass that began before the edit says what the import recorded before, and nothing of the edit.
+func TestAPassFromBeforeTheEditDoesNotHideWhoWaits(t *testing.T) {
+	one := settledWithSecret(t)
+	one.memory.Invalidate(one.Import)
+	var edit sync.Once
+	one.host.PrependReactor("get", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		edit.Do(func() { one.edited(t, wantTemplate("https://new")) })
+		return false, nil, nil
+	})
+	one.pass(t)
+	one.stored(t)
+	if turn := one.policies.turn(one.policies.state("mcp"), true); turn != nil {
+		t.Fatalf("it is decided by what the import recorded before the edit: %+v", turn.Status)
+	}
+	one.pass(t) // what was enqueued
+	one.nextTurn(t)
+	one.pass(t)
+	one.wantEndpoint(t, "https://new")
 }
 
 func TestTheHostIsNotWrittenBeforeTheRevisionIsStored(t *testing.T) {

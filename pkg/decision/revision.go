@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
@@ -55,6 +56,18 @@ func (r Revision) IsOf(spec *policyv1alpha1.PediaClusterLifecycleSpec) bool {
 		slices.EqualFunc(r.References, spec.References, func(a reference, b policyv1alpha1.VersionedReferenceTemplate) bool {
 			return a == newReference(b.ReferenceTarget)
 		})
+}
+
+// OnlyRevisionDiffers reports whether two specs with a rollout differ in nothing that applies to
+// all imports at once, except the versions of references.
+func OnlyRevisionDiffers(a, b policyv1alpha1.ClusterImportPolicySpec) bool {
+	if a.Rollout == nil || b.Rollout == nil {
+		return false
+	}
+	for _, spec := range []*policyv1alpha1.ClusterImportPolicySpec{&a, &b} {
+		spec.Template, spec.CreationCondition, spec.References, spec.Rollout = "", "", nil, nil
+	}
+	return equality.Semantic.DeepEqual(a, b)
 }
 
 // Hash names the revision.

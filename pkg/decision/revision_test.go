@@ -55,9 +55,17 @@ func TestOnlySomeFieldsOfAPolicyMakeANewRevision(t *testing.T) {
 			}
 		}
 	}
+	before.Rollout = &policyv1alpha1.Rollout{}
 	for name, c := range edits {
 		edited := policySpec()
+		if OnlyRevisionDiffers(before, edited) {
+			t.Error("an edit of thousands at once is no edit in turns")
+		}
+		edited.Rollout = &policyv1alpha1.Rollout{}
 		c.edit(&edited)
+		if only := OnlyRevisionDiffers(before, edited); only != (c.other || name == "Rollout") {
+			t.Errorf("after an edit of %s, only the revision differs: %t", name, only)
+		}
 		if other := RevisionOfPolicy(&edited).Hash() != RevisionOfPolicy(&before).Hash(); other != c.other {
 			t.Errorf("an edit of %s makes another revision: %t, want %t", name, other, c.other)
 		}

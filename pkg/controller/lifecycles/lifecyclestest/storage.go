@@ -5,6 +5,7 @@ package lifecyclestest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -75,10 +76,21 @@ func (s *Storage) Change(name string, change func(*Lifecycle)) *Lifecycle {
 	return s.store(changed, watch.Modified)
 }
 
+// asStored is a lifecycle as storage keeps it: in whole seconds, for one.
+func asStored(lifecycle *Lifecycle) *Lifecycle {
+	text, err := json.Marshal(lifecycle)
+	stored := &Lifecycle{}
+	if err := errors.Join(err, json.Unmarshal(text, stored)); err != nil {
+		panic(err) // a lifecycle has nothing that is no JSON
+	}
+	return stored
+}
+
 // store stores a lifecycle in a new version. The lock is held.
 func (s *Storage) store(lifecycle *Lifecycle, event watch.EventType) *Lifecycle {
 	s.version++
 	lifecycle.ResourceVersion = strconv.Itoa(s.version)
+	lifecycle = asStored(lifecycle)
 	s.objects[lifecycle.Name] = lifecycle
 	if lifecycle.DeletionTimestamp != nil && len(lifecycle.Finalizers) == 0 {
 		delete(s.objects, lifecycle.Name)
