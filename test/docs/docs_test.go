@@ -132,6 +132,46 @@ func TestThePathsInTheGuideForContributorsExist(t *testing.T) {
 	}
 }
 
+var (
+	goFile = regexp.MustCompile("`([\\w/-]+\\.go)`")
+	// codeRow is a row of a table whose last cell names files, and identifier a name of Go in it.
+	codeRow    = regexp.MustCompile("(?m)^\\|.*\\.go` \\|$")
+	identifier = regexp.MustCompile("`([A-Za-z]\\w+)`")
+)
+
+func TestTheFilesAndFunctionsInTheArchitectureExist(t *testing.T) {
+	page := pages(t)[filepath.Join(root, "docs/architecture.md")]
+	read := func(file string) string {
+		if !strings.Contains(file, "/") {
+			file = "pkg/controller/" + file
+		}
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Errorf("architecture.md: %v", err)
+		}
+		return string(text)
+	}
+	for _, match := range goFile.FindAllStringSubmatch(page, -1) {
+		read(match[1])
+	}
+	names := 0
+	for _, row := range codeRow.FindAllString(page, -1) {
+		code := ""
+		for _, match := range goFile.FindAllStringSubmatch(row, -1) {
+			code += read(match[1])
+		}
+		for _, match := range identifier.FindAllStringSubmatch(row, -1) {
+			names++
+			if declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type )` + match[1] + `\b`); !declared.MatchString(code) {
+				t.Errorf("architecture.md: the files of this row do not declare %s: %s", match[1], row)
+			}
+		}
+	}
+	if names < 15 {
+		t.Errorf("only %d names were found", names)
+	}
+}
+
 // makeTarget is a target that the documentation tells to make.
 var makeTarget = regexp.MustCompile(`(?m)(?:^    |\x60|\(|run: )make ([a-z][a-z -]*)`)
 

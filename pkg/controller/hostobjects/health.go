@@ -109,7 +109,8 @@ func isExpired(err error) bool {
 func isBusy(err error) bool { return apierrors.IsTooManyRequests(err) }
 
 // health knows whether the host lets the objects of one informer be listed and
-// watched, and if not, why. Use newHealth.
+// watched, and if not, why. It observes the requests of the informer, because an informer
+// that has synced once does not report that its watch fails. Use newHealth.
 type health struct {
 	wake chan struct{}
 

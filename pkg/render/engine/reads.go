@@ -157,7 +157,8 @@ const (
 )
 
 // FindReads finds out what the template reads of its data. Each execution reads
-// nothing but what the result has; the result can have what no execution reads.
+// nothing but what the result has, which FuzzReads checks; the result can have what
+// no execution reads.
 //
 // The analysis executes the template with sets of paths for values. Variables
 // are taken to hold all that is ever assigned to them, and definitions are gone
