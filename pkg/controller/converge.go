@@ -317,7 +317,7 @@ func (c *convergence) record(ctx context.Context, done decision.Execution) (*imp
 	status := c.project(c.lifecycle).Converged(decision.Convergence{
 		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
 		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
-		Waiters: c.waiters(c.lifecycle.Name), Now: metav1.Now().Rfc3339Copy(), Rollout: c.verify(done),
+		Waiters: c.waiters(c.lifecycle.Name), Rollout: c.verify(done),
 	})
 	if c.uncreated {
 		err := c.createLifecycle(ctx, status)

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -17,7 +18,11 @@ import (
 
 // project says in a status of the lifecycle what is so now.
 func (p *pass) project(lifecycle *lifecycles.Lifecycle) decision.Projection {
-	return decision.Projection{Lifecycle: lifecycle, Source: p.source}
+	return projection(lifecycle, p.source)
+}
+
+func projection(lifecycle *lifecycles.Lifecycle, source *unstructured.Unstructured) decision.Projection {
+	return decision.Projection{Lifecycle: lifecycle, Source: source, Now: metav1.Now().Rfc3339Copy()}
 }
 
 // block shows why an import stays as it is on its lifecycles, or in the policy's status when

@@ -209,19 +209,33 @@ func TestWhatWasGoingIsHandedOverWhenItsImportIsBlocked(t *testing.T) {
 // What a pass records behind is compared with what the informer shows: were it not just what storage
 // makes of it, each own write would be taken for that of another.
 func TestAPassRecordsWhatStorageKeeps(t *testing.T) {
-	one := newOneImport(t)
-	one.isBusy.Store(true)
-	one.edit(t, "https://new")
-	if !one.store.HasPending("mcp-a") {
-		t.Fatal("the record is not left to be written")
-	}
-	recorded := one.store.Get("mcp-a")
-	text, err := json.Marshal(recorded)
-	stored := &lifecycles.Lifecycle{}
-	if err := errors.Join(err, json.Unmarshal(text, stored)); err != nil {
-		t.Fatal(err)
-	}
-	if !equality.Semantic.DeepEqual(stored.Status, recorded.Status) {
-		t.Errorf("storage makes of it (-recorded +stored):\n%s", cmp.Diff(recorded.Status, stored.Status))
+	for name, pass := range map[string]func(*testing.T) *oneImport{
+		"an import": func(t *testing.T) *oneImport {
+			one := newUnimported(t)
+			one.isBusy.Store(true)
+			one.pass(t)
+			return one
+		},
+		"an edit": func(t *testing.T) *oneImport {
+			one := newOneImport(t)
+			one.isBusy.Store(true)
+			one.edit(t, "https://new")
+			return one
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := pass(t)
+			if !one.store.HasPending("mcp-a") {
+				t.Fatal("the record is not left to be written")
+			}
+			recorded, stored := one.store.Get("mcp-a"), &lifecycles.Lifecycle{}
+			text, err := json.Marshal(recorded)
+			if err := errors.Join(err, json.Unmarshal(text, stored)); err != nil {
+				t.Fatal(err)
+			}
+			if !equality.Semantic.DeepEqual(stored.Status, recorded.Status) {
+				t.Errorf("storage makes of it (-recorded +stored):\n%s", cmp.Diff(recorded.Status, stored.Status))
+			}
+		})
 	}
 }

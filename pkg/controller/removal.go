@@ -228,7 +228,7 @@ func (c *importController) mark(ctx context.Context, r decision.Removal) (*lifec
 // recordDeleting has a lifecycle say what its deletion waits for. The PediaCluster is nil when
 // there is none.
 func (c *importController) recordDeleting(ctx context.Context, r decision.Removal, pediaCluster *unstructured.Unstructured) (*importResult, error) {
-	status := decision.Projection{Lifecycle: r.Lifecycle}.Deleting(r, pediaCluster)
+	status := projection(r.Lifecycle, nil).Deleting(r, pediaCluster)
 	_, err := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
 	return resultOf(status), err
 }
@@ -261,7 +261,7 @@ func (c *importController) recordRemovalError(ctx context.Context, r decision.Re
 	if r.Fate != decision.Delete {
 		doing = "releasing"
 	}
-	status := decision.Projection{Lifecycle: r.Lifecycle}.Blocked(&decision.Reason{
+	status := projection(r.Lifecycle, nil).Blocked(&decision.Reason{
 		Phase: policyv1alpha1.LifecycleDeleting, Reason: policyv1alpha1.ReasonHostUnavailable,
 		Message: doing + " the PediaCluster, which is tried again: " + refusal(err)}, nil)
 	_, failed := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)

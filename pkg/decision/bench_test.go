@@ -62,7 +62,7 @@ func BenchmarkConverged(b *testing.B) {
 	nothing := Execution{PediaCluster: pediaCluster, Plan: render.Plan{Action: render.ActionNone, Reason: policyv1alpha1.ReasonCreated}}
 
 	converged := func(lifecycle *Lifecycle, done Execution) Status {
-		return Projection{Lifecycle: lifecycle}.Converged(Convergence{Execution: done, References: references, Now: metav1.Now()})
+		return Projection{Lifecycle: lifecycle, Now: metav1.Now()}.Converged(Convergence{Execution: done, References: references})
 	}
 	known := lifecycle.DeepCopy()
 	known.Status = converged(lifecycle, created)

@@ -24,6 +24,8 @@ type Projection struct {
 	Lifecycle *Lifecycle
 	// Source is nil while nothing is known of it.
 	Source *unstructured.Unstructured
+	// Now is when what is said now came to be so, in whole seconds, as storage keeps it.
+	Now metav1.Time
 }
 
 // Execution is a plan after it was carried out, or could not be.
@@ -69,8 +71,6 @@ type Convergence struct {
 	Instead *Reason
 	// Waiters are the imports that wait for the name.
 	Waiters NameWaiters
-	// Now is the time of the write, should there have been one.
-	Now metav1.Time
 	// Rollout is what the lifecycle records of its revision, nil without a rollout.
 	Rollout *Record
 }
@@ -83,7 +83,7 @@ type NameWaiters struct {
 
 // Converged is the status after a plan was carried out.
 func (p Projection) Converged(c Convergence) Status {
-	status, generation := p.begin(), p.Lifecycle.Generation
+	status := p.begin()
 	status.References = nil
 	for _, ref := range c.References {
 		status.References = append(status.References, ref.Target)
@@ -113,8 +113,8 @@ func (p Projection) Converged(c Convergence) Status {
 		status.Phase = c.Instead.Phase
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, c.Instead.Reason, c.Instead.Message+"; kept up to date under the former name"
 	}
-	setConditions(&status, generation, ready, created, updating)
-	setNameContended(&status, generation, c.Waiters)
+	p.setConditions(&status, ready, created, updating)
+	p.setNameContended(&status, c.Waiters)
 	return p.end(status)
 }
 
@@ -136,10 +136,10 @@ func phaseOf(action render.Action) policyv1alpha1.LifecyclePhase {
 func (p Projection) Blocked(reason *Reason, pediaCluster *unstructured.Unstructured) Status {
 	status := p.begin()
 	status.Phase, status.PrunePlan = reason.Phase, reason.PrunePlan
-	setConditions(&status, p.Lifecycle.Generation, metav1.Condition{
+	p.setConditions(&status, metav1.Condition{
 		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: reason.Reason, Message: reason.Message})
 	if !IsCreated(status) && pediaCluster != nil && OwnerOf(p.Lifecycle).Ownership(pediaCluster) == render.Owned {
-		setConditions(&status, p.Lifecycle.Generation, p.created(pediaCluster))
+		p.setConditions(&status, p.created(pediaCluster))
 	}
 	return p.end(status)
 }
@@ -152,7 +152,7 @@ func (p Projection) Uncreated() Status {
 		Reason: policyv1alpha1.ReasonPediaClusterDeleting, Message: "the PediaCluster was deleted and is being recreated"}
 	created := ready
 	created.Type = policyv1alpha1.LifecycleCreated
-	setConditions(&status, p.Lifecycle.Generation, ready, created)
+	p.setConditions(&status, ready, created)
 	return p.end(status)
 }
 
@@ -168,7 +168,7 @@ func (p Projection) Deleting(r Removal, pediaCluster *unstructured.Unstructured)
 	} else {
 		status.Cluster, status.Credentials = nil, nil
 	}
-	setConditions(&status, p.Lifecycle.Generation, created, upToDate(), metav1.Condition{
+	p.setConditions(&status, created, upToDate(), metav1.Condition{
 		Type: policyv1alpha1.LifecycleReady, Status: metav1.ConditionFalse, Reason: r.Cause, Message: p.waitsFor(r, pediaCluster)})
 	return p.end(status)
 }
@@ -234,7 +234,7 @@ func upToDate() metav1.Condition {
 
 // setNameContended says whether other Sources render the name. A lifecycle whose name never
 // was contended does not mention it.
-func setNameContended(status *Status, generation int64, waiters NameWaiters) {
+func (p Projection) setNameContended(status *Status, waiters NameWaiters) {
 	condition := metav1.Condition{Type: policyv1alpha1.LifecycleNameContended, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNameFree, Message: "no other Source renders this name"}
 	if waiters.Count > 0 {
@@ -244,12 +244,12 @@ func setNameContended(status *Status, generation int64, waiters NameWaiters) {
 	} else if meta.FindStatusCondition(status.Conditions, condition.Type) == nil {
 		return
 	}
-	setConditions(status, generation, condition)
+	p.setConditions(status, condition)
 }
 
-func setConditions(status *Status, generation int64, conditions ...metav1.Condition) {
+func (p Projection) setConditions(status *Status, conditions ...metav1.Condition) {
 	for _, condition := range conditions {
-		condition.ObservedGeneration = generation
+		condition.ObservedGeneration, condition.LastTransitionTime = p.Lifecycle.Generation, p.Now
 		meta.SetStatusCondition(&status.Conditions, condition)
 	}
 }
@@ -277,7 +277,7 @@ func (p Projection) credentials(c Convergence) *policyv1alpha1.CredentialsState 
 	}
 	switch made := c.PediaCluster.GetCreationTimestamp(); {
 	case changed:
-		state.ChangedTime = &c.Now
+		state.ChangedTime = &p.Now
 	case before == nil && OwnerOf(p.Lifecycle).Ownership(c.PediaCluster) == render.Owned && !made.Before(&p.Lifecycle.CreationTimestamp):
 		state.ChangedTime = &made // and nothing was written of it
 	}

@@ -100,7 +100,7 @@ func TestTheStatusAfterAPlan(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := lifecycle(func(l *Lifecycle) { l.Generation, l.Status.PrunePlan = 3, "plan" })
 			status := Projection{Lifecycle: l}.Converged(Convergence{
-				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}, Instead: test.instead, Now: then})
+				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}, Instead: test.instead})
 			if diff := cmp.Diff(test.want, inWords(status)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -260,7 +260,7 @@ func TestTheStatusOfTheCredentials(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := lifecycle(func(l *Lifecycle) { l.CreationTimestamp, l.Status.Credentials = made, test.before })
-			status := Projection{Lifecycle: l}.Converged(Convergence{Now: now,
+			status := Projection{Lifecycle: l, Now: now}.Converged(Convergence{
 				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}})
 			if diff := cmp.Diff(test.want, status.Credentials); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -420,7 +420,7 @@ func TestEveryCauseOfADeletionIsASentence(t *testing.T) {
 func projections(p Projection) map[string]Status {
 	cluster := pediaCluster(expiring(then.Time))
 	return map[string]Status{
-		"converged": p.Converged(Convergence{Execution: Execution{Plan: plan(render.ActionWait, policyv1alpha1.ReasonWaitingForReference, "no Secret"), PediaCluster: cluster}, Now: then}),
+		"converged": p.Converged(Convergence{Execution: Execution{Plan: plan(render.ActionWait, policyv1alpha1.ReasonWaitingForReference, "no Secret"), PediaCluster: cluster}}),
 		"blocked":   p.Blocked(&Reason{Phase: policyv1alpha1.LifecycleHeld, Reason: policyv1alpha1.ReasonPaused, Message: "paused"}, cluster),
 		"uncreated": p.Uncreated(),
 		"deleting":  p.Deleting(Removal{Lifecycle: p.Lifecycle, Cause: policyv1alpha1.ReasonSourceGone}, cluster),
@@ -440,6 +440,17 @@ func TestEveryStatusSaysThatTheSourceIsBeingDeleted(t *testing.T) {
 		ready := condition(status, policyv1alpha1.LifecycleReady)
 		if !strings.Contains(ready, `: the Source is being deleted (since 1970-01-12T13:46:40Z; it waits for its finalizer "example.com/teardown"): `) {
 			t.Errorf("%s: %s", kind, ready)
+		}
+	}
+}
+
+// Storage keeps whole seconds, and what is recorded has to be what storage keeps.
+func TestEveryStatusHasTheTimeThatItIsGiven(t *testing.T) {
+	for kind, status := range projections(Projection{Lifecycle: lifecycle(), Now: then}) {
+		for _, condition := range status.Conditions {
+			if !condition.LastTransitionTime.Equal(&then) {
+				t.Errorf("%s says %s since %v", kind, condition.Type, condition.LastTransitionTime)
+			}
 		}
 	}
 }
