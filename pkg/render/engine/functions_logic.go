@@ -12,7 +12,7 @@ var logicFunctions = []*function{
 	define("and X...", "Returns the first argument that is false, or the last. Arguments after the first false one are not evaluated.", withAll(anyKind, 1, nil)),
 	define("or X...", "Returns the first argument that is true, or the last. Arguments after the first true one are not evaluated.", withAll(anyKind, 1, nil)),
 	define("not X", "Returns true if X is false, zero, empty or absent.", on1(func(x any) bool { return !truth(x) })),
-	define("eq X Y...", "Returns true if X equals one of the others. Absent equals an empty string and nothing else.", &function{
+	define("eq X Y...", "Returns true if X equals one of the others. Absent equals an empty string and another absent value.", &function{
 		params: []kind{anyKind, anyKind}, rest: anyKind,
 		call: func(_ *run, _ *call, args []any) (any, *Error) {
 			for _, other := range args[1:] {
