@@ -281,7 +281,7 @@ func (a *announcer) wrote(lifecycle *policyv1alpha1.PediaClusterLifecycle, pedia
 	if reason != eventDeleted {
 		change.regarding = append(change.regarding, change.related)
 	}
-	a.announce(controllingPolicy(lifecycle), change)
+	a.announce(referenceToPolicyOf(lifecycle), change)
 }
 
 // turned tells that a lifecycle began to wait, to fail or to be held or in
@@ -315,7 +315,7 @@ func (a *announcer) turned(lifecycle *policyv1alpha1.PediaClusterLifecycle, now 
 	default:
 		return
 	}
-	a.announce(controllingPolicy(lifecycle), change)
+	a.announce(referenceToPolicyOf(lifecycle), change)
 }
 
 // createdNow reports whether the PediaCluster was created between the two.
@@ -381,11 +381,8 @@ func referenceToPediaCluster(pediaCluster *unstructured.Unstructured) *corev1.Ob
 	return referenceTo(pediaCluster, render.PediaClusterGVR.GroupVersion().String(), "PediaCluster")
 }
 
-// controllingPolicy refers to the policy of a lifecycle, which may be gone.
-func controllingPolicy(lifecycle *policyv1alpha1.PediaClusterLifecycle) *corev1.ObjectReference {
-	reference := &corev1.ObjectReference{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy"}
-	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
-		reference.Name, reference.UID = owner.Name, owner.UID
-	}
-	return reference
+// referenceToPolicyOf refers to the policy of a lifecycle, which may be gone.
+func referenceToPolicyOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) *corev1.ObjectReference {
+	owner := policyv1alpha1.ControllingPolicy(lifecycle)
+	return &corev1.ObjectReference{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: owner.Name, UID: owner.UID}
 }

@@ -405,7 +405,7 @@ func (c *convergence) whoHas(want *lifecycles.Lifecycle) *decision.Reason {
 	for _, other := range c.store.OfSource(want.Spec.Source) {
 		if importOf(other) != c.Import {
 			return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonSourceTaken,
-				Message: render.SourceTaken(decision.PolicyOf(other), other)}
+				Message: render.SourceTaken(policyv1alpha1.ControllingPolicy(other).Name, other)}
 		}
 	}
 	if holder, ok := c.memory.ReservedFor(want.Name); ok && holder != c.Import {
@@ -421,7 +421,7 @@ func (c *convergence) whoHas(want *lifecycles.Lifecycle) *decision.Reason {
 
 func nameTaken(holder *lifecycles.Lifecycle) *decision.Reason {
 	return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonNameTaken,
-		Message: render.NameTaken(decision.PolicyOf(holder), holder)}
+		Message: render.NameTaken(policyv1alpha1.ControllingPolicy(holder).Name, holder)}
 }
 
 // adopt takes up the lifecycle that has the name in storage: the response to its creation may

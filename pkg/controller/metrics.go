@@ -215,7 +215,7 @@ func credentials(known []*lifecycles.Lifecycle, now time.Time) map[string]*expir
 		if credentials == nil || credentials.ExpirationTime == nil {
 			continue
 		}
-		policy := decision.PolicyOf(lifecycle)
+		policy := policyv1alpha1.ControllingPolicy(lifecycle).Name
 		of := policies[policy]
 		if of == nil {
 			of = &expiring{earliest: math.Inf(1)}

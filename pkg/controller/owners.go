@@ -11,7 +11,6 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // This file sees to lifecycles whose controller reference is broken, or whose policy
@@ -43,13 +42,13 @@ func rightfulPolicy(lifecycle *policyv1alpha1.PediaClusterLifecycle, policies []
 // isControlledBy reports whether the controller reference of the lifecycle names
 // this very policy.
 func isControlledBy(lifecycle *policyv1alpha1.PediaClusterLifecycle, policy *policyv1alpha1.ClusterImportPolicy) bool {
-	owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences)
-	return ok && owner.UID == policy.UID && owner.Name == policy.Name && owner.APIVersion == policyv1alpha1.SchemeGroupVersion.String()
+	owner := policyv1alpha1.ControllingPolicy(lifecycle)
+	return owner.UID == policy.UID && owner.Name == policy.Name && owner.APIVersion == policyv1alpha1.SchemeGroupVersion.String()
 }
 
 // checkOwner has a lifecycle seen to unless its policy is known and its own.
 func (c *importController) checkOwner(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-	if policy, err := c.policies.lister.Get(decision.PolicyOf(lifecycle)); err == nil {
+	if policy, err := c.policies.lister.Get(policyv1alpha1.ControllingPolicy(lifecycle).Name); err == nil {
 		if _, right := rightfulPolicy(lifecycle, []*policyv1alpha1.ClusterImportPolicy{policy}); right {
 			return
 		}

@@ -243,7 +243,7 @@ func (c *policyController) expected(i memory.Import, result *importResult) {
 // hasLifecycle reports whether the import has a lifecycle to tell of it.
 func (c *policyController) hasLifecycle(state *policyState, i memory.Import) bool {
 	return slices.ContainsFunc(c.store.OfSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
-		return decision.PolicyOf(lifecycle) == i.Policy
+		return policyv1alpha1.ControllingPolicy(lifecycle).Name == i.Policy
 	})
 }
 

@@ -79,15 +79,7 @@ func Finalization(lifecycle *Lifecycle) Removal {
 
 // OwnerOf is the import that the lifecycle records, as the owner of its PediaCluster.
 func OwnerOf(lifecycle *Lifecycle) render.Owner {
-	return render.Owner{Policy: PolicyOf(lifecycle), Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
-}
-
-// PolicyOf is the name of the policy that controls the lifecycle, empty when none does.
-func PolicyOf(lifecycle *Lifecycle) string {
-	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
-		return owner.Name
-	}
-	return ""
+	return render.Owner{Policy: policyv1alpha1.ControllingPolicy(lifecycle).Name, Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
 }
 
 // Paused reports whether a person has stopped the import of this one cluster.

@@ -89,7 +89,9 @@ type entry struct {
 // Indexers of the informer that New is given.
 func Indexers() cache.Indexers {
 	return cache.Indexers{
-		byPolicy: func(object any) ([]string, error) { return []string{PolicyOf(object.(*Lifecycle))}, nil },
+		byPolicy: func(object any) ([]string, error) {
+			return []string{policyv1alpha1.ControllingPolicy(object.(*Lifecycle)).Name}, nil
+		},
 		bySource: func(object any) ([]string, error) { return []string{sourceKey(object.(*Lifecycle).Spec.Source)}, nil },
 	}
 }
@@ -422,16 +424,6 @@ func (s *Store) drop(name string) {
 		}
 	}
 	delete(s.overlay, name)
-}
-
-// PolicyOf is the name of the policy that controls the lifecycle, empty for none.
-func PolicyOf(lifecycle *Lifecycle) string {
-	for _, owner := range lifecycle.OwnerReferences {
-		if owner.Controller != nil && *owner.Controller && owner.Kind == "ClusterImportPolicy" {
-			return owner.Name
-		}
-	}
-	return ""
 }
 
 // striped are locks by key, of which some share one.
