@@ -20,6 +20,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/hosterrors"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -263,7 +264,7 @@ func (c *importController) recordRemovalError(ctx context.Context, r decision.Re
 	}
 	status := projection(r.Lifecycle, nil).Blocked(&decision.Reason{
 		Phase: policyv1alpha1.LifecycleDeleting, Reason: policyv1alpha1.ReasonHostUnavailable,
-		Message: doing + " the PediaCluster, which is tried again: " + refusal(err)}, nil)
+		Message: doing + " the PediaCluster, which is tried again: " + hosterrors.Describe(err)}, nil)
 	_, failed := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
 	return errors.Join(err, failed)
 }
@@ -310,7 +311,7 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *l
 	_, err = c.host.Resource(render.PediaClusterGVR).Patch(ctx, object.GetName(), types.MergePatchType, patch,
 		metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		return fmt.Errorf("releasing the PediaCluster: %w", withoutValues(err))
+		return fmt.Errorf("releasing the PediaCluster: %w", hosterrors.Redact(err))
 	}
 	klog.FromContext(ctx).V(2).Info("Released a PediaCluster", "pediaCluster", object.GetName())
 	if fate == decision.Orphan {
@@ -348,7 +349,7 @@ func (c *importController) deletePediaCluster(ctx context.Context, policy *polic
 	case objectNotFound(err):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("deleting the PediaCluster: %w", withoutValues(err))
+		return false, fmt.Errorf("deleting the PediaCluster: %w", hosterrors.Redact(err))
 	}
 	done := "Deleted a PediaCluster"
 	if len(object.GetFinalizers()) > 0 {
