@@ -97,7 +97,7 @@ func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstruc
 		return nil, verdict
 	}
 	return p.held(cmp.Or(plan, before), // not decided since this process began
-		causes[cause]), verdict
+		decision.DescribeCounted(cause)), verdict
 }
 
 // held is why a lifecycle keeps a PediaCluster that is to be removed. There may be thousands
@@ -143,14 +143,6 @@ func (p *pass) keepHeld(ctx context.Context, result *importResult, replaced []*l
 		result = mergeResults(result, resultOf(old.Status))
 	}
 	return result
-}
-
-// causes are the reasons of removals that count, as a sentence begins.
-var causes = map[string]string{
-	policyv1alpha1.ReasonSourceGone:           "the Source no longer exists, but its deletion was not observed",
-	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer select the Source",
-	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
-	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
 }
 
 // withdraw tells the brake which removals of the import are no longer wanted.

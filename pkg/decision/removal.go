@@ -28,6 +28,24 @@ type Removal struct {
 	By *policyv1alpha1.ClusterImportPolicy
 }
 
+// causes describe the causes of removals. They begin a sentence.
+var causes = map[string]string{
+	policyv1alpha1.ReasonSourceGone:           "the Source no longer exists",
+	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer select the Source",
+	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
+	policyv1alpha1.ReasonPolicyDeleted:        "the policy is being deleted, or no longer exists",
+	policyv1alpha1.ReasonReleased:             "this lifecycle is being deleted; after that the import is created again if its Source is selected",
+	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
+}
+
+// DescribeCounted describes the cause of a removal that counts. It begins a sentence.
+func DescribeCounted(cause string) string {
+	if cause == policyv1alpha1.ReasonSourceGone {
+		return causes[cause] + ", but its deletion was not observed" // otherwise it would not count
+	}
+	return causes[cause]
+}
+
 // underWay is how long after a policy was deleted its PediaClusters may still be made by
 // imports that had begun, as far as clocks agree.
 const underWay = 2 * time.Minute

@@ -173,19 +173,10 @@ func (p Projection) Deleting(r Removal, pediaCluster *unstructured.Unstructured)
 	return p.end(status)
 }
 
-// deletionCauses are why a lifecycle is being deleted, as a sentence begins.
-var deletionCauses = map[string]string{
-	policyv1alpha1.ReasonSourceGone:       "the Source no longer exists",
-	policyv1alpha1.ReasonSourceDeselected: "the Source is no longer selected",
-	policyv1alpha1.ReasonRenamed:          "nameTemplate renders another name now",
-	policyv1alpha1.ReasonPolicyDeleted:    "the policy is being deleted, or no longer exists",
-	policyv1alpha1.ReasonReleased:         "this lifecycle is being deleted; after that the import is created again if its Source is selected",
-}
-
 // waitsFor says what a lifecycle that is being deleted waits for, and who can end it: for
 // the PediaCluster as long as our own finalizer is there, then for the finalizers of others.
 func (p Projection) waitsFor(r Removal, pediaCluster *unstructured.Unstructured) string {
-	message := deletionCauses[r.Cause] + "; "
+	message := causes[r.Cause] + "; "
 	foreign := render.ForeignFinalizers(p.Lifecycle.Finalizers)
 	switch {
 	case len(foreign) < len(p.Lifecycle.Finalizers):
