@@ -63,7 +63,7 @@ func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, n
 	}
 	owned, settled := c.summaries.settled(policy.Name)
 	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
-	prune.most = decision.Limit{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
+	prune.most = decision.PruneBudget{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
 	return prune, settled
 }
 
