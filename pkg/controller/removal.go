@@ -73,7 +73,11 @@ func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *impo
 	case r.Lifecycle.DeletionTimestamp != nil && (object == nil || object.GetDeletionTimestamp() != nil):
 		return p.remove(ctx, r) // it goes already
 	case object == nil || decision.OwnerOf(r.Lifecycle).Ownership(object) != render.Owned:
-		r.Fate = decision.Orphan // nothing is deleted, and so it shall stay
+		// There is nothing to delete, so the brake is not asked. Nor may anything be deleted
+		// later, for which it would have to be: a PediaCluster that appears under the name while
+		// the lifecycle goes, such as from a creation that was still under way, is released. mark
+		// stores this fate with the deletion of the lifecycle.
+		r.Fate = decision.Orphan
 		return p.remove(ctx, r)
 	}
 	switch held, verdict := p.ask(r.Lifecycle, object, r.Cause); verdict {
