@@ -225,7 +225,7 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 	}
 	c.memory.SetReads(c.Import, reads(references))
 
-	if c.former, err = c.pass.former(ctx, c.replaced); err != nil {
+	if c.former, err = c.readFormer(ctx, c.replaced); err != nil {
 		return err
 	}
 	if c.current, err = c.pediaCluster(ctx, c.lifecycle.Name); err != nil {
