@@ -94,7 +94,7 @@ type convergence struct {
 	// lifecycle is what the import is recorded in; uncreated is set while storage does not have it.
 	lifecycle *lifecycles.Lifecycle
 	uncreated bool
-	// replaced are the lifecycles of former names, to be removed when this one is settled, and
+	// replaced are the lifecycles of former names, to be removed when this one is in sync, and
 	// others is what became of those that are being deleted.
 	replaced []*lifecycles.Lifecycle
 	others   *importResult
@@ -362,7 +362,7 @@ func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstru
 // both names, and so the former PediaCluster goes after there is a new one, unless it is not
 // wanted at all.
 func (c *convergence) removeReplaced(ctx context.Context, result *importResult, done decision.Execution) (*importResult, error) {
-	if c.former != nil && !done.Settled() || c.wantedName == "" { // the policy may want the former name
+	if c.former != nil && !done.InSync() || c.wantedName == "" { // the policy may want the former name
 		return c.keepHeld(ctx, result, c.replaced), nil
 	}
 	for _, old := range c.replaced {

@@ -223,9 +223,9 @@ func (v Verification) failure() string {
 // write notes that the host has what the revision wants, and returns why it has not. Of an
 // import that was not imported before, nothing can break.
 func (v Verification) write(record *Record) (waiting string) {
-	settled := v.Done.Settled() || v.Done.Plan.Action == render.ActionConflict ||
+	accepted := v.Done.InSync() || v.Done.Plan.Action == render.ActionConflict ||
 		v.Done.Err == nil && (v.Done.PediaCluster == nil || record.Before == policyv1alpha1.BeforeNotImported)
-	if !settled {
+	if !accepted {
 		return v.Done.Plan.Message
 	}
 	if record.WrittenTime == nil {

@@ -434,7 +434,7 @@ func (h *history) work(s *simulated) {
 		return
 	}
 	done, ready := h.outcome(s)
-	if done.Settled() {
+	if done.InSync() {
 		s.written = s.record.Revision
 	}
 	before := s.record

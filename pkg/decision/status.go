@@ -45,8 +45,8 @@ func (e Execution) Written() bool {
 	return e.Err == nil && (e.Plan.Action == render.ActionCreate || e.Plan.Action == render.ActionUpdate)
 }
 
-// Settled reports whether the PediaCluster is what the policy wants, or is not wanted.
-func (e Execution) Settled() bool {
+// InSync reports whether the PediaCluster is what the policy wants, or is not wanted.
+func (e Execution) InSync() bool {
 	switch {
 	case e.Err != nil:
 		return false

@@ -480,9 +480,9 @@ func TestTheSameFactsGiveTheSameStatus(t *testing.T) {
 
 func TestWhatAnExecutionHasDone(t *testing.T) {
 	for _, test := range []struct {
-		name             string
-		done             Execution
-		settled, written bool
+		name            string
+		done            Execution
+		inSync, written bool
 	}{
 		{"created", Execution{Plan: plan(render.ActionCreate, "", "")}, true, true},
 		{"updated", Execution{Plan: plan(render.ActionUpdate, "", "")}, true, true},
@@ -496,8 +496,8 @@ func TestWhatAnExecutionHasDone(t *testing.T) {
 		{"somebody else's", Execution{Plan: plan(render.ActionConflict, "", "")}, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.done.Settled() != test.settled || test.done.Written() != test.written {
-				t.Errorf("settled %t, written %t", test.done.Settled(), test.done.Written())
+			if test.done.InSync() != test.inSync || test.done.Written() != test.written {
+				t.Errorf("in sync %t, written %t", test.done.InSync(), test.done.Written())
 			}
 		})
 	}
