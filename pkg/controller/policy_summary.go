@@ -208,9 +208,9 @@ func (r importResult) count(counts *policyv1alpha1.ImportCounts, n int32) {
 	}
 }
 
-// settled reports whether every import has been worked on since the policy or its
+// allReconciled reports whether every import has been reconciled since the policy or its
 // types changed, and how many PediaClusters were made for them.
-func (t *policySummaries) settled(policy string) (owned int, ok bool) {
+func (t *policySummaries) allReconciled(policy string) (owned int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(policy)
@@ -227,8 +227,8 @@ func (t *policySummaries) status(state *policyState, prune pruning, turn *decisi
 	p := t.of(state.policy.Name)
 	policy := state.policy
 	problem := state.reason()
-	unsettled := problem == nil && !p.complete || problem != nil && problem.passing
-	if unsettled && policy.Status.ObservedGeneration == policy.Generation {
+	incomplete, passing := problem == nil && !p.complete, problem != nil && problem.passing
+	if (incomplete || passing) && policy.Status.ObservedGeneration == policy.Generation {
 		return status, false
 	}
 	status = *policy.Status.DeepCopy()

@@ -210,8 +210,8 @@ func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
 	if len(imports) != 2000 {
 		t.Errorf("%d imports are left to enqueue", len(imports))
 	}
-	if _, settled := summaries.settled("mcp"); !settled {
-		t.Error("it is not settled when all is done")
+	if _, ok := summaries.allReconciled("mcp"); !ok {
+		t.Error("not all are reconciled")
 	}
 }
 

@@ -38,9 +38,9 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	if policy.Spec.Suspend {
 		c.brake.Revoke(policy.Name)
 	}
-	prune, settled := c.pruning(policy, metav1.Now())
-	turn := c.turn(state, settled)
-	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+	prune, allReconciled := c.pruning(policy, metav1.Now())
+	turn := c.turn(state, allReconciled)
+	if !allReconciled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
 		_, err := c.updateStatus(ctx, state, prune, turn)
 		return err
 	}
@@ -54,17 +54,17 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	return c.endRelease(ctx, policy, decided)
 }
 
-// pruning is what the status of a policy says of its removals, with maxPrune as it is now. It
-// is settled when every import has been worked on.
-func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, settled bool) {
+// pruning is what the status of a policy says of its removals, with maxPrune as it is now,
+// and whether every import has been reconciled since the policy or its types changed.
+func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, allReconciled bool) {
 	prune.share = policy.Spec.MaxPrune.String()
 	if known := policy.Status.Prune; known != nil {
 		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
 	}
-	owned, settled := c.summaries.settled(policy.Name)
+	owned, allReconciled := c.summaries.allReconciled(policy.Name)
 	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
 	prune.most = decision.PruneBudget{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
-	return prune, settled
+	return prune, allReconciled
 }
 
 // storeDecision writes what was decided into the policy's status, and reports whether it is

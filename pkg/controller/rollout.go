@@ -206,13 +206,13 @@ func (p *policyRollout) list(revision string, generation int64) (imports []memor
 
 // turn decides who is next under a policy, and has those worked on. It is nil while that cannot
 // be decided, and without a rollout.
-func (c *policyController) turn(state *policyState, settled bool) *decision.Turn {
+func (c *policyController) turn(state *policyState, allReconciled bool) *decision.Turn {
 	policy := state.policy
 	if policy.Spec.Rollout == nil {
 		c.rollouts.forget(policy.Name)
 		return nil
 	}
-	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+	if !allReconciled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
 		return nil
 	}
 	turn, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,

@@ -196,7 +196,7 @@ func TestASettledImportWaitsForItsTurnWithoutARequest(t *testing.T) {
 	if turn.Status.Total != 1 || turn.Status.Updated != 0 || !turn.RollingOut {
 		t.Errorf("the policy says %+v", turn.Status)
 	}
-	if _, ok := one.policies.summaries.settled("mcp"); !ok {
+	if _, ok := one.policies.summaries.allReconciled("mcp"); !ok {
 		t.Error("it counts as one that was not worked on")
 	}
 	one.pass(t)
