@@ -273,7 +273,7 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	c.resolveRollout(state, before)
 	c.subscribe(state, before)
 	state.examine(c.objects.Status)
-	if rest := state.settle(before, time.Now()); rest > 0 {
+	if rest := state.limitPassing(before, time.Now()); rest > 0 {
 		c.queue.AddAfter(name, rest)
 	}
 	state.fit = c.fits.of(state)
@@ -284,8 +284,8 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 		c.fits.check()
 	}
 
-	settled := state.problem == nil || !state.problem.passing || policy.DeletionTimestamp != nil
-	if settled && concernsImports(before, state) {
+	awaitsPassing := state.problem != nil && state.problem.passing && policy.DeletionTimestamp == nil
+	if !awaitsPassing && concernsImports(before, state) {
 		c.enqueueImports(state, before)
 	}
 	if policy.DeletionTimestamp != nil && slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) && len(c.store.OfPolicy(name)) == 0 {
@@ -446,9 +446,9 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 
 func (s *policyState) isNext(kind hostobjects.Kind) bool { return s.next != nil && *s.next == kind }
 
-// settle has a problem shown that has been about to pass for too long, and
-// returns after how long to look again at another one.
-func (s *policyState) settle(before *policyState, now time.Time) (again time.Duration) {
+// limitPassing has a problem shown that should have passed within problemPatience. Of another
+// passing problem it returns after how long to check again.
+func (s *policyState) limitPassing(before *policyState, now time.Time) (again time.Duration) {
 	if s.problem == nil || !s.problem.passing {
 		return 0
 	}
