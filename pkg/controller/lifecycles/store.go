@@ -269,12 +269,12 @@ func (s *Store) MarkDeleted(ctx context.Context, lifecycle *Lifecycle, propagati
 	return marked, nil
 }
 
-// wrote records a lifecycle as it was written, and which pending record that settles, nil
-// for none.
-func (s *Store) wrote(lifecycle *Lifecycle, settled *pending) {
+// wrote records a lifecycle as it was written, and which pending record the write contained,
+// nil for none.
+func (s *Store) wrote(lifecycle *Lifecycle, contained *pending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.overlay[lifecycle.Name]; e != nil && e.pending == settled {
+	if e := s.overlay[lifecycle.Name]; e != nil && e.pending == contained {
 		e.pending = nil
 	}
 	s.write(lifecycle)
