@@ -330,7 +330,7 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 		r.hash = r.revision.Hash()
 	}
 	if len(state.recorded) >= mostRecorded {
-		r.unusable = unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, "too many edits have not reached all imports")
+		r.unusable = unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, "too many edits have not reached all imports")
 		return r
 	}
 	if r.compiled == nil {
@@ -342,7 +342,7 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 		}
 		compiled, errs := render.Compile(recorded)
 		if len(errs) > 0 {
-			r.unusable = unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, errs.ToAggregate().Error())
+			r.unusable = unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, errs.ToAggregate().Error())
 			return r
 		}
 		r.compiled = compiled
@@ -354,7 +354,7 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 			resolved, err = c.types.Resolve(resource, nil)
 		}
 		if err != nil {
-			r.unusable = unusable(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, err.Error())
+			r.unusable = unusableReason(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, err.Error())
 			return r
 		}
 		r.references = append(r.references, newReferenceType(resolved))
@@ -362,8 +362,8 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 	return r
 }
 
-// unusable is why an import cannot be worked on by the revision that it has.
-func unusable(phase policyv1alpha1.LifecyclePhase, reason, message string) *decision.Reason {
+// unusableReason is why an import cannot be worked on by the revision that it has.
+func unusableReason(phase policyv1alpha1.LifecyclePhase, reason, message string) *decision.Reason {
 	return &decision.Reason{Phase: phase, Reason: reason, Message: "the revision that this import has cannot be used (" + message +
 		"): the PediaCluster stays as it is until it is the import's turn to take the newest one"}
 }

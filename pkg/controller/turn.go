@@ -45,7 +45,7 @@ func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, e
 		return nil, c.take(ctx, former)
 	}
 	c.by, c.recorded, c.revision = recorded.converter, recorded, &former
-	blocked, err = c.unusable(recorded)
+	blocked, err = c.checkRecorded(recorded)
 	c.member.Unusable = blocked != nil
 	return blocked, err
 }
@@ -59,10 +59,10 @@ func isCanary(rollout *policyv1alpha1.Rollout, source *unstructured.Unstructured
 	return err == nil && selector.Matches(labels.Set(source.GetLabels()))
 }
 
-// unusable is why the import cannot be worked on by what it records, nil when it can. What it
-// reads is watched for it alone, perhaps, and may not have been listed yet: absence says
-// nothing then.
-func (p *pass) unusable(recorded *recordedConversion) (*decision.Reason, error) {
+// checkRecorded returns why the import cannot be worked on by the revision that it records, nil
+// when it can. What only that revision reads may not have been listed yet: until then, absence
+// says nothing.
+func (p *pass) checkRecorded(recorded *recordedConversion) (*decision.Reason, error) {
 	if recorded.unusable != nil {
 		return recorded.unusable, nil
 	}
@@ -72,7 +72,7 @@ func (p *pass) unusable(recorded *recordedConversion) (*decision.Reason, error) 
 		case failure == nil:
 			return nil, fmt.Errorf("listing %s, which revision %s reads", ref.GroupResource(), recorded.hash)
 		default:
-			return unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonReferenceUnavailable,
+			return unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonReferenceUnavailable,
 				fmt.Sprintf("listing %s: %s", ref.GroupResource(), render.Bounded(failure.Error(), render.MaxMessage/2))), nil
 		}
 	}
@@ -183,7 +183,7 @@ func (p *pass) reportSettled(left *memory.Settled) bool {
 		if recorded == nil {
 			return false
 		}
-		if blocked, err := p.unusable(recorded); blocked != nil || err != nil {
+		if blocked, err := p.checkRecorded(recorded); blocked != nil || err != nil {
 			return false
 		}
 		by = recorded.converter

@@ -34,14 +34,14 @@ func (p *Policy) Name(source *unstructured.Unstructured) (string, error) {
 	}
 	name = strings.TrimSpace(name)
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-		return "", p.name.unusable(name, "the name of a PediaCluster", problems[0])
+		return "", p.name.invalidValue(name, "the name of a PediaCluster", problems[0])
 	}
 	return name, nil
 }
 
-// unusable is the error that what the template renders cannot be what it is for. What comes
-// from a Secret is not shown: it may be another value than was meant.
-func (c *compiled) unusable(rendered, what, problem string) error {
+// invalidValue is the error that the template renders a value that is not valid for its
+// purpose. What comes from a Secret is not shown: it may be another value than was meant.
+func (c *compiled) invalidValue(rendered, what, problem string) error {
 	shown := fmt.Sprintf("%q", shorten(rendered))
 	if c.readsSecret() {
 		shown = fmt.Sprintf("%d characters of a Secret", utf8.RuneCountInString(rendered))
