@@ -351,12 +351,12 @@ func (a *announcer) pruneHeld(policy *policyv1alpha1.ClusterImportPolicy, prune 
 
 // rolloutHalted tells on the policy that its rollout halts. It is for a person to mend, and is
 // never summed up.
-func (a *announcer) rolloutHalted(policy *policyv1alpha1.ClusterImportPolicy, turn *decision.Turn) {
-	if turn == nil || turn.Halted == "" {
+func (a *announcer) rolloutHalted(policy *policyv1alpha1.ClusterImportPolicy, rollout *decision.RolloutDecision) {
+	if rollout == nil || rollout.Halted == "" {
 		return
 	}
 	known := meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted)
-	for _, condition := range turn.Conditions {
+	for _, condition := range rollout.Conditions {
 		if condition.Type == policyv1alpha1.PolicyRolloutHalted && (known == nil || known.Status != condition.Status || known.Reason != condition.Reason) {
 			a.record(announcement{regarding: []*corev1.ObjectReference{referenceToPolicy(policy)},
 				eventType: corev1.EventTypeWarning, reason: condition.Reason, action: "RollOut", note: condition.Message})

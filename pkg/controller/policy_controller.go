@@ -615,8 +615,8 @@ func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
 // updateStatus writes the status of a policy if it has changed, and reports
 // whether it is what is stored now. What has changed in nothing but figures is
 // not written more often than every statusDelay.
-func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning, turn *decision.Turn) (stored bool, err error) {
-	status, ok := c.summaries.status(state, prune, turn)
+func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning, rollout *decision.RolloutDecision) (stored bool, err error) {
+	status, ok := c.summaries.status(state, prune, rollout)
 	if !ok {
 		return false, nil
 	}

@@ -221,7 +221,7 @@ func (t *policySummaries) allReconciled(policy string) (owned int, ok bool) {
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new
 // figures.
-func (t *policySummaries) status(state *policyState, prune pruning, turn *decision.Turn) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+func (t *policySummaries) status(state *policyState, prune pruning, rollout *decision.RolloutDecision) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.of(state.policy.Name)
@@ -244,11 +244,11 @@ func (t *policySummaries) status(state *policyState, prune pruning, turn *decisi
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
-	conditions := append(p.conditions(state, prune, turn), prune.conditions(policy)...)
+	conditions := append(p.conditions(state, prune, rollout), prune.conditions(policy)...)
 	if state.fit != nil {
 		conditions = append(conditions, *state.fit)
 	}
-	conditions = append(conditions, sayRollout(&status, policy, turn)...)
+	conditions = append(conditions, sayRollout(&status, policy, rollout)...)
 	for _, condition := range conditions {
 		condition.ObservedGeneration = policy.Generation
 		condition.Message = render.Bounded(condition.Message, render.MaxMessage)
@@ -273,7 +273,7 @@ func (p *policySummary) firstFailures() (first []policyv1alpha1.SourceFailure) {
 	return first
 }
 
-func (p *policySummary) conditions(state *policyState, prune pruning, turn *decision.Turn) []metav1.Condition {
+func (p *policySummary) conditions(state *policyState, prune pruning, rollout *decision.RolloutDecision) []metav1.Condition {
 	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
 	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
@@ -305,8 +305,8 @@ func (p *policySummary) conditions(state *policyState, prune pruning, turn *deci
 	case len(p.outstanding) > 0:
 		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are still to be reconciled", len(p.outstanding)))
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
-	case turn != nil && turn.Halted != "":
-		notReady(turn.Halted, p.summary()+"; see the condition RolloutHalted")
+	case rollout != nil && rollout.Halted != "":
+		notReady(rollout.Halted, p.summary()+"; see the condition RolloutHalted")
 	case prune.held > 0:
 		notReady(policyv1alpha1.ReasonPruneHeld, p.summary()+"; see the condition PruneHeld")
 	case len(p.failures) > 0 && p.counts.Held > 0:
@@ -316,8 +316,8 @@ func (p *policySummary) conditions(state *policyState, prune pruning, turn *deci
 	case p.counts.Held > 0:
 		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see the lifecycles of this policy in the phase Held")
 	}
-	if turn != nil {
-		showRollout(&ready, &reconciling, turn)
+	if rollout != nil {
+		showRollout(&ready, &reconciling, rollout)
 	}
 	return []metav1.Condition{ready, validated, reconciling}
 }

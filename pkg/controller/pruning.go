@@ -39,14 +39,14 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 		c.brake.Revoke(policy.Name)
 	}
 	prune, allReconciled := c.pruning(policy, metav1.Now())
-	turn := c.turn(state, allReconciled)
+	rollout := c.decideRollout(state, allReconciled)
 	if !allReconciled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
-		_, err := c.updateStatus(ctx, state, prune, turn)
+		_, err := c.updateStatus(ctx, state, prune, rollout)
 		return err
 	}
 	decided := c.brake.Decide(policy.Name, brake.Limit{Most: prune.most, Recent: sum(prune.recent), Holding: prune.held > 0},
 		policy.Annotations[policyv1alpha1.ReleasePruneAnnotation])
-	stored, err := c.storeDecision(ctx, state, prune, turn, decided)
+	stored, err := c.storeDecision(ctx, state, prune, rollout, decided)
 	if err != nil || !stored {
 		return err
 	}
@@ -69,7 +69,7 @@ func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, n
 
 // storeDecision writes what was decided into the policy's status, and reports whether it is
 // stored.
-func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, turn *decision.Turn,
+func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, rollout *decision.RolloutDecision,
 	decided brake.Decision) (stored bool, err error) {
 	// What is held may be told before it is written: that deletes nothing.
 	for _, i := range decided.Concerned {
@@ -84,12 +84,12 @@ func (c *policyController) storeDecision(ctx context.Context, state *policyState
 	// say so one after the other.
 	c.summaries.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
 	c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
-	if stored, err = c.updateStatus(ctx, state, prune, turn); err != nil || !stored {
+	if stored, err = c.updateStatus(ctx, state, prune, rollout); err != nil || !stored {
 		c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
 		return false, err
 	}
 	c.announcer.pruneHeld(state.policy, prune)
-	c.announcer.rolloutHalted(state.policy, turn)
+	c.announcer.rolloutHalted(state.policy, rollout)
 	return true, nil
 }
 

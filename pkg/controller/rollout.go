@@ -34,12 +34,12 @@ type rollouts struct {
 // policyRollout is what is remembered of one policy.
 type policyRollout struct {
 	members map[memory.Import]*rolloutMember
-	// changed is set when a member has changed since it was last decided, at decided, about
+	// changed is set when a member has changed since it was last decided, at decidedAt, about
 	// that generation.
 	changed    bool
-	decided    time.Time
+	decidedAt  time.Time
 	generation int64
-	turn       decision.Turn
+	latest     decision.RolloutDecision
 }
 
 // rolloutMember is an import as its last pass left it.
@@ -155,7 +155,7 @@ func (r *rollouts) forget(policy string) {
 // decide decides who is next, at most once in turnDelay, and returns who may take the revision
 // now. It is not ok until every import has reported under the policy as it is now. After
 // again, unless that is 0, it has to be decided anew.
-func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn decision.Turn, next []memory.Import, again time.Duration, ok bool) {
+func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided decision.RolloutDecision, next []memory.Import, again time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, known := r.policies[rollout.Policy]
@@ -163,30 +163,30 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn deci
 		return rollout.Decide(nil), nil, 0, true
 	}
 	if p.generation == generation {
-		if rest := turnDelay - rollout.Now.Sub(p.decided); rest > 0 {
-			return p.turn, nil, rest, true
+		if rest := turnDelay - rollout.Now.Sub(p.decidedAt); rest > 0 {
+			return p.latest, nil, rest, true
 		}
-		if due := p.turn.Again > 0 && rollout.Now.Sub(p.decided) >= p.turn.Again; !p.changed && !due {
-			return p.turn, nil, 0, true
+		if due := p.latest.Again > 0 && rollout.Now.Sub(p.decidedAt) >= p.latest.Again; !p.changed && !due {
+			return p.latest, nil, 0, true
 		}
 	}
 	imports, members, ok := p.list(rollout.Revision, generation)
 	if !ok {
-		return turn, nil, 0, false
+		return decided, nil, 0, false
 	}
-	turn = rollout.Decide(members)
-	if turn.Halted != "" { // for those, too, that have not taken it yet
+	decided = rollout.Decide(members)
+	if decided.Halted != "" { // for those, too, that have not taken it yet
 		for _, m := range p.members {
 			m.allowed = allowance{}
 		}
 	}
-	for _, at := range turn.Next {
+	for _, at := range decided.Next {
 		p.members[imports[at]].allowed = allowance{rollout.Revision, generation}
 		next = append(next, imports[at])
 	}
-	turn.Next = nil
-	p.turn, p.decided, p.generation, p.changed = turn, rollout.Now, generation, false
-	return turn, next, turn.Again, true
+	decided.Next = nil
+	p.latest, p.decidedAt, p.generation, p.changed = decided, rollout.Now, generation, false
+	return decided, next, decided.Again, true
 }
 
 // list are the imports of a policy and what they record. It is not ok while one has not
@@ -204,9 +204,9 @@ func (p *policyRollout) list(revision string, generation int64) (imports []memor
 	return imports, members, true
 }
 
-// turn decides who is next under a policy, and has those worked on. It is nil while that cannot
-// be decided, and without a rollout.
-func (c *policyController) turn(state *policyState, allReconciled bool) *decision.Turn {
+// decideRollout decides who is next under a policy, and has those worked on. It is nil
+// while that cannot be decided, and without a rollout.
+func (c *policyController) decideRollout(state *policyState, allReconciled bool) *decision.RolloutDecision {
 	policy := state.policy
 	if policy.Spec.Rollout == nil {
 		c.rollouts.forget(policy.Name)
@@ -215,7 +215,7 @@ func (c *policyController) turn(state *policyState, allReconciled bool) *decisio
 	if !allReconciled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
 		return nil
 	}
-	turn, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,
+	decided, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,
 		Revision: state.revision, Known: policy.Status.Rollout, Now: time.Now()}, policy.Generation)
 	if !ok {
 		return nil
@@ -226,7 +226,7 @@ func (c *policyController) turn(state *policyState, allReconciled bool) *decisio
 	if again > 0 {
 		c.queue.AddAfter(policy.Name, again)
 	}
-	return &turn
+	return &decided
 }
 
 // converter is what an import is converted by.
@@ -393,29 +393,29 @@ func (s *policyState) recordedKinds() (kinds []hostobjects.Kind) {
 
 // sayRollout has the status of a policy say how far its newest revision has come, and returns
 // the conditions that do. While that is not decided, it says what it said.
-func sayRollout(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, turn *decision.Turn) []metav1.Condition {
+func sayRollout(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, rollout *decision.RolloutDecision) []metav1.Condition {
 	switch {
 	case policy.Spec.Rollout == nil:
 		status.Rollout = nil
 		meta.RemoveStatusCondition(&status.Conditions, policyv1alpha1.PolicyRollingOut)
 		meta.RemoveStatusCondition(&status.Conditions, policyv1alpha1.PolicyRolloutHalted)
 		return nil
-	case turn == nil:
+	case rollout == nil:
 		return nil
 	default:
-		status.Rollout = turn.Status.DeepCopy()
-		return turn.Conditions
+		status.Rollout = rollout.Status.DeepCopy()
+		return rollout.Conditions
 	}
 }
 
 // showRollout has the conditions of a policy say that imports still have a former revision, or
 // are not verified.
-func showRollout(ready, reconciling *metav1.Condition, turn *decision.Turn) {
-	rolling := turn.Conditions[0]
-	if former := turn.Status.Updated < turn.Status.Total; ready.Status == metav1.ConditionTrue && (former || turn.RollingOut) {
+func showRollout(ready, reconciling *metav1.Condition, rollout *decision.RolloutDecision) {
+	rolling := rollout.Conditions[0]
+	if former := rollout.Status.Updated < rollout.Status.Total; ready.Status == metav1.ConditionTrue && (former || rollout.RollingOut) {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, rolling.Reason, rolling.Message
 	}
-	if turn.RollingOut && reconciling.Status == metav1.ConditionFalse {
+	if rollout.RollingOut && reconciling.Status == metav1.ConditionFalse {
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, rolling.Reason, rolling.Message
 	}
 }

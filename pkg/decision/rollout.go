@@ -49,8 +49,8 @@ type Member struct {
 	Ready   string
 }
 
-// Turn is what was decided about a rollout.
-type Turn struct {
+// RolloutDecision is what was decided about a rollout.
+type RolloutDecision struct {
 	// Next are the members that may take the newest revision, by their index.
 	Next []int
 	// Status and Conditions are for the status of the policy.
@@ -81,7 +81,7 @@ type fleetState struct {
 	broken, canaries, others []int
 	// failed are the members that failed with the newest revision.
 	failed []int
-	// open are the imports that take a revision or may turn out to be broken.
+	// open are the imports that take a revision or may still fail.
 	open []int
 	// selected counts the canaries, idleCanaries those of them that neither have the newest
 	// revision nor can take it now, and openCanaries those that have it and are not verified.
@@ -96,25 +96,25 @@ type fleetState struct {
 }
 
 // Decide decides which members take the newest revision next.
-func (r Rollout) Decide(members []Member) Turn {
+func (r Rollout) Decide(members []Member) RolloutDecision {
 	state := r.sum(members)
-	turn := Turn{Status: state.status}
+	decided := RolloutDecision{Status: state.status}
 	waiting := len(state.broken) + len(state.canaries) + len(state.others)
-	turn.Halted = r.halted(state, waiting)
-	if turn.Halted == "" && !r.Spec.Paused {
-		turn.Next = r.next(members, state)
+	decided.Halted = r.halted(state, waiting)
+	if decided.Halted == "" && !r.Spec.Paused {
+		decided.Next = r.next(members, state)
 	}
 	former, unverified := state.status.Total > state.status.Updated, state.status.Updated > state.status.Verified+state.status.Failed
-	turn.Status.StartTime = r.startTime(former || unverified)
+	decided.Status.StartTime = r.startTime(former || unverified)
 	if r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.selected > 0 && state.readyCanaries == 0 && state.created > 0 {
-		turn.Advice = "the cluster of no canary is known to be ready: they can only verify that the host accepts the edit"
+		decided.Advice = "the cluster of no canary is known to be ready: they can only verify that the host accepts the edit"
 	}
-	turn.RollingOut = turn.Halted == "" && (unverified || former && !r.Spec.Paused)
-	turn.Conditions = r.conditions(members, state, turn)
+	decided.RollingOut = decided.Halted == "" && (unverified || former && !r.Spec.Paused)
+	decided.Conditions = r.conditions(members, state, decided)
 	if !state.deadline.IsZero() {
-		turn.Again = max(time.Second, state.deadline.Sub(r.Now))
+		decided.Again = max(time.Second, state.deadline.Sub(r.Now))
 	}
-	return turn
+	return decided
 }
 
 // sum is what the members are together.
@@ -136,7 +136,7 @@ func (r Rollout) sum(members []Member) (state fleetState) {
 	return state
 }
 
-// judge says whether a member has failed, or may yet turn out to be broken, and notes the first
+// judge says whether a member has failed, or may still fail, and notes the first
 // deadline. One that cannot be worked on meanwhile cannot record that its time is over.
 func (r Rollout) judge(m *Member, state *fleetState) (failed, unverified bool) {
 	if m.Record.State != policyv1alpha1.RolloutUnverified {
@@ -211,7 +211,7 @@ func (s *fleetState) addFormer(i int, m *Member, broken bool) {
 	}
 }
 
-// next are the members that take the newest revision now: the broken without a turn of their
+// next are the members that take the newest revision now: the broken without a slot of their
 // own, then canaries, and when those are verified the others, as far as there is room.
 func (r Rollout) next(members []Member, state fleetState) (next []int) {
 	next = slices.Clone(state.broken)
@@ -310,33 +310,33 @@ func (r Rollout) startTime(open bool) *metav1.Time {
 	return timestamp(r.Now)
 }
 
-func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []metav1.Condition {
+func (r Rollout) conditions(members []Member, state fleetState, decided RolloutDecision) []metav1.Condition {
 	rolling := metav1.Condition{Type: policyv1alpha1.PolicyRollingOut, Status: metav1.ConditionFalse}
 	switch {
-	case turn.Halted != "":
-		rolling.Reason = turn.Halted
-	case turn.RollingOut:
+	case decided.Halted != "":
+		rolling.Reason = decided.Halted
+	case decided.RollingOut:
 		rolling.Status, rolling.Reason = metav1.ConditionTrue, policyv1alpha1.ReasonRollingOut
-	case r.Spec.Paused && turn.Status.Total > turn.Status.Updated:
+	case r.Spec.Paused && decided.Status.Total > decided.Status.Updated:
 		rolling.Reason = policyv1alpha1.ReasonRolloutPaused
 	default:
 		rolling.Reason = policyv1alpha1.ReasonRolledOut
 	}
 	rolling.Message = fmt.Sprintf("%d of %d imports have revision %s; verified: %d, failed: %d",
-		turn.Status.Updated, turn.Status.Total, r.Revision, turn.Status.Verified, turn.Status.Failed)
+		decided.Status.Updated, decided.Status.Total, r.Revision, decided.Status.Verified, decided.Status.Failed)
 	switch {
 	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
 		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
 	case len(state.open) > 0:
 		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), mostOpen, nameOf)
 	}
-	if turn.RollingOut && turn.Advice != "" {
-		rolling.Message += "; " + turn.Advice
+	if decided.RollingOut && decided.Advice != "" {
+		rolling.Message += "; " + decided.Advice
 	}
 	halted := metav1.Condition{Type: policyv1alpha1.PolicyRolloutHalted, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNotHalted, Message: "the rollout is not halted"}
-	if turn.Halted != "" {
-		halted.Status, halted.Reason, halted.Message = metav1.ConditionTrue, turn.Halted, r.explain(members, state, turn.Halted)
+	if decided.Halted != "" {
+		halted.Status, halted.Reason, halted.Message = metav1.ConditionTrue, decided.Halted, r.explain(members, state, decided.Halted)
 	}
 	return []metav1.Condition{rolling, halted}
 }
