@@ -284,10 +284,10 @@ func (a *announcer) wrote(lifecycle *policyv1alpha1.PediaClusterLifecycle, pedia
 	a.announce(referenceToPolicyOf(lifecycle), change)
 }
 
-// turned tells that a lifecycle began to wait, to fail or to be held or in
+// phaseChanged tells that a lifecycle began to wait, to fail or to be held or in
 // conflict, or that it is imported again after that. The creation of a
 // PediaCluster is told when it is done.
-func (a *announcer) turned(lifecycle *policyv1alpha1.PediaClusterLifecycle, now policyv1alpha1.PediaClusterLifecycleStatus) {
+func (a *announcer) phaseChanged(lifecycle *policyv1alpha1.PediaClusterLifecycle, now policyv1alpha1.PediaClusterLifecycleStatus) {
 	before := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
 	ready := meta.FindStatusCondition(now.Conditions, policyv1alpha1.LifecycleReady)
 	if ready == nil || before != nil && before.Status == ready.Status && before.Reason == ready.Reason {

@@ -134,7 +134,7 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 	if instead == nil {
 		p.waitFor(p.Import, "")
 	}
-	if blocked, err := c.takeTurn(ctx); err != nil {
+	if blocked, err := c.chooseRevision(ctx); err != nil {
 		return p.unchanged(), err
 	} else if blocked != nil && c.uncreated {
 		return p.keepName(ctx, blocked) // its turn comes under the name that it has
@@ -395,7 +395,7 @@ func (c *convergence) createLifecycle(ctx context.Context, status decision.Statu
 	if err != nil {
 		return err
 	}
-	c.policies.announcer.turned(c.lifecycle, created.Status)
+	c.policies.announcer.phaseChanged(c.lifecycle, created.Status)
 	c.lifecycle, c.uncreated = created, false
 	return nil
 }

@@ -128,9 +128,9 @@ func (t *policySummaries) expect(i memory.Import, result *importResult) {
 	t.of(i.Policy).set(i, result)
 }
 
-// turn records that imports have come into another phase. What else became of them
+// setPhase records that imports have come into another phase. What else became of them
 // stays as it was.
-func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
+func (t *policySummaries) setPhase(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, i := range imports {

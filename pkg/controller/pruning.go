@@ -82,10 +82,10 @@ func (c *policyController) storeDecision(ctx context.Context, state *policyState
 	prune.recent = counted(prune.recent, len(decided.Counted), metav1.Now())
 	// The counts are those of after the decision, in the same write: the lifecycles
 	// say so one after the other.
-	c.summaries.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
-	c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
+	c.summaries.setPhase(decided.Concerned, policyv1alpha1.LifecycleHeld)
+	c.summaries.setPhase(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
 	if stored, err = c.updateStatus(ctx, state, prune, rollout); err != nil || !stored {
-		c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
+		c.summaries.setPhase(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
 		return false, err
 	}
 	c.announcer.pruneHeld(state.policy, prune)

@@ -114,7 +114,7 @@ func (c *importController) writeRecord(ctx context.Context, lifecycle *lifecycle
 // recorded is called when a lifecycle was written, after its pass if that has left it to be
 // written behind.
 func (c *importController) recorded(before, now *lifecycles.Lifecycle, behind bool) {
-	c.policies.announcer.turned(before, now.Status)
+	c.policies.announcer.phaseChanged(before, now.Status)
 	if behind {
 		c.memory.Rewritten(importOf(now), lifecycleVersion(before), lifecycleVersion(now))
 		c.policies.worked(importOf(now), resultOf(now.Status))

@@ -139,8 +139,8 @@ func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, c
 	return why(cmp.Or(plan, before))
 }
 
-// keepHeld keeps the removals of former PediaClusters held whose turn it is not, and returns
-// what became of the import.
+// keepHeld keeps removals of former PediaClusters held that are not carried out in this pass, and
+// returns what became of the import.
 func (p *pass) keepHeld(ctx context.Context, result *importResult, replaced []*lifecycles.Lifecycle) *importResult {
 	for _, old := range replaced {
 		_ = p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
@@ -212,7 +212,7 @@ func (c *importController) mark(ctx context.Context, r decision.Removal) (*lifec
 	var propagation *metav1.DeletionPropagation
 	if r.Fate == decision.Orphan {
 		// It is written down: what is decided now must not be decided otherwise when the
-		// PediaCluster's turn comes.
+		// PediaCluster is removed.
 		propagation = ptr.To(metav1.DeletePropagationOrphan)
 	}
 	marked, err := c.store.MarkDeleted(ctx, r.Lifecycle, propagation)

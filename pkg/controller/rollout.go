@@ -62,9 +62,9 @@ func newRollouts() *rollouts {
 	return &rollouts{policies: map[string]*policyRollout{}, unknown: map[string]bool{}}
 }
 
-// turnDelay is how long it takes at least from one decision about who is next to another: one
-// costs work for every import of the policy, and what is verified meanwhile is decided together.
-const turnDelay = 100 * time.Millisecond
+// rolloutPeriod is the least time between two decisions about who is next: one costs
+// work for every import of the policy, and what is verified meanwhile is decided together.
+const rolloutPeriod = 100 * time.Millisecond
 
 // report says what an import records after a pass under that generation of its policy; nil
 // when nothing is left of it. It reports whether the import has made room for another one.
@@ -152,7 +152,7 @@ func (r *rollouts) forget(policy string) {
 	delete(r.unknown, policy)
 }
 
-// decide decides who is next, at most once in turnDelay, and returns who may take the revision
+// decide decides who is next, at most once in rolloutPeriod, and returns who may take the revision
 // now. It is not ok until every import has reported under the policy as it is now. After
 // again, unless that is 0, it has to be decided anew.
 func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided decision.RolloutDecision, next []memory.Import, again time.Duration, ok bool) {
@@ -163,7 +163,7 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided d
 		return rollout.Decide(nil), nil, 0, true
 	}
 	if p.generation == generation {
-		if rest := turnDelay - rollout.Now.Sub(p.decidedAt); rest > 0 {
+		if rest := rolloutPeriod - rollout.Now.Sub(p.decidedAt); rest > 0 {
 			return p.latest, nil, rest, true
 		}
 		if due := p.latest.Again > 0 && rollout.Now.Sub(p.decidedAt) >= p.latest.Again; !p.changed && !due {

@@ -19,9 +19,9 @@ import (
 // This file is the part of a pass that a rollout has: what the import is converted by, and
 // whether that is verified. Without spec.rollout it does nothing.
 
-// takeTurn finds what the import is converted by: the newest revision, which it takes if it is
-// its turn, or the one that it records. It returns why it cannot be worked on by that.
-func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, err error) {
+// chooseRevision chooses what the import is converted by: the newest revision, which it takes if
+// it is its turn, or the one that it records. It returns why it cannot be worked on by that.
+func (c *convergence) chooseRevision(ctx context.Context) (blocked *decision.Reason, err error) {
 	c.by = converter{compiled: c.state.compiled, references: c.state.references}
 	rollout := c.state.policy.Spec.Rollout
 	if rollout == nil {
@@ -238,7 +238,7 @@ func (p *pass) reportMember(failed bool) {
 		member.Ready = cluster.Ready
 	}
 	if p.policies.rollouts.report(p.Import, p.state.policy.Generation, member) {
-		p.policies.queue.AddAfter(p.Policy, turnDelay)
+		p.policies.queue.AddAfter(p.Policy, rolloutPeriod)
 	}
 }
 

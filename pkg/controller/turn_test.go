@@ -60,7 +60,7 @@ func (o *oneImport) decideRollout(t *testing.T) *decision.RolloutDecision {
 	return decided
 }
 
-// takes has the import take its decided.
+// takes has the import take its turn.
 func (o *oneImport) takes(t *testing.T) {
 	t.Helper()
 	o.decideRollout(t)
@@ -376,7 +376,7 @@ func TestAnImportWhosePassFailsWaitsForItsTurnAllTheSame(t *testing.T) {
 	}
 }
 
-// An import that cannot be worked on by what it records gets its new name when it has had its decided.
+// An import that cannot be worked on by what it records gets its new name when it has had its turn.
 func TestWhatNoLongerCompilesIsRenamedLater(t *testing.T) {
 	one := newOneImport(t)
 	one.storage.Change("mcp-a", func(l *lifecycles.Lifecycle) { l.Spec.Template = "spec: {{ removedFunction }}" })
