@@ -116,7 +116,7 @@ type convergence struct {
 // convergeAs works on the import under that name.
 func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Reason) (*importResult, error) {
 	c := &convergence{pass: p, instead: instead}
-	if err := c.sortOut(ctx, name); err != nil {
+	if err := c.assignLifecycles(ctx, name); err != nil {
 		return p.unchanged(), err
 	}
 	if c.lifecycle != nil && c.lifecycle.DeletionTimestamp != nil {
@@ -126,7 +126,7 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 	}
 	if c.lifecycle == nil {
 		c.lifecycle, c.uncreated = p.newLifecycle(name), true
-		p.carryOver(c.lifecycle, c.replaced)
+		p.inheritRevision(c.lifecycle, c.replaced)
 		if taken := c.whoHas(c.lifecycle); taken != nil {
 			return p.giveWay(ctx, name, taken)
 		}
@@ -157,9 +157,9 @@ func (p *pass) giveWay(ctx context.Context, name string, taken *decision.Reason)
 	return p.keepName(ctx, taken)
 }
 
-// sortOut finds the lifecycle of the name and those of former names. Others are being
+// assignLifecycles tells the lifecycle of the name from those of former names. Others are being
 // deleted, and are finalized.
-func (c *convergence) sortOut(ctx context.Context, name string) error {
+func (c *convergence) assignLifecycles(ctx context.Context, name string) error {
 	for _, candidate := range c.lifecycles {
 		switch {
 		case candidate.Name == name:
@@ -295,7 +295,7 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 			return done, err
 		}
 	}
-	done = c.carryOut(ctx, c.lifecycle, c.current, c.plan)
+	done = c.applyPlan(ctx, c.lifecycle, c.current, c.plan)
 	c.propagated(done)
 	c.policies.announcer.executed(c.lifecycle, c.current, done)
 	if unread := (*render.LookupError)(nil); !done.Stale && errors.As(c.conversion.Err, &unread) {

@@ -16,8 +16,8 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// carryOut carries out a plan in at most one write.
-func (p *pass) carryOut(ctx context.Context, lifecycle *lifecycles.Lifecycle, current *unstructured.Unstructured, plan render.Plan) decision.Execution {
+// applyPlan applies a plan to the host, in at most one write.
+func (p *pass) applyPlan(ctx context.Context, lifecycle *lifecycles.Lifecycle, current *unstructured.Unstructured, plan render.Plan) decision.Execution {
 	client := p.host.Resource(render.PediaClusterGVR)
 	done := decision.Execution{Plan: plan, PediaCluster: current}
 	var err error
@@ -42,13 +42,13 @@ func (p *pass) carryOut(ctx context.Context, lifecycle *lifecycles.Lifecycle, cu
 		}
 	}
 	if err != nil {
-		return failed(plan, current, hosterrors.Redact(err))
+		return failedExecution(plan, current, hosterrors.Redact(err))
 	}
 	return done
 }
 
-// failed is a plan that could not be carried out.
-func failed(plan render.Plan, current *unstructured.Unstructured, err error) decision.Execution {
+// failedExecution is the execution of a plan that the host did not accept.
+func failedExecution(plan render.Plan, current *unstructured.Unstructured, err error) decision.Execution {
 	switch {
 	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), isStale(err):
 		return decision.Execution{Plan: plan, PediaCluster: current, Err: err, Stale: true}

@@ -110,11 +110,12 @@ func (c *convergence) spec() policyv1alpha1.PediaClusterLifecycleSpec {
 	if c.recorded == nil {
 		return c.desiredSpec()
 	}
-	return c.carried(c.lifecycle.Spec, c.recorded.references)
+	return c.keepRecorded(c.lifecycle.Spec, c.recorded.references)
 }
 
-// carried is a recorded spec with what applies to all at once.
-func (p *pass) carried(spec policyv1alpha1.PediaClusterLifecycleSpec, references []referenceType) policyv1alpha1.PediaClusterLifecycleSpec {
+// keepRecorded returns a recorded spec, with the fields of the policy that apply to all imports at
+// once.
+func (p *pass) keepRecorded(spec policyv1alpha1.PediaClusterLifecycleSpec, references []referenceType) policyv1alpha1.PediaClusterLifecycleSpec {
 	spec = *spec.DeepCopy()
 	spec.Source, spec.DeletionPolicy = p.state.sourceResource(p.Import), p.state.policy.Spec.DeletionPolicy
 	for i := range references {
@@ -123,9 +124,9 @@ func (p *pass) carried(spec policyv1alpha1.PediaClusterLifecycleSpec, references
 	return spec
 }
 
-// carryOver has a lifecycle that is about to be created record what that of the former name
-// does, should there be one: another name is no other revision.
-func (p *pass) carryOver(want *lifecycles.Lifecycle, replaced []*lifecycles.Lifecycle) {
+// inheritRevision gives a lifecycle that is about to be created the revision of the lifecycle of
+// the former name, should there be one: another name is no other revision.
+func (p *pass) inheritRevision(want *lifecycles.Lifecycle, replaced []*lifecycles.Lifecycle) {
 	if p.state.policy.Spec.Rollout == nil {
 		return
 	}
@@ -138,7 +139,7 @@ func (p *pass) carryOver(want *lifecycles.Lifecycle, replaced []*lifecycles.Life
 	record := decision.RecordOf(former, revision.Hash())
 	want.Status.Rollout = &record
 	if !p.state.newest.IsOf(&former.Spec) {
-		want.Spec = p.carried(former.Spec, nil)
+		want.Spec = p.keepRecorded(former.Spec, nil)
 	}
 }
 
