@@ -63,7 +63,7 @@ func (p *pass) removeNamed(ctx context.Context, names []string) (left *importRes
 		if !slices.Contains(names, lifecycle.Name) {
 			continue
 		}
-		still, err := p.removeIfMay(ctx, p.removal(lifecycle, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
+		still, err := p.removeUnlessHeld(ctx, p.removal(lifecycle, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
 		if still == nil || err != nil {
 			return nil, err == nil, err
 		}
@@ -190,7 +190,7 @@ func (c *convergence) run(ctx context.Context) (*importResult, error) {
 			return c.unchanged(), err
 		}
 	}
-	switch held, undecided := c.askBrake(ctx); {
+	switch held, undecided := c.deletionHeld(ctx); {
 	case undecided:
 		return c.unchanged(), nil
 	case held != nil:
@@ -257,15 +257,15 @@ func (c *convergence) convert(ctx context.Context, by converter) render.Conversi
 	})
 }
 
-// askBrake asks the brake about the PediaCluster that deletionCondition would delete. It
+// deletionHeld asks the brake about the PediaCluster that deletionCondition would delete. It
 // returns why it is held, nil when it is not, or that it is not decided yet.
-func (c *convergence) askBrake(ctx context.Context) (held *decision.Reason, undecided bool) {
+func (c *convergence) deletionHeld(ctx context.Context) (held *decision.Reason, undecided bool) {
 	if c.plan.Action == render.ActionDelete {
-		held, verdict := c.ask(c.lifecycle, c.current, c.plan.Reason)
+		held, verdict := c.askBrake(c.lifecycle, c.current, c.plan.Reason)
 		return held, verdict == brake.Undecided
 	}
 	if c.conversion.DeletionUnknown {
-		held = c.stillHeld(ctx, c.lifecycle, &decision.Reason{Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: c.plan.Message})
+		held = c.stillHeldReason(ctx, c.lifecycle, &decision.Reason{Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: c.plan.Message})
 	}
 	return held, false
 }
@@ -366,7 +366,7 @@ func (c *convergence) removeReplaced(ctx context.Context, result *importResult, 
 		return c.keepHeld(ctx, result, c.replaced), nil
 	}
 	for _, old := range c.replaced {
-		still, err := c.removeIfMay(ctx, c.removal(old, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
+		still, err := c.removeUnlessHeld(ctx, c.removal(old, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
 		if err != nil {
 			return nil, err
 		}

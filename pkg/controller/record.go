@@ -65,7 +65,7 @@ func (p *pass) block(ctx context.Context, going []decision.Removal, reason *deci
 // blocked is the status of a lifecycle whose import is blocked. A removal that is held is told
 // first.
 func (p *pass) blocked(ctx context.Context, lifecycle *lifecycles.Lifecycle, reason *decision.Reason) decision.Status {
-	held, shown := p.stillHeld(ctx, lifecycle, reason), *reason
+	held, shown := p.stillHeldReason(ctx, lifecycle, reason), *reason
 	if held != nil {
 		if reason.Phase != policyv1alpha1.LifecycleHeld {
 			shown = *held

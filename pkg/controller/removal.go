@@ -50,7 +50,7 @@ func (p *pass) removal(lifecycle *lifecycles.Lifecycle, r decision.Removal) deci
 // removeAll removes the lifecycles of the import, as far as the brake approves.
 func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (result *importResult, err error) {
 	for _, r := range removals {
-		still, err := p.removeIfMay(ctx, r)
+		still, err := p.removeUnlessHeld(ctx, r)
 		if err != nil {
 			return p.unchanged(), err
 		}
@@ -60,9 +60,9 @@ func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (resu
 	return result, nil
 }
 
-// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster. It returns what
+// removeUnlessHeld removes the lifecycle, unless the brake holds its PediaCluster. It returns what
 // became of the lifecycle, nil when it is gone.
-func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *importResult, err error) {
+func (p *pass) removeUnlessHeld(ctx context.Context, r decision.Removal) (still *importResult, err error) {
 	if !r.Counted || r.Fate != decision.Delete {
 		return p.remove(ctx, r)
 	}
@@ -80,7 +80,7 @@ func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *impo
 		r.Fate = decision.Orphan
 		return p.remove(ctx, r)
 	}
-	switch held, verdict := p.ask(r.Lifecycle, object, r.Cause); verdict {
+	switch held, verdict := p.askBrake(r.Lifecycle, object, r.Cause); verdict {
 	case brake.Undecided:
 		return resultOf(r.Lifecycle.Status), nil
 	case brake.Held:
@@ -91,8 +91,8 @@ func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *impo
 	return p.remove(ctx, r)
 }
 
-// ask asks the brake whether a PediaCluster may be removed, and what to say if it is held.
-func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured, cause string) (*decision.Reason, brake.Verdict) {
+// askBrake asks the brake whether a PediaCluster may be removed, and what to say if it is held.
+func (p *pass) askBrake(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured, cause string) (*decision.Reason, brake.Verdict) {
 	r := brake.Removal{Import: p.Import, PediaCluster: object.GetUID(), Cause: cause}
 	p.asked = append(p.asked, r)
 	before := lifecycle.Status.PrunePlan
@@ -100,29 +100,29 @@ func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstruc
 	if verdict != brake.Held {
 		return nil, verdict
 	}
-	return p.held(cmp.Or(plan, before), // not decided since this process began
+	return p.heldReason(cmp.Or(plan, before), // not decided since this process began
 		decision.DescribeCounted(cause)), verdict
 }
 
-// held is why a lifecycle keeps a PediaCluster that is to be removed. There may be thousands
+// heldReason is why a lifecycle keeps a PediaCluster that is to be removed. There may be thousands
 // that say so: what can be done about it is in the condition PruneHeld of their policy.
-func (p *pass) held(plan, why string) *decision.Reason {
+func (p *pass) heldReason(plan, why string) *decision.Reason {
 	return &decision.Reason{
 		Phase: policyv1alpha1.LifecycleHeld, Reason: policyv1alpha1.ReasonPruneHeld, PrunePlan: plan,
 		Message: fmt.Sprintf("%s; held by plan %s, see PruneHeld of policy %q", why, plan, p.Policy),
 	}
 }
 
-// stillHeld is why a lifecycle keeps a PediaCluster whose removal was held, while it cannot be
-// told whether it is still to be removed. An error must neither release it nor hide it. It is
-// nil when nothing was held.
-func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, cause *decision.Reason) *decision.Reason {
+// stillHeldReason keeps a removal held while it cannot be judged whether its cause still exists:
+// an error must neither release it nor hide it. It returns why the lifecycle keeps its
+// PediaCluster, nil when no removal was held.
+func (p *pass) stillHeldReason(ctx context.Context, lifecycle *lifecycles.Lifecycle, cause *decision.Reason) *decision.Reason {
 	before := lifecycle.Status.PrunePlan
 	if lifecycle.DeletionTimestamp != nil || before == "" && !p.brake.Holds(p.Import) {
 		return nil
 	}
 	why := func(plan string) *decision.Reason {
-		return p.held(plan, "the cause of the removal cannot be judged ("+cause.Message+")")
+		return p.heldReason(plan, "the cause of the removal cannot be judged ("+cause.Message+")")
 	}
 	object, err := p.livePediaCluster(ctx, lifecycle.Name)
 	switch {
@@ -143,7 +143,7 @@ func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, c
 // returns what became of the import.
 func (p *pass) keepHeld(ctx context.Context, result *importResult, replaced []*lifecycles.Lifecycle) *importResult {
 	for _, old := range replaced {
-		_ = p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
+		_ = p.stillHeldReason(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
 		result = mergeResults(result, resultOf(old.Status))
 	}
 	return result
