@@ -40,8 +40,8 @@ const (
 	announceEvery   = 6 * time.Second
 	// summaryDelay is how long changes are counted before they are summed up.
 	summaryDelay = 10 * time.Second
-	// mostExamples is how many names, and how many details, a summary repeats.
-	mostExamples = 3
+	// maxExamples is how many names, and how many details, a summary repeats.
+	maxExamples = 3
 )
 
 // announcer tells of changes in events. Few changes have an event each. Many
@@ -141,7 +141,7 @@ func (b *burst) add(policy *corev1.ObjectReference, change announcement) {
 
 // example adds a value to a few different ones.
 func example(values []string, value string) []string {
-	if value == "" || len(values) > mostExamples || slices.Contains(values, value) {
+	if value == "" || len(values) > maxExamples || slices.Contains(values, value) {
 		return values
 	}
 	return append(values, value)
@@ -209,8 +209,8 @@ func (s *summary) note(key summaryKey) string {
 
 // enumerate joins a few values, and hints at those that are left out.
 func enumerate(values []string, separator string) string {
-	if len(values) > mostExamples {
-		return strings.Join(values[:mostExamples], separator) + separator + "…"
+	if len(values) > maxExamples {
+		return strings.Join(values[:maxExamples], separator) + separator + "…"
 	}
 	return strings.Join(values, separator)
 }

@@ -147,7 +147,7 @@ func BenchmarkPolicyStatus(b *testing.B) {
 		b.Run(fmt.Sprintf("imports=%d/failures=%d", size.imports, size.failures), func(b *testing.B) {
 			t, state := countedSummaries(size.imports, size.failures), exampleState(b)
 			status, ok := t.status(state, pruning{}, nil)
-			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, mostFailures) {
+			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, maxListedFailures) {
 				b.Fatalf("the status is %+v, %t", status, ok)
 			}
 			state.policy.Status = status

@@ -24,8 +24,8 @@ const (
 	// fitResync is how often they are looked at without a cause: for aggregated
 	// API servers, whose types change unannounced.
 	fitResync = time.Minute
-	// mostUnfit is how many findings the condition lists.
-	mostUnfit = 3
+	// maxUnfit is how many findings the condition lists.
+	maxUnfit = 3
 )
 
 // fitDelays are the delays after a change at which the host is asked again: it
@@ -173,7 +173,7 @@ func fitCondition(findings []*render.Error, unknown error) metav1.Condition {
 	case len(findings) > 0:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, policyv1alpha1.ReasonTypesDiffer, ""
 		for i, finding := range findings {
-			if i == mostUnfit {
+			if i == maxUnfit {
 				condition.Message += fmt.Sprintf("\nand %d more", len(findings)-i)
 				break
 			}

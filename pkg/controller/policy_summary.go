@@ -18,12 +18,12 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// mostFailures is how many failures a policy's status lists: it stays readable,
+// maxListedFailures is how many failures a policy's status lists: it stays readable,
 // and bounded however large the fleet is.
-const mostFailures = 10
+const maxListedFailures = 10
 
-// mostFailureMessage is how many bytes of a message it repeats.
-const mostFailureMessage = 512
+// maxFailureMessage is how many bytes of a message it repeats.
+const maxFailureMessage = 512
 
 // importResult is what became of an import, for the policy's status.
 type importResult struct {
@@ -44,10 +44,10 @@ type failure struct {
 func newImportResult(phase policyv1alpha1.LifecyclePhase, created bool, reason, message string) *importResult {
 	result := &importResult{phase: phase, created: created}
 	if phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict {
-		result.failure = &failure{reason: reason, message: render.Bounded(message, mostFailureMessage)}
+		result.failure = &failure{reason: reason, message: render.Bounded(message, maxFailureMessage)}
 	}
 	if phase == policyv1alpha1.LifecycleDeleting {
-		result.waits = render.Bounded(message, mostFailureMessage)
+		result.waits = render.Bounded(message, maxFailureMessage)
 	}
 	return result
 }
@@ -263,12 +263,12 @@ func (p *policySummary) firstFailures() (first []policyv1alpha1.SourceFailure) {
 		at, _ := slices.BinarySearchFunc(first, i, func(f policyv1alpha1.SourceFailure, i memory.Import) int {
 			return cmp.Or(strings.Compare(f.Namespace, i.Namespace), strings.Compare(f.Name, i.Name))
 		})
-		if at == mostFailures {
+		if at == maxListedFailures {
 			continue
 		}
 		first = slices.Insert(first, at, policyv1alpha1.SourceFailure{
 			Namespace: i.Namespace, Name: i.Name, Reason: failure.reason, Message: failure.message})
-		first = first[:min(len(first), mostFailures)]
+		first = first[:min(len(first), maxListedFailures)]
 	}
 	return first
 }

@@ -269,10 +269,10 @@ type recordedConversion struct {
 	unusable *decision.Reason
 }
 
-// mostRecorded is how many of them are kept for one policy, so that however many edits are
+// maxRecorded is how many of them are kept for one policy, so that however many edits are
 // broken off take bounded memory. Whoever records another one keeps what exists, and goes
 // first. Imports take an edit in a fixed order, so that there are hardly ever three.
-const mostRecorded = 16
+const maxRecorded = 16
 
 func (r *recordedConversion) isOf(spec *policyv1alpha1.PediaClusterLifecycleSpec) bool {
 	return r.deletionCondition == spec.DeletionCondition && r.revision.IsOf(spec)
@@ -329,7 +329,7 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 	} else {
 		r.hash = r.revision.Hash()
 	}
-	if len(state.recorded) >= mostRecorded {
+	if len(state.recorded) >= maxRecorded {
 		r.unusable = unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, "too many edits have not reached all imports")
 		return r
 	}

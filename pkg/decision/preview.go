@@ -62,7 +62,7 @@ func (r Rollout) stages(members []Member) (stages [3][]int, most int) {
 	for _, stage := range stages {
 		inOrder(members, stage)
 	}
-	return stages, r.most(int(state.status.Total))
+	return stages, r.maxConcurrent(int(state.status.Total))
 }
 
 // Outline says in how many steps the members that wait would take the newest revision, if
@@ -109,7 +109,7 @@ func (r Rollout) Waiting(members []Member) map[string]string {
 		case place == 0:
 			texts[name] = "it is next, when those that have taken the newest one are verified"
 		default:
-			texts[name] = fmt.Sprintf("number %d in the order, after %s", place+1, list(members, queue[:place], mostOpen, nameOf))
+			texts[name] = fmt.Sprintf("number %d in the order, after %s", place+1, list(members, queue[:place], maxOpen, nameOf))
 		}
 	}
 	return texts

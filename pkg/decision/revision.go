@@ -204,12 +204,12 @@ func (v Verification) Verify(record Record) (verified Record, again time.Duratio
 }
 
 func (v Verification) fail(record Record, message string) Record {
-	record.State, record.Message = policyv1alpha1.RolloutFailed, render.Bounded(message, mostRecordMessage)
+	record.State, record.Message = policyv1alpha1.RolloutFailed, render.Bounded(message, maxRecordMessage)
 	return record
 }
 
-// mostRecordMessage is how many bytes of a message a record repeats.
-const mostRecordMessage = 512
+// maxRecordMessage is how many bytes of a message a record repeats.
+const maxRecordMessage = 512
 
 // failure is the error of a template or the refusal of the host that no time can heal, empty
 // for none.

@@ -68,10 +68,10 @@ type RolloutDecision struct {
 }
 
 const (
-	// mostNamed is how many failures a condition names, and mostOpen how many imports that are
+	// maxNamed is how many failures a condition names, and maxOpen how many imports that are
 	// not verified yet.
-	mostNamed = 10
-	mostOpen  = 3
+	maxNamed = 10
+	maxOpen  = 3
 )
 
 // fleetState is what the members are together.
@@ -229,7 +229,7 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 		candidates = state.others
 	}
 	inOrder(members, candidates)
-	room := max(0, r.most(int(state.status.Total))-unverified)
+	room := max(0, r.maxConcurrent(int(state.status.Total))-unverified)
 	return append(next, candidates[:min(room, len(candidates))]...)
 }
 
@@ -269,11 +269,11 @@ func place(name string) uint64 {
 	return binary.BigEndian.Uint64(hash[:])
 }
 
-// most is how many imports may be unverified at a time.
-func (r Rollout) most(total int) int { return max(1, share(r.Spec.MaxConcurrent, total)) }
+// maxConcurrent is how many imports may be unverified at a time.
+func (r Rollout) maxConcurrent(total int) int { return max(1, share(r.Spec.MaxConcurrent, total)) }
 
-// mostFailures is how many imports may fail.
-func (r Rollout) mostFailures(total int) int { return share(r.Spec.MaxFailures, total) }
+// maxFailures is how many imports may fail.
+func (r Rollout) maxFailures(total int) int { return share(r.Spec.MaxFailures, total) }
 
 func share(of *intstr.IntOrString, total int) int {
 	n, err := intstr.GetScaledValueFromIntOrPercent(of, total, false)
@@ -286,7 +286,7 @@ func share(of *intstr.IntOrString, total int) int {
 // halted is why nothing takes the newest revision, empty when it is not halted.
 func (r Rollout) halted(state fleetState, waiting int) string {
 	switch {
-	case state.failedCanaries > 0, len(state.failed) > r.mostFailures(int(state.status.Total)):
+	case state.failedCanaries > 0, len(state.failed) > r.maxFailures(int(state.status.Total)):
 		return policyv1alpha1.ReasonRolloutFailed
 	case waiting == 0:
 		return ""
@@ -328,7 +328,7 @@ func (r Rollout) conditions(members []Member, state fleetState, decided RolloutD
 	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
 		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
 	case len(state.open) > 0:
-		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), mostOpen, nameOf)
+		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), maxOpen, nameOf)
 	}
 	if decided.RollingOut && decided.Advice != "" {
 		rolling.Message += "; " + decided.Advice
@@ -358,7 +358,7 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	if state.failedCanaries > 0 {
 		why, remedy = "canaries among them", "edit the policy, which reaches these first"
 	}
-	failures := list(members, byName(members, state.failed), mostNamed, func(m *Member) string {
+	failures := list(members, byName(members, state.failed), maxNamed, func(m *Member) string {
 		return fmt.Sprintf("%s (%s)", m.Name, render.Bounded(cmp.Or(m.Record.Message, "not verified in time"), 64))
 	})
 	// What to do comes first: names may be long, and the end is cut off.
