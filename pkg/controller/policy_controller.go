@@ -133,8 +133,8 @@ func newReferenceType(resolved servedtypes.Type) referenceType {
 // problem is why the imports of a policy cannot be worked on.
 type problem struct {
 	reason, message string
-	// lasting problems are shown on the lifecycles too. While there is another
-	// one, the imports rest.
+	// lasting problems are shown on the lifecycles too. Under any other problem
+	// the imports rest: they and their statuses stay as they are.
 	lasting bool
 	// passing problems are over in a moment; they are not worth a write.
 	passing bool
@@ -273,8 +273,8 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	c.resolveRollout(state, before)
 	c.subscribe(state, before)
 	state.examine(c.objects.Status)
-	if rest := state.limitPassing(before, time.Now()); rest > 0 {
-		c.queue.AddAfter(name, rest)
+	if remaining := state.limitPassing(before, time.Now()); remaining > 0 {
+		c.queue.AddAfter(name, remaining)
 	}
 	state.fit = c.fits.of(state)
 	c.mu.Lock()
@@ -456,8 +456,8 @@ func (s *policyState) limitPassing(before *policyState, now time.Time) (again ti
 	if before != nil && !before.passing.IsZero() {
 		s.passing = before.passing
 	}
-	if rest := problemPatience - now.Sub(s.passing); rest > 0 {
-		return rest
+	if remaining := problemPatience - now.Sub(s.passing); remaining > 0 {
+		return remaining
 	}
 	s.problem.passing = false
 	return 0
@@ -624,8 +624,8 @@ func (c *policyController) updateStatus(ctx context.Context, state *policyState,
 	if equality.Semantic.DeepEqual(status, before) {
 		return true, nil
 	}
-	if rest := statusDelay - time.Since(c.written[state.policy.Name]); rest > 0 && sameButFigures(before, status) {
-		c.queue.AddAfter(state.policy.Name, rest)
+	if remaining := statusDelay - time.Since(c.written[state.policy.Name]); remaining > 0 && sameButFigures(before, status) {
+		c.queue.AddAfter(state.policy.Name, remaining)
 		return false, nil
 	}
 	policy := state.policy.DeepCopy()

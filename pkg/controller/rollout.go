@@ -163,8 +163,8 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided d
 		return rollout.Decide(nil), nil, 0, true
 	}
 	if p.generation == generation {
-		if rest := rolloutPeriod - rollout.Now.Sub(p.decidedAt); rest > 0 {
-			return p.latest, nil, rest, true
+		if remaining := rolloutPeriod - rollout.Now.Sub(p.decidedAt); remaining > 0 {
+			return p.latest, nil, remaining, true
 		}
 		if due := p.latest.Again > 0 && rollout.Now.Sub(p.decidedAt) >= p.latest.Again; !p.changed && !due {
 			return p.latest, nil, 0, true

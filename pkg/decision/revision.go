@@ -189,17 +189,17 @@ func (v Verification) Verify(record Record) (verified Record, again time.Duratio
 	if waiting == "" {
 		waiting, again = v.readiness(&record)
 	}
-	rest := Deadline(record, v.Rollout).Sub(v.Now)
+	remaining := Deadline(record, v.Rollout).Sub(v.Now)
 	switch {
 	case waiting == "":
 		record.State = policyv1alpha1.RolloutVerified
 		return record, 0
-	case rest <= 0:
+	case remaining <= 0:
 		return v.fail(record, fmt.Sprintf("not verified within %s: %s", timeoutOf(v.Rollout), waiting)), 0
 	case again == 0:
-		return record, rest
+		return record, remaining
 	default:
-		return record, min(again, rest)
+		return record, min(again, remaining)
 	}
 }
 
@@ -257,9 +257,9 @@ func (v Verification) readiness(record *Record) (waiting string, again time.Dura
 	if v.Since.After(record.ReadyTime.Time) {
 		record.ReadyTime = timestamp(v.Since) // it was not, in between
 	}
-	rest := time.Duration(*v.Rollout.MinReadySeconds)*time.Second - v.Now.Sub(record.ReadyTime.Time)
-	if rest > 0 {
-		return "the cluster has not been ready for long enough", rest
+	remaining := time.Duration(*v.Rollout.MinReadySeconds)*time.Second - v.Now.Sub(record.ReadyTime.Time)
+	if remaining > 0 {
+		return "the cluster has not been ready for long enough", remaining
 	}
 	return "", 0
 }

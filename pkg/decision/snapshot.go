@@ -32,7 +32,7 @@ type Snapshot struct {
 // Problem is why the imports of a policy cannot be worked on.
 type Problem struct {
 	Message string
-	// Lasting problems are shown on the lifecycles. While there is another one, they rest.
+	// Lasting problems are shown on the lifecycles. Under any other problem the imports rest.
 	Lasting bool
 	// Passing problems, such as a first list that is under way, are not shown at all.
 	Passing bool
@@ -81,7 +81,7 @@ type Decision struct {
 	Blocked *Reason
 	// Converge is set when lifecycle and PediaCluster are to become what the policy wants.
 	Converge bool
-	// Rest is set when the import stays as it is, and its lifecycles say what they say.
+	// Rest is set when the import and the statuses of its lifecycles stay as they are.
 	Rest bool
 }
 
