@@ -248,7 +248,7 @@ func (t *policySummaries) status(state *policyState, prune pruning, rollout *dec
 	if state.fit != nil {
 		conditions = append(conditions, *state.fit)
 	}
-	conditions = append(conditions, sayRollout(&status, policy, rollout)...)
+	conditions = append(conditions, setRolloutStatus(&status, policy, rollout)...)
 	for _, condition := range conditions {
 		condition.ObservedGeneration = policy.Generation
 		condition.Message = render.Bounded(condition.Message, render.MaxMessage)
@@ -317,7 +317,7 @@ func (p *policySummary) conditions(state *policyState, prune pruning, rollout *d
 		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see the lifecycles of this policy in the phase Held")
 	}
 	if rollout != nil {
-		showRollout(&ready, &reconciling, rollout)
+		reflectRollout(&ready, &reconciling, rollout)
 	}
 	return []metav1.Condition{ready, validated, reconciling}
 }

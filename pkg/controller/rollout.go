@@ -391,9 +391,9 @@ func (s *policyState) recordedKinds() (kinds []hostobjects.Kind) {
 	return kinds
 }
 
-// sayRollout has the status of a policy say how far its newest revision has come, and returns
-// the conditions that do. While that is not decided, it says what it said.
-func sayRollout(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, rollout *decision.RolloutDecision) []metav1.Condition {
+// setRolloutStatus sets how far the newest revision of a policy has come, and returns the conditions
+// that show it. While that is not decided, the status stays as it is.
+func setRolloutStatus(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, rollout *decision.RolloutDecision) []metav1.Condition {
 	switch {
 	case policy.Spec.Rollout == nil:
 		status.Rollout = nil
@@ -408,9 +408,9 @@ func sayRollout(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policy
 	}
 }
 
-// showRollout has the conditions of a policy say that imports still have a former revision, or
-// are not verified.
-func showRollout(ready, reconciling *metav1.Condition, rollout *decision.RolloutDecision) {
+// reflectRollout has a policy that is otherwise ready show that imports still have a former
+// revision, or are not verified.
+func reflectRollout(ready, reconciling *metav1.Condition, rollout *decision.RolloutDecision) {
 	rolling := rollout.Conditions[0]
 	if former := rollout.Status.Updated < rollout.Status.Total; ready.Status == metav1.ConditionTrue && (former || rollout.RollingOut) {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, rolling.Reason, rolling.Message
