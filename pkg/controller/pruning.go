@@ -38,9 +38,10 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	if policy.Spec.Suspend {
 		c.brake.Revoke(policy.Name)
 	}
-	prune, allReconciled := c.pruning(policy, metav1.Now())
-	rollout := c.decideRollout(state, allReconciled)
-	if !allReconciled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+	prune, allReconciled := c.currentPruning(policy, metav1.Now())
+	decidable := allReconciled && state.problem == nil && !policy.Spec.Suspend && policy.DeletionTimestamp == nil
+	rollout := c.decideRollout(state, decidable)
+	if !decidable {
 		_, err := c.updateStatus(ctx, state, prune, rollout)
 		return err
 	}
@@ -54,9 +55,9 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	return c.endRelease(ctx, policy, decided)
 }
 
-// pruning is what the status of a policy says of its removals, with maxPrune as it is now,
+// currentPruning is what the status of a policy says of its removals, with maxPrune as it is now,
 // and whether every import has been reconciled since the policy or its types changed.
-func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, allReconciled bool) {
+func (c *policyController) currentPruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, allReconciled bool) {
 	prune.share = policy.Spec.MaxPrune.String()
 	if known := policy.Status.Prune; known != nil {
 		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)

@@ -206,13 +206,13 @@ func (p *policyRollout) list(revision string, generation int64) (imports []memor
 
 // decideRollout decides who is next under a policy, and has those worked on. It is nil
 // while that cannot be decided, and without a rollout.
-func (c *policyController) decideRollout(state *policyState, allReconciled bool) *decision.RolloutDecision {
+func (c *policyController) decideRollout(state *policyState, decidable bool) *decision.RolloutDecision {
 	policy := state.policy
 	if policy.Spec.Rollout == nil {
 		c.rollouts.forget(policy.Name)
 		return nil
 	}
-	if !allReconciled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+	if !decidable {
 		return nil
 	}
 	decided, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,
