@@ -182,11 +182,11 @@ func byPhase(counts policyv1alpha1.ImportCounts) map[policyv1alpha1.LifecyclePha
 }
 
 // counts returns the counts of every policy.
-func (t *policySummaries) counts() map[string]policyv1alpha1.ImportCounts {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	counts := make(map[string]policyv1alpha1.ImportCounts, len(t.policies))
-	for name, p := range t.policies {
+func (s *policySummaries) counts() map[string]policyv1alpha1.ImportCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[string]policyv1alpha1.ImportCounts, len(s.policies))
+	for name, p := range s.policies {
 		counts[name] = p.counts
 	}
 	return counts

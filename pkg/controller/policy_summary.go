@@ -86,30 +86,30 @@ func newPolicySummaries() *policySummaries {
 	return &policySummaries{policies: map[string]*policySummary{}}
 }
 
-func (t *policySummaries) of(policy string) *policySummary {
-	p, ok := t.policies[policy]
+func (s *policySummaries) of(policy string) *policySummary {
+	p, ok := s.policies[policy]
 	if !ok {
 		p = &policySummary{
 			results:     map[memory.Import]importResult{},
 			failures:    map[memory.Import]failure{},
 			outstanding: map[memory.Import]struct{}{},
 		}
-		t.policies[policy] = p
+		s.policies[policy] = p
 	}
 	return p
 }
 
-func (t *policySummaries) forget(policy string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.policies, policy)
+func (s *policySummaries) forget(policy string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.policies, policy)
 }
 
 // begin starts a pass over all imports of a policy.
-func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(policy)
+func (s *policySummaries) begin(policy string, imports map[memory.Import]struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(policy)
 	for i := range p.results {
 		// What no longer has a Source nor a lifecycle counts no more.
 		if _, ok := imports[i]; !ok {
@@ -122,19 +122,19 @@ func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{
 }
 
 // expect records what becomes of an import that is left to be worked on.
-func (t *policySummaries) expect(i memory.Import, result *importResult) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.of(i.Policy).set(i, result)
+func (s *policySummaries) expect(i memory.Import, result *importResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of(i.Policy).set(i, result)
 }
 
 // setPhase records that imports have come into another phase. What else became of them
 // stays as it was.
-func (t *policySummaries) setPhase(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (s *policySummaries) setPhase(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, i := range imports {
-		p := t.of(i.Policy)
+		p := s.of(i.Policy)
 		if before, ok := p.results[i]; ok {
 			before.phase = phase
 			p.set(i, &before)
@@ -145,10 +145,10 @@ func (t *policySummaries) setPhase(imports []memory.Import, phase policyv1alpha1
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new, and whether the import was the last one that was
 // left to be worked on.
-func (t *policySummaries) set(i memory.Import, result *importResult) (news *failure, last bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(i.Policy)
+func (s *policySummaries) set(i memory.Import, result *importResult) (news *failure, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(i.Policy)
 	p.set(i, result)
 	_, last = p.outstanding[i]
 	delete(p.outstanding, i)
@@ -210,10 +210,10 @@ func (r importResult) count(counts *policyv1alpha1.ImportCounts, n int32) {
 
 // allReconciled reports whether every import has been reconciled since the policy or its
 // types changed, and how many PediaClusters were made for them.
-func (t *policySummaries) allReconciled(policy string) (owned int, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(policy)
+func (s *policySummaries) allReconciled(policy string) (owned int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(policy)
 	return p.owned, p.complete && len(p.outstanding) == 0
 }
 
@@ -221,10 +221,10 @@ func (t *policySummaries) allReconciled(policy string) (owned int, ok bool) {
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new
 // figures.
-func (t *policySummaries) status(state *policyState, prune pruning, rollout *decision.RolloutDecision) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(state.policy.Name)
+func (s *policySummaries) status(state *policyState, prune pruning, rollout *decision.RolloutDecision) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(state.policy.Name)
 	policy := state.policy
 	problem := state.reason()
 	incomplete, passing := problem == nil && !p.complete, problem != nil && problem.passing
