@@ -238,14 +238,14 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 		}
 	}
 	c.plan = c.conversion.Plan(decision.OwnerOf(c.lifecycle), c.current, c.former)
-	planned(c.Policy, c.plan)
+	countRenderError(c.Policy, c.plan)
 	return nil
 }
 
 // convert converts the Source, and reads what that takes.
 func (c *convergence) convert(ctx context.Context, by converter) render.Conversion {
 	rendering := rendering{began: time.Now()}
-	defer rendering.done(c.Policy)
+	defer rendering.observe(c.Policy)
 	return by.compiled.Convert(render.Inputs{
 		Name: c.lifecycle.Name, Source: c.source, Versions: by.versions(),
 		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
@@ -296,7 +296,7 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 		}
 	}
 	done = c.applyPlan(ctx, c.lifecycle, c.current, c.plan)
-	c.propagated(done)
+	c.observePropagation(done)
 	c.policies.announcer.executed(c.lifecycle, c.current, done)
 	if unread := (*render.LookupError)(nil); !done.Stale && errors.As(c.conversion.Err, &unread) {
 		done.Err = unread

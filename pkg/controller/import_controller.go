@@ -155,9 +155,9 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 		c.unreserve(i)
 	}
 	if p.pending {
-		c.policies.expected(i, result)
+		c.policies.reportExpected(i, result)
 	} else {
-		c.policies.worked(i, result)
+		c.policies.reportResult(i, result)
 	}
 	return err
 }
@@ -166,7 +166,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 func (p *pass) recovering(ctx context.Context) (*importResult, error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.policies.worked(p.Import, p.unchanged())
+			p.policies.reportResult(p.Import, p.unchanged())
 			panic(fault)
 		}
 	}()

@@ -244,20 +244,20 @@ func (r *rendering) pause() (goOn func()) {
 	return func() { r.paused += time.Since(began) }
 }
 
-// done records a rendering that is over.
-func (r *rendering) done(policy string) {
+// observe observes the duration of a rendering that is over.
+func (r *rendering) observe(policy string) {
 	renderDuration.WithLabelValues(policy).Observe((time.Since(r.began) - r.paused).Seconds())
 }
 
-// planned counts a plan that is an error.
-func planned(policy string, plan render.Plan) {
+// countRenderError counts a plan that is an error.
+func countRenderError(policy string, plan render.Plan) {
 	if plan.Action == render.ActionError {
 		renderErrors.WithLabelValues(policy, plan.Reason).Inc()
 	}
 }
 
-// propagated records how long the change took that was written, if there was one.
-func (p *pass) propagated(done decision.Execution) {
+// observePropagation observes how long the change took that was written, if there was one.
+func (p *pass) observePropagation(done decision.Execution) {
 	if !done.Written() || p.changed.IsZero() {
 		return
 	}

@@ -216,9 +216,9 @@ func (c *policyController) allStates() map[string]*policyState {
 	return maps.Clone(c.states)
 }
 
-// worked records what became of an import, nil when there is nothing left of
+// reportResult records what became of an import, nil when there is nothing left of
 // it, and has the status of its policy follow.
-func (c *policyController) worked(i memory.Import, result *importResult) {
+func (c *policyController) reportResult(i memory.Import, result *importResult) {
 	state := c.state(i.Policy)
 	if state == nil {
 		return
@@ -233,8 +233,8 @@ func (c *policyController) worked(i memory.Import, result *importResult) {
 	c.queue.AddAfter(i.Policy, statusDelay)
 }
 
-// expected records what becomes of an import whose record is left to be written.
-func (c *policyController) expected(i memory.Import, result *importResult) {
+// reportExpected records what becomes of an import once its pending record is written.
+func (c *policyController) reportExpected(i memory.Import, result *importResult) {
 	if c.state(i.Policy) != nil {
 		c.summaries.expect(i, result)
 	}

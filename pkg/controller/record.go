@@ -117,7 +117,7 @@ func (c *importController) recorded(before, now *lifecycles.Lifecycle, behind bo
 	c.policies.announcer.phaseChanged(before, now.Status)
 	if behind {
 		c.memory.Rewritten(importOf(now), lifecycleVersion(before), lifecycleVersion(now))
-		c.policies.worked(importOf(now), resultOf(now.Status))
+		c.policies.reportResult(importOf(now), resultOf(now.Status))
 	}
 }
 

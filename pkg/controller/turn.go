@@ -195,7 +195,7 @@ func (p *pass) reportSettled(left *memory.Settled) bool {
 	source := p.objects.Object(p.state.sources, p.Namespace, p.Name)
 	p.member = &decision.Member{Name: p.lifecycles[0].Name, Canary: isCanary(rollout, source), Waits: !newest}
 	p.reportMember(false)
-	p.policies.worked(p.Import, p.unchanged())
+	p.policies.reportResult(p.Import, p.unchanged())
 	return true
 }
 
