@@ -355,7 +355,7 @@ func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstru
 	if c.current != nil {
 		c.settled.Before = c.current.GetResourceVersion()
 	}
-	c.settled.Show(c.objects.ResourceVersion(pediaClusters, "", written.Name))
+	c.settled.Observe(c.objects.ResourceVersion(pediaClusters, "", written.Name))
 }
 
 // removeReplaced removes the lifecycles of former names: a cluster is never missing from

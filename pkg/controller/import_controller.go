@@ -227,11 +227,11 @@ func (p *pass) isSettled(last *memory.Settled) bool {
 		return false
 	}
 	now := p.versions(p.lifecycles[0])
-	if p.memory.Is(last, now) {
+	if p.memory.Matches(last, now) {
 		return true
 	}
 	now.Parts = p.state.partsOf(p.objects.Object(p.state.sources, p.Namespace, p.Name))
-	return p.memory.IsButForSource(last, now)
+	return p.memory.MatchesButForSource(last, now)
 }
 
 // versions are the versions of the inputs of a pass under one lifecycle, as informers and
