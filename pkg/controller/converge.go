@@ -74,10 +74,10 @@ func (p *pass) removeNamed(ctx context.Context, names []string) (left *importRes
 
 // keepName keeps an import up to date under the name it has, while it cannot have the one that
 // its policy wants.
-func (p *pass) keepName(ctx context.Context, instead *decision.Reason) (*importResult, error) {
+func (p *pass) keepName(ctx context.Context, nameBlocked *decision.Reason) (*importResult, error) {
 	stays := slices.DeleteFunc(slices.Clone(p.lifecycles), func(l *lifecycles.Lifecycle) bool { return l.DeletionTimestamp != nil })
 	if len(stays) == 1 {
-		return p.convergeAs(ctx, stays[0].Name, instead)
+		return p.convergeAs(ctx, stays[0].Name, nameBlocked)
 	}
 	var going []decision.Removal
 	for _, lifecycle := range p.lifecycles {
@@ -85,7 +85,7 @@ func (p *pass) keepName(ctx context.Context, instead *decision.Reason) (*importR
 			going = append(going, decision.Finalization(lifecycle))
 		}
 	}
-	return p.block(ctx, going, instead)
+	return p.block(ctx, going, nameBlocked)
 }
 
 // convergence is an import that is worked on under one lifecycle.
@@ -98,8 +98,8 @@ type convergence struct {
 	// others is what became of those that are being deleted.
 	replaced []*lifecycles.Lifecycle
 	others   *importResult
-	// instead is why the import does not have the name that its policy wants, nil when it does.
-	instead *decision.Reason
+	// nameBlocked is why the import does not have the name that its policy wants, nil when it does.
+	nameBlocked *decision.Reason
 
 	// by is what the import is converted by. With a rollout, revision is what the lifecycle
 	// records of its revision, and recorded is set until it is its turn.
@@ -114,8 +114,8 @@ type convergence struct {
 }
 
 // convergeAs works on the import under that name.
-func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Reason) (*importResult, error) {
-	c := &convergence{pass: p, instead: instead}
+func (p *pass) convergeAs(ctx context.Context, name string, nameBlocked *decision.Reason) (*importResult, error) {
+	c := &convergence{pass: p, nameBlocked: nameBlocked}
 	if err := c.assignLifecycles(ctx, name); err != nil {
 		return p.unchanged(), err
 	}
@@ -131,7 +131,7 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 			return p.giveWay(ctx, name, taken)
 		}
 	}
-	if instead == nil {
+	if nameBlocked == nil {
 		p.waitFor(p.Import, "")
 	}
 	if blocked, err := c.chooseRevision(ctx); err != nil {
@@ -316,7 +316,7 @@ func (c *convergence) recordUncreated(ctx context.Context) (err error) {
 func (c *convergence) record(ctx context.Context, done decision.Execution) (*importResult, error) {
 	status := c.project(c.lifecycle).Converged(decision.Convergence{
 		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
-		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
+		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), NameBlocked: c.nameBlocked,
 		Waiters: c.waiters(c.lifecycle.Name), Rollout: c.verify(done),
 	})
 	if c.uncreated {

@@ -66,9 +66,9 @@ type Convergence struct {
 	Definition types.UID
 	// Answer is what the cluster answered when it was asked, nil when it was not.
 	Answer *policyv1alpha1.ClusterState
-	// Instead is why the import does not have the name that its policy wants, nil when it
+	// NameBlocked is why the import does not have the name that its policy wants, nil when it
 	// does.
-	Instead *Reason
+	NameBlocked *Reason
 	// Waiters are the imports that wait for the name.
 	Waiters NameWaiters
 	// Rollout is what the lifecycle records of its revision, nil without a rollout.
@@ -109,9 +109,9 @@ func (p Projection) Converged(c Convergence) Status {
 	if created.Status == metav1.ConditionTrue && ready.Status != metav1.ConditionTrue {
 		updating.Status, updating.Reason, updating.Message = metav1.ConditionTrue, ready.Reason, ready.Message
 	}
-	if c.Instead != nil && status.Phase == policyv1alpha1.LifecycleImported { // what is worse is said first
-		status.Phase = c.Instead.Phase
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, c.Instead.Reason, c.Instead.Message+"; kept up to date under the former name"
+	if c.NameBlocked != nil && status.Phase == policyv1alpha1.LifecycleImported { // what is worse is said first
+		status.Phase = c.NameBlocked.Phase
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, c.NameBlocked.Reason, c.NameBlocked.Message+"; kept up to date under the former name"
 	}
 	p.setConditions(&status, ready, created, updating)
 	p.setNameContended(&status, c.Waiters)

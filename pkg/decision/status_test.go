@@ -61,7 +61,7 @@ func TestTheStatusAfterAPlan(t *testing.T) {
 		plan         render.Plan
 		pediaCluster *unstructured.Unstructured
 		err          error
-		instead      *Reason
+		nameBlocked  *Reason
 		want         said
 	}{
 		{"it was created", created, pediaCluster(), nil, nil,
@@ -100,7 +100,7 @@ func TestTheStatusAfterAPlan(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := lifecycle(func(l *Lifecycle) { l.Generation, l.Status.PrunePlan = 3, "plan" })
 			status := Projection{Lifecycle: l}.Converged(Convergence{
-				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}, Instead: test.instead})
+				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}, NameBlocked: test.nameBlocked})
 			if diff := cmp.Diff(test.want, inWords(status)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
