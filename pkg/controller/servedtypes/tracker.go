@@ -325,7 +325,7 @@ func (e *LostError) Error() string { return e.message }
 // first, one by one, so the absence of an object means nothing unless its type
 // is confirmed after the object was found absent. The error is a *LostError when
 // the host says so, and another one when it cannot be known now. Calls that come
-// while the host is being asked share one question that is asked after that.
+// while a request is under way share one that is sent after it.
 func (t *Tracker) Confirm(ctx context.Context, resolved Type) error {
 	_, err := t.confirmations.Do(resolved, func() (struct{}, error) { return struct{}{}, t.confirm(ctx, resolved) })
 	return err
