@@ -121,7 +121,7 @@ func Take(revision string, former Record, status Status, readyNow string, now ti
 func ClusterReady(pediaCluster *unstructured.Unstructured) (ready string, since time.Time) {
 	conditions, _, _ := unstructured.NestedSlice(pediaCluster.Object, "status", "conditions")
 	for _, condition := range conditions {
-		if condition, ok := condition.(map[string]any); ok && condition["type"] == "Ready" {
+		if condition, ok := condition.(map[string]any); ok && condition["type"] == pediaReady {
 			ready, _ = condition["status"].(string)
 			text, _ := condition["lastTransitionTime"].(string)
 			since, _ = time.Parse(time.RFC3339, text)

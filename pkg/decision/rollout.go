@@ -237,19 +237,19 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 // be worked on as it is first, and the others by chance, but always the same.
 func inOrder(members []Member, stage []int) {
 	type placed struct {
-		usable bool
-		place  uint64
-		index  int
+		unusable bool
+		place    uint64
+		index    int
 	}
 	order := make([]placed, len(stage))
 	for at, i := range stage {
-		order[at] = placed{usable: !members[i].Unusable, place: place(members[i].Name), index: i}
+		order[at] = placed{unusable: members[i].Unusable, place: place(members[i].Name), index: i}
 	}
 	slices.SortFunc(order, func(a, b placed) int {
 		switch {
-		case a.usable != b.usable && b.usable:
+		case a.unusable != b.unusable && a.unusable:
 			return -1
-		case a.usable != b.usable:
+		case a.unusable != b.unusable:
 			return 1
 		case a.place != b.place:
 			return cmp.Compare(a.place, b.place)
