@@ -34,8 +34,8 @@ const (
 )
 
 const (
-	// announcedAtOnce is how many changes under one policy are told one by one
-	// when they come together, announceEvery after how long there is one more.
+	// announcedAtOnce is how many changes under one policy that come together have an
+	// event each, announceEvery after how long one more has.
 	announcedAtOnce = 10
 	announceEvery   = 6 * time.Second
 	// summaryDelay is how long changes are counted before they are summed up.
@@ -44,8 +44,8 @@ const (
 	maxExamples = 3
 )
 
-// announcer tells of changes in events. Few changes have an event each. Many
-// under one policy are summed up in events on the policy.
+// announcer records events of changes. Few changes have an event each. Many under one
+// policy are summed up in events on the policy.
 type announcer struct {
 	recorder events.EventRecorder
 	clock    clock.PassiveClock
@@ -93,7 +93,7 @@ func newAnnouncer(recorder events.EventRecorder, clock clock.PassiveClock, wake 
 	return &announcer{recorder: recorder, clock: clock, wake: wake, bursts: map[string]*burst{}}
 }
 
-// announce tells of a change under a policy now, or counts it.
+// announce records an event of a change under a policy, or adds the change to a summary.
 func (a *announcer) announce(policy *corev1.ObjectReference, change announcement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,7 +147,7 @@ func example(values []string, value string) []string {
 	return append(values, value)
 }
 
-// flush tells what was summed up under a policy, if it is time to.
+// flush records the summaries of a policy if they are due.
 func (a *announcer) flush(policy string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -159,21 +159,21 @@ func (a *announcer) flush(policy string) {
 		a.wake(policy, wait)
 		return
 	}
-	a.tell(b)
+	a.recordSummaries(b)
 }
 
-// forget tells what was summed up under a policy that is gone.
+// forget records the summaries of a policy that is gone, and forgets it.
 func (a *announcer) forget(policy string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b, ok := a.bursts[policy]; ok {
-		a.tell(b)
+		a.recordSummaries(b)
 		delete(a.bursts, policy)
 	}
 }
 
-// tell has the summaries recorded and begins new ones.
-func (a *announcer) tell(b *burst) {
+// recordSummaries records the summaries and begins new ones.
+func (a *announcer) recordSummaries(b *burst) {
 	keys := make([]summaryKey, 0, len(b.summaries))
 	for key := range b.summaries {
 		keys = append(keys, key)

@@ -111,7 +111,7 @@ func newControllers(config Config) (*controllers, error) {
 	return assemble(own, host, config)
 }
 
-// assemble has the parts know each other.
+// assemble connects the parts of the controllers.
 func assemble(own versioned.Interface, host hostClients, config Config) (*controllers, error) {
 	c := &controllers{
 		informers: externalversions.NewSharedInformerFactory(own, 0),
@@ -192,7 +192,7 @@ func (c *controllers) run(ctx context.Context) error {
 	defer forgetAllSeries() // after the last one has worked
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// Whoever returns early takes the others along.
+	// If one returns early, all others end.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer c.policies.queue.ShutDown()

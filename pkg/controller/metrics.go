@@ -89,15 +89,15 @@ func forgetAllSeries() {
 	propagationDuration.Reset()
 }
 
-// fleetCollector tells of the policies and imports of the controllers that run.
-// A replica whose controllers do not run tells only that.
+// fleetCollector collects the state of the policies and imports of the controllers that
+// run. A replica whose controllers do not run reports only that.
 type fleetCollector struct {
 	metrics.BaseStableCollector
 	now     func() time.Time
 	running atomic.Pointer[controllers]
 }
 
-// set has the metrics tell of these controllers, until the returned function is
+// set makes these controllers the source of the metrics, until the returned function is
 // called.
 func (f *fleetCollector) set(c *controllers) (unset func()) {
 	f.running.Store(c)

@@ -61,13 +61,13 @@ type policyController struct {
 	summaries *policySummaries
 	brake     *brake.Brake
 	rollouts  *rollouts
-	// announcer tells of what becomes of imports.
+	// announcer records events of what becomes of imports.
 	announcer *announcer
 
 	// enqueueImport has one import worked on, enqueueInBulk one of many, and addInBulk one of
 	// many unless nothing is left to do.
 	enqueueImport, enqueueInBulk, addInBulk func(memory.Import)
-	// checkOwners has the lifecycles seen to that name a policy and are not its own.
+	// checkOwners checks the controller references of the lifecycles that name a policy.
 	checkOwners func(policy string)
 	// fits knows whether templates fit the types that they read.
 	fits *fits
@@ -240,7 +240,7 @@ func (c *policyController) reportExpected(i memory.Import, result *importResult)
 	}
 }
 
-// hasLifecycle reports whether the import has a lifecycle to tell of it.
+// hasLifecycle reports whether the import has a lifecycle, which shows what became of it.
 func (c *policyController) hasLifecycle(state *policyState, i memory.Import) bool {
 	return slices.ContainsFunc(c.store.OfSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
 		return policyv1alpha1.ControllingPolicy(lifecycle).Name == i.Policy
@@ -583,7 +583,7 @@ func (c *policyController) lifecycleDeleted(policy string) {
 // rests reports whether imports rest for a problem that passes by itself.
 func (s *policyState) rests() bool { return s.problem != nil && !s.problem.lasting }
 
-// finalize lets the policy go when its lifecycles are gone.
+// finalize removes our finalizer from the policy when its lifecycles are gone.
 func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
 	// The informer may lag behind a lifecycle that was just made.
 	switch left, err := c.store.HasPolicy(ctx, policy.Name); {

@@ -94,7 +94,7 @@ func (c *policyController) storeDecision(ctx context.Context, state *policyState
 	return true, nil
 }
 
-// approve lets the removals go that were decided to.
+// approve approves the removals that were decided, and enqueues their imports.
 func (c *policyController) approve(decided brake.Decision) {
 	for _, approved := range [][]brake.Removal{decided.Counted, decided.Released} {
 		c.brake.Approve(approved)
@@ -133,11 +133,11 @@ func importsOf(removals []brake.Removal) (imports []memory.Import) {
 	return imports
 }
 
-// removeRelease takes the annotation away that has been acted upon, or names no
-// plan there is.
+// removeRelease removes the annotation that releases a plan: it has been acted upon, or names no
+// existing plan.
 func (c *policyController) removeRelease(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
-	// Nothing but this very annotation: somebody may have named another plan
-	// meanwhile, while the status, which this has just written, does not matter.
+	// The patch depends on nothing but this annotation: somebody may have named another
+	// plan meanwhile, while that the status was just written does not matter.
 	path := "/metadata/annotations/" + strings.ReplaceAll(policyv1alpha1.ReleasePruneAnnotation, "/", "~1")
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": policy.UID},
@@ -210,8 +210,8 @@ func (p pruning) conditions(policy *policyv1alpha1.ClusterImportPolicy) []metav1
 		Reason: policyv1alpha1.ReasonNothingHeld, Message: "no removal is held"}}
 }
 
-// describe says how many removals are held, and why. What is held stays so, however
-// few are left: the reason may be in the past.
+// describe says how many removals are held, and why. Held removals stay held, however
+// few are left, so the reason may no longer apply.
 func (p pruning) describe() string {
 	held := fmt.Sprintf("the removals of %d PediaClusters are held", p.held)
 	if p.held == 1 {

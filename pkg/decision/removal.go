@@ -10,7 +10,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// Removal is why a lifecycle goes, and what becomes of its PediaCluster.
+// Removal is why a lifecycle is removed, and what becomes of its PediaCluster.
 type Removal struct {
 	Lifecycle *Lifecycle
 	// Cause is one of the reasons of a lifecycle's conditions.
@@ -62,8 +62,8 @@ const (
 	Retain
 )
 
-// Removal is the removal of one lifecycle of the import for a cause. That deletionPolicy is
-// heeded here, once, keeps it from being a matter of the path.
+// Removal is the removal of one lifecycle of the import for a cause. deletionPolicy is applied
+// here, and nowhere else, so that it does not depend on the path that leads to a removal.
 func (s *Snapshot) Removal(lifecycle *Lifecycle, r Removal) Removal {
 	r.Lifecycle, r.By = lifecycle, s.Policy
 	if r.Fate == Delete && s.Policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {

@@ -17,8 +17,8 @@ import (
 // Lifecycle is the record of one import.
 type Lifecycle = policyv1alpha1.PediaClusterLifecycle
 
-// Snapshot is all that one decision is made from. Nobody changes it. A read that fails
-// makes no snapshot: without one, nothing is decided.
+// Snapshot is all that one decision is made from. It is not changed after that. If a read fails
+// there is no snapshot, and without one nothing is decided.
 type Snapshot struct {
 	Policy *policyv1alpha1.ClusterImportPolicy
 	// Problem is why imports of the policy cannot be worked on, nil when they can.
@@ -50,7 +50,7 @@ const (
 	Never
 	// Gone is a Source that the host confirms not to exist, under a type that it serves.
 	Gone
-	// TypeLost is a Source whose type went or is going, and it with its type: its absence
+	// TypeLost is a Source that was deleted, or is about to be, with its type: its absence
 	// says nothing about its cluster.
 	TypeLost
 )

@@ -17,8 +17,8 @@ import (
 // Status is the status of a lifecycle.
 type Status = policyv1alpha1.PediaClusterLifecycleStatus
 
-// Projection says in the status of a lifecycle what is so now. The same facts give the same
-// status.
+// Projection projects the current state into the status of a lifecycle. The same facts give the
+// same status.
 type Projection struct {
 	// Lifecycle is the one to speak of, with the status that it has.
 	Lifecycle *Lifecycle
@@ -35,8 +35,8 @@ type Execution struct {
 	PediaCluster *unstructured.Unstructured
 	// Err is why it has to be tried again.
 	Err error
-	// Stale is set when what the plan was made from is no longer so: the next attempt will
-	// see it, and there is nothing to tell.
+	// Stale is set when what the plan was made from has changed: the next attempt will see that,
+	// and nothing is recorded.
 	Stale bool
 }
 
