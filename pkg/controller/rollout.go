@@ -100,17 +100,6 @@ func (m *rolloutMember) isOpen() bool {
 	return m != nil && (m.allowed != allowance{} || m.Record.State == policyv1alpha1.RolloutUnverified)
 }
 
-// last is what was reported of an import, nil for nothing.
-func (r *rollouts) last(i memory.Import) *decision.Member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p, ok := r.policies[i.Policy]; ok && p.members[i] != nil {
-		m := p.members[i].Member
-		return &m
-	}
-	return nil
-}
-
 // hasReported reports whether it is known what the import records, under that generation of the
 // policy.
 func (r *rollouts) hasReported(i memory.Import, generation int64) bool {

@@ -50,6 +50,17 @@ func (o *oneImport) editInTurns(t *testing.T, generation int64, endpoint string,
 	o.again(t)
 }
 
+// last is what was reported of an import, nil for nothing.
+func (r *rollouts) last(i memory.Import) *decision.Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, ok := r.policies[i.Policy]; ok && p.members[i] != nil {
+		m := p.members[i].Member
+		return &m
+	}
+	return nil
+}
+
 // decideRollout has it decided who is next.
 func (o *oneImport) decideRollout(t *testing.T) *decision.RolloutDecision {
 	t.Helper()
