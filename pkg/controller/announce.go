@@ -34,18 +34,18 @@ const (
 )
 
 const (
-	// announcedAtOnce is how many changes under one policy are told one by one
-	// when they come together, announceEvery after how long there is one more.
+	// announcedAtOnce is how many changes under one policy that come together have an
+	// event each, announceEvery after how long one more has.
 	announcedAtOnce = 10
 	announceEvery   = 6 * time.Second
 	// summaryDelay is how long changes are counted before they are summed up.
 	summaryDelay = 10 * time.Second
-	// mostExamples is how many names, and how many details, a summary repeats.
-	mostExamples = 3
+	// maxExamples is how many names, and how many details, a summary repeats.
+	maxExamples = 3
 )
 
-// announcer tells of changes in events. Few changes have an event each. Many
-// under one policy are summed up in events on the policy.
+// announcer records events of changes. Few changes have an event each. Many under one
+// policy are summed up in events on the policy.
 type announcer struct {
 	recorder events.EventRecorder
 	clock    clock.PassiveClock
@@ -93,7 +93,7 @@ func newAnnouncer(recorder events.EventRecorder, clock clock.PassiveClock, wake 
 	return &announcer{recorder: recorder, clock: clock, wake: wake, bursts: map[string]*burst{}}
 }
 
-// announce tells of a change under a policy now, or counts it.
+// announce records an event of a change under a policy, or adds the change to a summary.
 func (a *announcer) announce(policy *corev1.ObjectReference, change announcement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,13 +141,13 @@ func (b *burst) add(policy *corev1.ObjectReference, change announcement) {
 
 // example adds a value to a few different ones.
 func example(values []string, value string) []string {
-	if value == "" || len(values) > mostExamples || slices.Contains(values, value) {
+	if value == "" || len(values) > maxExamples || slices.Contains(values, value) {
 		return values
 	}
 	return append(values, value)
 }
 
-// flush tells what was summed up under a policy, if it is time to.
+// flush records the summaries of a policy if they are due.
 func (a *announcer) flush(policy string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -159,21 +159,21 @@ func (a *announcer) flush(policy string) {
 		a.wake(policy, wait)
 		return
 	}
-	a.tell(b)
+	a.recordSummaries(b)
 }
 
-// forget tells what was summed up under a policy that is gone.
+// forget records the summaries of a policy that is gone, and forgets it.
 func (a *announcer) forget(policy string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b, ok := a.bursts[policy]; ok {
-		a.tell(b)
+		a.recordSummaries(b)
 		delete(a.bursts, policy)
 	}
 }
 
-// tell has the summaries recorded and begins new ones.
-func (a *announcer) tell(b *burst) {
+// recordSummaries records the summaries and begins new ones.
+func (a *announcer) recordSummaries(b *burst) {
 	keys := make([]summaryKey, 0, len(b.summaries))
 	for key := range b.summaries {
 		keys = append(keys, key)
@@ -209,8 +209,8 @@ func (s *summary) note(key summaryKey) string {
 
 // enumerate joins a few values, and hints at those that are left out.
 func enumerate(values []string, separator string) string {
-	if len(values) > mostExamples {
-		return strings.Join(values[:mostExamples], separator) + separator + "…"
+	if len(values) > maxExamples {
+		return strings.Join(values[:maxExamples], separator) + separator + "…"
 	}
 	return strings.Join(values, separator)
 }
@@ -281,13 +281,13 @@ func (a *announcer) wrote(lifecycle *policyv1alpha1.PediaClusterLifecycle, pedia
 	if reason != eventDeleted {
 		change.regarding = append(change.regarding, change.related)
 	}
-	a.announce(controllingPolicy(lifecycle), change)
+	a.announce(referenceToPolicyOf(lifecycle), change)
 }
 
-// turned tells that a lifecycle began to wait, to fail or to be held or in
+// phaseChanged tells that a lifecycle began to wait, to fail or to be held or in
 // conflict, or that it is imported again after that. The creation of a
 // PediaCluster is told when it is done.
-func (a *announcer) turned(lifecycle *policyv1alpha1.PediaClusterLifecycle, now policyv1alpha1.PediaClusterLifecycleStatus) {
+func (a *announcer) phaseChanged(lifecycle *policyv1alpha1.PediaClusterLifecycle, now policyv1alpha1.PediaClusterLifecycleStatus) {
 	before := meta.FindStatusCondition(lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady)
 	ready := meta.FindStatusCondition(now.Conditions, policyv1alpha1.LifecycleReady)
 	if ready == nil || before != nil && before.Status == ready.Status && before.Reason == ready.Reason {
@@ -315,7 +315,7 @@ func (a *announcer) turned(lifecycle *policyv1alpha1.PediaClusterLifecycle, now 
 	default:
 		return
 	}
-	a.announce(controllingPolicy(lifecycle), change)
+	a.announce(referenceToPolicyOf(lifecycle), change)
 }
 
 // createdNow reports whether the PediaCluster was created between the two.
@@ -351,12 +351,12 @@ func (a *announcer) pruneHeld(policy *policyv1alpha1.ClusterImportPolicy, prune 
 
 // rolloutHalted tells on the policy that its rollout halts. It is for a person to mend, and is
 // never summed up.
-func (a *announcer) rolloutHalted(policy *policyv1alpha1.ClusterImportPolicy, turn *decision.Turn) {
-	if turn == nil || turn.Halted == "" {
+func (a *announcer) rolloutHalted(policy *policyv1alpha1.ClusterImportPolicy, rollout *decision.RolloutDecision) {
+	if rollout == nil || rollout.Halted == "" {
 		return
 	}
 	known := meta.FindStatusCondition(policy.Status.Conditions, policyv1alpha1.PolicyRolloutHalted)
-	for _, condition := range turn.Conditions {
+	for _, condition := range rollout.Conditions {
 		if condition.Type == policyv1alpha1.PolicyRolloutHalted && (known == nil || known.Status != condition.Status || known.Reason != condition.Reason) {
 			a.record(announcement{regarding: []*corev1.ObjectReference{referenceToPolicy(policy)},
 				eventType: corev1.EventTypeWarning, reason: condition.Reason, action: "RollOut", note: condition.Message})
@@ -381,11 +381,8 @@ func referenceToPediaCluster(pediaCluster *unstructured.Unstructured) *corev1.Ob
 	return referenceTo(pediaCluster, render.PediaClusterGVR.GroupVersion().String(), "PediaCluster")
 }
 
-// controllingPolicy refers to the policy of a lifecycle, which may be gone.
-func controllingPolicy(lifecycle *policyv1alpha1.PediaClusterLifecycle) *corev1.ObjectReference {
-	reference := &corev1.ObjectReference{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy"}
-	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
-		reference.Name, reference.UID = owner.Name, owner.UID
-	}
-	return reference
+// referenceToPolicyOf refers to the policy of a lifecycle, which may be gone.
+func referenceToPolicyOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) *corev1.ObjectReference {
+	owner := policyv1alpha1.ControllingPolicy(lifecycle)
+	return &corev1.ObjectReference{APIVersion: policyv1alpha1.SchemeGroupVersion.String(), Kind: "ClusterImportPolicy", Name: owner.Name, UID: owner.UID}
 }

@@ -134,7 +134,7 @@ func TestAnnounceTellsWhenALifecycleTurns(t *testing.T) {
 			[]string{"PediaClusterLifecycle/a Warning TemplateFailed: " + strings.Repeat("x", render.MaxMessage-len("…")) + "…"}},
 		{readyStatus(policyv1alpha1.LifecycleDeleting, policyv1alpha1.ReasonSourceGone, ""), nil},
 	} {
-		a.turned(lifecycle, step.now)
+		a.phaseChanged(lifecycle, step.now)
 		n.expect(t, step.want...)
 		lifecycle.Status = step.now
 	}
@@ -146,7 +146,7 @@ func TestAnnounceDoesNotTellACreationTwice(t *testing.T) {
 	lifecycle.Status = readyStatus(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForCondition, "")
 	now := readyStatus(policyv1alpha1.LifecycleImported, policyv1alpha1.ReasonCreated, "")
 	meta.SetStatusCondition(&now.Conditions, metav1.Condition{Type: policyv1alpha1.LifecycleCreated, Status: metav1.ConditionTrue, Reason: policyv1alpha1.ReasonCreated})
-	a.turned(lifecycle, now)
+	a.phaseChanged(lifecycle, now)
 	n.expect(t)
 }
 

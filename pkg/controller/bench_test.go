@@ -147,7 +147,7 @@ func BenchmarkPolicyStatus(b *testing.B) {
 		b.Run(fmt.Sprintf("imports=%d/failures=%d", size.imports, size.failures), func(b *testing.B) {
 			t, state := countedSummaries(size.imports, size.failures), exampleState(b)
 			status, ok := t.status(state, pruning{}, nil)
-			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, mostFailures) {
+			if !ok || status.Counts.Imported != int32(size.imports-size.failures) || len(status.Failures) != min(size.failures, maxListedFailures) {
 				b.Fatalf("the status is %+v, %t", status, ok)
 			}
 			state.policy.Status = status
@@ -165,7 +165,7 @@ func BenchmarkPolicyStatus(b *testing.B) {
 // lifecycle is what the policy wants.
 func BenchmarkDesiredLifecycle(b *testing.B) {
 	work, lifecycle := passOver(exampleState(b), 0)
-	if spec := lifecycle.Spec; decision.PolicyOf(lifecycle) != "mcp" || spec.Source.Name != "cluster-000000" || spec.Template == "" ||
+	if spec := lifecycle.Spec; policyv1alpha1.ControllingPolicy(lifecycle).Name != "mcp" || spec.Source.Name != "cluster-000000" || spec.Template == "" ||
 		len(spec.References) != 1 || spec.References[0].Key != "authSecret" || spec.References[0].Version != "v1" {
 		b.Fatalf("the lifecycle is %+v", lifecycle)
 	}

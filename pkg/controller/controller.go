@@ -32,12 +32,12 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/hostobjects"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/probe"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/servedtypes"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned"
 	policyscheme "github.com/clusterpedia-io/policy-apiserver/pkg/generated/clientset/versioned/scheme"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/generated/informers/externalversions"
@@ -111,7 +111,7 @@ func newControllers(config Config) (*controllers, error) {
 	return assemble(own, host, config)
 }
 
-// assemble has the parts know each other.
+// assemble connects the parts of the controllers.
 func assemble(own versioned.Interface, host hostClients, config Config) (*controllers, error) {
 	c := &controllers{
 		informers: externalversions.NewSharedInformerFactory(own, 0),
@@ -192,7 +192,7 @@ func (c *controllers) run(ctx context.Context) error {
 	defer forgetAllSeries() // after the last one has worked
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// Whoever returns early takes the others along.
+	// If one returns early, all others end.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer c.policies.queue.ShutDown()
@@ -310,5 +310,5 @@ func (c *controllers) StateChanged(kind hostobjects.Kind, policies []string) {
 
 // importOf is the import that the lifecycle records.
 func importOf(lifecycle *lifecycles.Lifecycle) memory.Import {
-	return memory.Import{Policy: decision.PolicyOf(lifecycle), Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
+	return memory.Import{Policy: policyv1alpha1.ControllingPolicy(lifecycle).Name, Namespace: lifecycle.Spec.Source.Namespace, Name: lifecycle.Spec.Source.Name}
 }

@@ -63,7 +63,7 @@ func (p *pass) removeNamed(ctx context.Context, names []string) (left *importRes
 		if !slices.Contains(names, lifecycle.Name) {
 			continue
 		}
-		still, err := p.removeIfMay(ctx, p.removal(lifecycle, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
+		still, err := p.removeUnlessHeld(ctx, p.removal(lifecycle, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
 		if still == nil || err != nil {
 			return nil, err == nil, err
 		}
@@ -74,10 +74,10 @@ func (p *pass) removeNamed(ctx context.Context, names []string) (left *importRes
 
 // keepName keeps an import up to date under the name it has, while it cannot have the one that
 // its policy wants.
-func (p *pass) keepName(ctx context.Context, instead *decision.Reason) (*importResult, error) {
+func (p *pass) keepName(ctx context.Context, nameBlocked *decision.Reason) (*importResult, error) {
 	stays := slices.DeleteFunc(slices.Clone(p.lifecycles), func(l *lifecycles.Lifecycle) bool { return l.DeletionTimestamp != nil })
 	if len(stays) == 1 {
-		return p.convergeAs(ctx, stays[0].Name, instead)
+		return p.convergeAs(ctx, stays[0].Name, nameBlocked)
 	}
 	var going []decision.Removal
 	for _, lifecycle := range p.lifecycles {
@@ -85,7 +85,7 @@ func (p *pass) keepName(ctx context.Context, instead *decision.Reason) (*importR
 			going = append(going, decision.Finalization(lifecycle))
 		}
 	}
-	return p.block(ctx, going, instead)
+	return p.block(ctx, going, nameBlocked)
 }
 
 // convergence is an import that is worked on under one lifecycle.
@@ -94,12 +94,12 @@ type convergence struct {
 	// lifecycle is what the import is recorded in; uncreated is set while storage does not have it.
 	lifecycle *lifecycles.Lifecycle
 	uncreated bool
-	// replaced are the lifecycles of former names, to be removed when this one is settled, and
+	// replaced are the lifecycles of former names, to be removed when this one is in sync, and
 	// others is what became of those that are being deleted.
 	replaced []*lifecycles.Lifecycle
 	others   *importResult
-	// instead is why the import does not have the name that its policy wants, nil when it does.
-	instead *decision.Reason
+	// nameBlocked is why the import does not have the name that its policy wants, nil when it does.
+	nameBlocked *decision.Reason
 
 	// by is what the import is converted by. With a rollout, revision is what the lifecycle
 	// records of its revision, and recorded is set until it is its turn.
@@ -114,9 +114,9 @@ type convergence struct {
 }
 
 // convergeAs works on the import under that name.
-func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Reason) (*importResult, error) {
-	c := &convergence{pass: p, instead: instead}
-	if err := c.sortOut(ctx, name); err != nil {
+func (p *pass) convergeAs(ctx context.Context, name string, nameBlocked *decision.Reason) (*importResult, error) {
+	c := &convergence{pass: p, nameBlocked: nameBlocked}
+	if err := c.assignLifecycles(ctx, name); err != nil {
 		return p.unchanged(), err
 	}
 	if c.lifecycle != nil && c.lifecycle.DeletionTimestamp != nil {
@@ -126,15 +126,15 @@ func (p *pass) convergeAs(ctx context.Context, name string, instead *decision.Re
 	}
 	if c.lifecycle == nil {
 		c.lifecycle, c.uncreated = p.newLifecycle(name), true
-		p.carryOver(c.lifecycle, c.replaced)
+		p.inheritRevision(c.lifecycle, c.replaced)
 		if taken := c.whoHas(c.lifecycle); taken != nil {
 			return p.giveWay(ctx, name, taken)
 		}
 	}
-	if instead == nil {
+	if nameBlocked == nil {
 		p.waitFor(p.Import, "")
 	}
-	if blocked, err := c.takeTurn(ctx); err != nil {
+	if blocked, err := c.chooseRevision(ctx); err != nil {
 		return p.unchanged(), err
 	} else if blocked != nil && c.uncreated {
 		return p.keepName(ctx, blocked) // its turn comes under the name that it has
@@ -157,9 +157,9 @@ func (p *pass) giveWay(ctx context.Context, name string, taken *decision.Reason)
 	return p.keepName(ctx, taken)
 }
 
-// sortOut finds the lifecycle of the name and those of former names. Others are being
+// assignLifecycles tells the lifecycle of the name from those of former names. Others are being
 // deleted, and are finalized.
-func (c *convergence) sortOut(ctx context.Context, name string) error {
+func (c *convergence) assignLifecycles(ctx context.Context, name string) error {
 	for _, candidate := range c.lifecycles {
 		switch {
 		case candidate.Name == name:
@@ -190,7 +190,7 @@ func (c *convergence) run(ctx context.Context) (*importResult, error) {
 			return c.unchanged(), err
 		}
 	}
-	switch held, undecided := c.askBrake(ctx); {
+	switch held, undecided := c.deletionHeld(ctx); {
 	case undecided:
 		return c.unchanged(), nil
 	case held != nil:
@@ -225,7 +225,7 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 	}
 	c.memory.SetReads(c.Import, reads(references))
 
-	if c.former, err = c.pass.former(ctx, c.replaced); err != nil {
+	if c.former, err = c.readFormer(ctx, c.replaced); err != nil {
 		return err
 	}
 	if c.current, err = c.pediaCluster(ctx, c.lifecycle.Name); err != nil {
@@ -238,14 +238,14 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 		}
 	}
 	c.plan = c.conversion.Plan(decision.OwnerOf(c.lifecycle), c.current, c.former)
-	planned(c.Policy, c.plan)
+	countRenderError(c.Policy, c.plan)
 	return nil
 }
 
 // convert converts the Source, and reads what that takes.
 func (c *convergence) convert(ctx context.Context, by converter) render.Conversion {
 	rendering := rendering{began: time.Now()}
-	defer rendering.done(c.Policy)
+	defer rendering.observe(c.Policy)
 	return by.compiled.Convert(render.Inputs{
 		Name: c.lifecycle.Name, Source: c.source, Versions: by.versions(),
 		Lookup: func(target policyv1alpha1.DependentResource) (*unstructured.Unstructured, error) {
@@ -257,15 +257,15 @@ func (c *convergence) convert(ctx context.Context, by converter) render.Conversi
 	})
 }
 
-// askBrake asks the brake about the PediaCluster that deletionCondition would delete. It
+// deletionHeld asks the brake about the PediaCluster that deletionCondition would delete. It
 // returns why it is held, nil when it is not, or that it is not decided yet.
-func (c *convergence) askBrake(ctx context.Context) (held *decision.Reason, undecided bool) {
+func (c *convergence) deletionHeld(ctx context.Context) (held *decision.Reason, undecided bool) {
 	if c.plan.Action == render.ActionDelete {
-		held, verdict := c.ask(c.lifecycle, c.current, c.plan.Reason)
+		held, verdict := c.askBrake(c.lifecycle, c.current, c.plan.Reason)
 		return held, verdict == brake.Undecided
 	}
 	if c.conversion.DeletionUnknown {
-		held = c.stillHeld(ctx, c.lifecycle, &decision.Reason{Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: c.plan.Message})
+		held = c.stillHeldReason(ctx, c.lifecycle, &decision.Reason{Reason: policyv1alpha1.ReasonDeletionConditionMet, Message: c.plan.Message})
 	}
 	return held, false
 }
@@ -295,8 +295,8 @@ func (c *convergence) execute(ctx context.Context) (done decision.Execution, err
 			return done, err
 		}
 	}
-	done = c.carryOut(ctx, c.lifecycle, c.current, c.plan)
-	c.propagated(done)
+	done = c.applyPlan(ctx, c.lifecycle, c.current, c.plan)
+	c.observePropagation(done)
 	c.policies.announcer.executed(c.lifecycle, c.current, done)
 	if unread := (*render.LookupError)(nil); !done.Stale && errors.As(c.conversion.Err, &unread) {
 		done.Err = unread
@@ -316,7 +316,7 @@ func (c *convergence) recordUncreated(ctx context.Context) (err error) {
 func (c *convergence) record(ctx context.Context, done decision.Execution) (*importResult, error) {
 	status := c.project(c.lifecycle).Converged(decision.Convergence{
 		Execution: done, References: c.conversion.References, Definition: c.state.source.Definition,
-		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), Instead: c.instead,
+		Answer: c.probe(c.lifecycle.Name, done.PediaCluster), NameBlocked: c.nameBlocked,
 		Waiters: c.waiters(c.lifecycle.Name), Rollout: c.verify(done),
 	})
 	if c.uncreated {
@@ -355,18 +355,18 @@ func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstru
 	if c.current != nil {
 		c.settled.Before = c.current.GetResourceVersion()
 	}
-	c.settled.Show(c.objects.ResourceVersion(pediaClusters, "", written.Name))
+	c.settled.Observe(c.objects.ResourceVersion(pediaClusters, "", written.Name))
 }
 
 // removeReplaced removes the lifecycles of former names: a cluster is never missing from
 // both names, and so the former PediaCluster goes after there is a new one, unless it is not
 // wanted at all.
 func (c *convergence) removeReplaced(ctx context.Context, result *importResult, done decision.Execution) (*importResult, error) {
-	if c.former != nil && !done.Settled() || c.wantedName == "" { // the policy may want the former name
+	if c.former != nil && !done.InSync() || c.wantedName == "" { // the policy may want the former name
 		return c.keepHeld(ctx, result, c.replaced), nil
 	}
 	for _, old := range c.replaced {
-		still, err := c.removeIfMay(ctx, c.removal(old, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
+		still, err := c.removeUnlessHeld(ctx, c.removal(old, decision.Removal{Cause: policyv1alpha1.ReasonRenamed, Counted: true}))
 		if err != nil {
 			return nil, err
 		}
@@ -395,7 +395,7 @@ func (c *convergence) createLifecycle(ctx context.Context, status decision.Statu
 	if err != nil {
 		return err
 	}
-	c.policies.announcer.turned(c.lifecycle, created.Status)
+	c.policies.announcer.phaseChanged(c.lifecycle, created.Status)
 	c.lifecycle, c.uncreated = created, false
 	return nil
 }
@@ -405,7 +405,7 @@ func (c *convergence) whoHas(want *lifecycles.Lifecycle) *decision.Reason {
 	for _, other := range c.store.OfSource(want.Spec.Source) {
 		if importOf(other) != c.Import {
 			return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonSourceTaken,
-				Message: render.SourceTaken(decision.PolicyOf(other), other)}
+				Message: render.SourceTaken(policyv1alpha1.ControllingPolicy(other).Name, other)}
 		}
 	}
 	if holder, ok := c.memory.ReservedFor(want.Name); ok && holder != c.Import {
@@ -421,7 +421,7 @@ func (c *convergence) whoHas(want *lifecycles.Lifecycle) *decision.Reason {
 
 func nameTaken(holder *lifecycles.Lifecycle) *decision.Reason {
 	return &decision.Reason{Phase: policyv1alpha1.LifecycleConflict, Reason: policyv1alpha1.ReasonNameTaken,
-		Message: render.NameTaken(decision.PolicyOf(holder), holder)}
+		Message: render.NameTaken(policyv1alpha1.ControllingPolicy(holder).Name, holder)}
 }
 
 // adopt takes up the lifecycle that has the name in storage: the response to its creation may

@@ -22,7 +22,7 @@ func (c *importController) add(i memory.Import, p priority) {
 	c.queue.Add(i)
 }
 
-// enqueue has the next pass over an import do all its work.
+// enqueue enqueues an import whose next pass is a whole one, whatever its versions say.
 func (c *importController) enqueue(i memory.Import) {
 	c.memory.Invalidate(i)
 	c.add(i, single)
@@ -108,7 +108,7 @@ func (c *importController) lifecycleDeleted(lifecycle *lifecycles.Lifecycle) {
 	c.policies.lifecycleDeleted(importOf(lifecycle).Policy)
 }
 
-// sourceChanged has the import of a Source worked on.
+// sourceChanged enqueues the import of a Source.
 func (c *importController) sourceChanged(i memory.Import, change hostobjects.Change) {
 	c.memory.SetDeletionSeen(i, change == hostobjects.Deleted && len(c.lifecyclesOf(i)) > 0)
 	c.memory.Change(i, time.Now())
@@ -118,8 +118,8 @@ func (c *importController) sourceChanged(i memory.Import, change hostobjects.Cha
 	c.add(i, single)
 }
 
-// pediaClusterChanged has the import worked on whose lifecycle has the name. A version that
-// the last pass has left is its own write.
+// pediaClusterChanged enqueues the import whose lifecycle has the name, unless the change is its own
+// write: the version that its last pass has left.
 func (c *importController) pediaClusterChanged(name string, change hostobjects.Change) {
 	lifecycle := c.store.Get(name)
 	switch {
@@ -133,8 +133,8 @@ func (c *importController) pediaClusterChanged(name string, change hostobjects.C
 	}
 }
 
-// referenceChanged has the imports worked on that read the object. Many of them are a bulk,
-// which the rotation of a single credential overtakes.
+// referenceChanged enqueues the imports that read the object. If these are many, they are enqueued
+// in bulk, so that the rotation of a single credential overtakes them.
 func (c *importController) referenceChanged(object memory.Object) {
 	readers := c.memory.Readers(object)
 	enqueue := c.enqueue
@@ -150,22 +150,22 @@ func (c *importController) referenceChanged(object memory.Object) {
 // fewReaders is how many imports may read an object whose change concerns them singly.
 const fewReaders = 8
 
-// clusterAnswered has a new answer of a cluster shown.
+// clusterAnswered enqueues the import of a cluster that has given a new answer, for its status.
 func (c *importController) clusterAnswered(name string) {
 	if lifecycle := c.store.Get(name); lifecycle != nil {
 		c.enqueue(importOf(lifecycle))
 	}
 }
 
-// enqueueWaiters has the imports worked on that wait for a name.
+// enqueueWaiters enqueues the imports that wait for a name.
 func (c *importController) enqueueWaiters(name string) {
 	for _, i := range c.memory.Waiters(name) {
 		c.enqueue(i)
 	}
 }
 
-// waitFor records the name that an import would have if it were free, and has the imports say
-// so that have such names.
+// waitFor records the name that an import would have if it were free. It enqueues the imports that
+// have a name whose waiters have changed, for their status.
 func (c *importController) waitFor(i memory.Import, name string) {
 	for _, changed := range c.memory.WaitFor(i, name) {
 		if holder := c.store.Get(changed); holder != nil {
@@ -185,7 +185,7 @@ func (c *importController) forget(i memory.Import) {
 	}
 }
 
-// enqueueOverdue has imports worked on whose own writes the informers should have shown.
+// enqueueOverdue enqueues the imports whose own writes the informers should have shown by now.
 func (c *importController) enqueueOverdue() {
 	for _, i := range c.memory.Overdue() {
 		c.enqueue(i)

@@ -3,10 +3,6 @@ package controller
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,11 +12,12 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/hosterrors"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// carryOut carries out a plan in at most one write.
-func (p *pass) carryOut(ctx context.Context, lifecycle *lifecycles.Lifecycle, current *unstructured.Unstructured, plan render.Plan) decision.Execution {
+// applyPlan applies a plan to the host, in at most one write.
+func (p *pass) applyPlan(ctx context.Context, lifecycle *lifecycles.Lifecycle, current *unstructured.Unstructured, plan render.Plan) decision.Execution {
 	client := p.host.Resource(render.PediaClusterGVR)
 	done := decision.Execution{Plan: plan, PediaCluster: current}
 	var err error
@@ -45,68 +42,21 @@ func (p *pass) carryOut(ctx context.Context, lifecycle *lifecycles.Lifecycle, cu
 		}
 	}
 	if err != nil {
-		return failed(plan, current, withoutValues(err))
+		return failedExecution(plan, current, hosterrors.Redact(err))
 	}
 	return done
 }
 
-// failed is a plan that could not be carried out.
-func failed(plan render.Plan, current *unstructured.Unstructured, err error) decision.Execution {
+// failedExecution is the execution of a plan that the host did not accept.
+func failedExecution(plan render.Plan, current *unstructured.Unstructured, err error) decision.Execution {
 	switch {
 	case apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), isStale(err):
 		return decision.Execution{Plan: plan, PediaCluster: current, Err: err, Stale: true}
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return decision.Execution{PediaCluster: current, Plan: render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonInvalidPediaCluster,
-			Message: "the host refuses the PediaCluster: " + refusal(err)}}
+			Message: "the host refuses the PediaCluster: " + hosterrors.Describe(err)}}
 	default:
 		return decision.Execution{PediaCluster: current, Err: err, Plan: render.Plan{Action: render.ActionError, Reason: policyv1alpha1.ReasonHostUnavailable,
-			Message: "writing the PediaCluster, which is tried again: " + refusal(err)}}
-	}
-}
-
-// refusedError is an error of a write to the host that can be logged.
-type refusedError struct{ error }
-
-// withoutValues is the error without the values that the host, or an admission webhook of it, may
-// quote. It is still known what it is.
-func withoutValues(err error) error { return refusedError{err} }
-
-func (e refusedError) Error() string { return refusal(e.error) }
-
-func (e refusedError) Unwrap() error { return e.error }
-
-// refusal says what the host found wrong, without the values that it may quote:
-// they may be credentials.
-func refusal(err error) string {
-	status, network := apierrors.APIStatus(nil), (*net.OpError)(nil)
-	switch {
-	case errors.As(err, &status):
-	case errors.As(err, &network):
-		remote := *network
-		remote.Source = nil // its port differs each time
-		return render.Bounded(remote.Error(), render.MaxMessage)
-	default:
-		return render.Bounded(err.Error(), render.MaxMessage)
-	}
-	message := status.Status().Message
-	var fields []string
-	if details := status.Status().Details; apierrors.IsInvalid(err) && details != nil {
-		for _, cause := range details.Causes {
-			if cause.Field != "" {
-				fields = append(fields, fmt.Sprintf("%s (%s)", cause.Field, cause.Type))
-			}
-		}
-	}
-	by, _, denied := strings.Cut(message, " denied")
-	switch {
-	case len(fields) > 0:
-		return render.Bounded("see the fields "+strings.Join(fields, ", "), render.MaxMessage)
-	case denied && (strings.HasPrefix(by, "admission webhook") || strings.Contains(by, "ValidatingAdmissionPolicy '")):
-		// What it says of the object is its own affair, and not repeated.
-		return render.Bounded(by+" denied the request: ask it with a dry run of your own, or who runs it", render.MaxMessage)
-	case apierrors.IsForbidden(err), strings.Contains(message, "strict decoding error: unknown field"):
-		return render.Bounded(message, render.MaxMessage)
-	default:
-		return fmt.Sprintf("the host answers %d %s", status.Status().Code, status.Status().Reason)
+			Message: "writing the PediaCluster, which is tried again: " + hosterrors.Describe(err)}}
 	}
 }

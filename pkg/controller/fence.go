@@ -83,8 +83,8 @@ func (t *term) hold(write func() error) error {
 	return nil
 }
 
-// held is an error unless the lease is this replica's for certain.
-func (t *term) held() error {
+// checkHeld returns an error unless it is certain that this replica holds the lease.
+func (t *term) checkHeld() error {
 	renewed := t.renewed.Load()
 	if renewed == nil {
 		return fmt.Errorf("not sent: the lease %s is not held any more", t.Describe())
@@ -115,7 +115,7 @@ type fence struct {
 }
 
 func (f *fence) RoundTrip(request *http.Request) (*http.Response, error) {
-	if err := f.term.held(); err != nil {
+	if err := f.term.checkHeld(); err != nil {
 		if request.Body != nil {
 			_ = request.Body.Close() // as every RoundTripper has to
 		}
@@ -138,7 +138,7 @@ var _ lifecycles.WatchableStorage = &fencedStorage{}
 
 // fencedBy sends a request to storage while the lease is held.
 func fencedBy[R any](term *term, request func() (R, error)) (R, error) {
-	if err := term.held(); err != nil {
+	if err := term.checkHeld(); err != nil {
 		var none R
 		return none, err
 	}

@@ -129,7 +129,7 @@ func TestARenewalCountsFromWhenItWasSent(t *testing.T) {
 	if err := term.hold(slow); err != nil {
 		t.Fatal(err)
 	}
-	if !term.renewed.Load().Equal(sent) || term.held() == nil {
+	if !term.renewed.Load().Equal(sent) || term.checkHeld() == nil {
 		t.Error("an answer that took eight seconds counts as fresh")
 	}
 }
@@ -141,7 +141,7 @@ func TestAMachineThatSleptIsNotTrusted(t *testing.T) {
 	renewed := term.renewed.Load().Add(-time.Minute).Round(0)
 	term.renewed.Store(&renewed)
 	term.time = time.Now()
-	if term.held() == nil {
+	if term.checkHeld() == nil {
 		t.Error("by the wall clock the renewal is a minute old")
 	}
 }
@@ -166,7 +166,7 @@ func TestATermIsOverWhenTheLeaseHasBeenAnothers(t *testing.T) {
 			if _, _, err := term.Get(t.Context()); err == nil || apierrors.IsNotFound(err) {
 				t.Errorf("the election may go on: %v", err)
 			}
-			if !term.ended || term.held() == nil {
+			if !term.ended || term.checkHeld() == nil {
 				t.Error("the term goes on")
 			}
 		})
@@ -175,7 +175,7 @@ func TestATermIsOverWhenTheLeaseHasBeenAnothers(t *testing.T) {
 	term := newTestTerm()
 	term.renew(t)
 	term.lock.err = errors.New("the host does not answer")
-	if _, _, err := term.Get(t.Context()); err == nil || term.ended || term.held() != nil {
+	if _, _, err := term.Get(t.Context()); err == nil || term.ended || term.checkHeld() != nil {
 		t.Errorf("the host did not answer, and the term is over: %v", err)
 	}
 }
@@ -195,7 +195,7 @@ func TestTheLeaseIsGivenBackAfterTheWork(t *testing.T) {
 	if err := term.Update(t.Context(), resourcelock.LeaderElectionRecord{}); err != nil || term.lock.holder != "" {
 		t.Errorf("it was not given back: %v", err)
 	}
-	if term.held() == nil {
+	if term.checkHeld() == nil {
 		t.Error("requests are sent without a lease")
 	}
 }
@@ -249,7 +249,7 @@ func TestNoRequestToStorageBeginsOnceTheLeaseMayBeAnothers(t *testing.T) {
 
 func TestTheLeaseIsMadeForThisReplica(t *testing.T) {
 	term := newTestTerm()
-	if err := term.Create(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "me"}); err != nil || term.held() != nil {
-		t.Errorf("%v, %v", err, term.held())
+	if err := term.Create(t.Context(), resourcelock.LeaderElectionRecord{HolderIdentity: "me"}); err != nil || term.checkHeld() != nil {
+		t.Errorf("%v, %v", err, term.checkHeld())
 	}
 }

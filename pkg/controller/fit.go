@@ -24,13 +24,13 @@ const (
 	// fitResync is how often they are looked at without a cause: for aggregated
 	// API servers, whose types change unannounced.
 	fitResync = time.Minute
-	// mostUnfit is how many findings the condition lists.
-	mostUnfit = 3
+	// maxUnfit is how many findings the condition lists.
+	maxUnfit = 3
 )
 
-// fitSettle are the delays after a change at which the host is asked again: it
+// fitDelays are the delays after a change at which the host is asked again: it
 // publishes the schema of a type later than it serves the type.
-var fitSettle = []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second}
+var fitDelays = []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second}
 
 // fits knows whether the templates of policies fit the types of the objects that
 // they read. Nothing depends on it but a condition: no import ever waits for it.
@@ -79,7 +79,7 @@ func (f *fits) of(state *policyState) *metav1.Condition {
 // run checks the policies until the context ends.
 func (f *fits) run(ctx context.Context, schemas *hostschemas.Schemas) {
 	next := 0
-	timer := time.NewTimer(fitSettle[0])
+	timer := time.NewTimer(fitDelays[0])
 	defer timer.Stop()
 	for {
 		select {
@@ -91,8 +91,8 @@ func (f *fits) run(ctx context.Context, schemas *hostschemas.Schemas) {
 			f.checkAll(ctx, schemas)
 			next++
 		}
-		if next < len(fitSettle) {
-			timer.Reset(fitSettle[next])
+		if next < len(fitDelays) {
+			timer.Reset(fitDelays[next])
 		} else {
 			timer.Reset(fitResync)
 		}
@@ -173,7 +173,7 @@ func fitCondition(findings []*render.Error, unknown error) metav1.Condition {
 	case len(findings) > 0:
 		condition.Status, condition.Reason, condition.Message = metav1.ConditionFalse, policyv1alpha1.ReasonTypesDiffer, ""
 		for i, finding := range findings {
-			if i == mostUnfit {
+			if i == maxUnfit {
 				condition.Message += fmt.Sprintf("\nand %d more", len(findings)-i)
 				break
 			}

@@ -137,7 +137,7 @@ func TestFindingsOfTheConditionAreBounded(t *testing.T) {
 	}
 	f := newFits(func() map[string]*policyState { return map[string]*policyState{state.policy.Name: state} }, func(string) {})
 	f.checkAll(t.Context(), hostschemas.NewForClient(host))
-	if got := f.of(state); strings.Count(got.Message, "\n") != mostUnfit || !strings.HasSuffix(got.Message, "\nand 2 more") {
+	if got := f.of(state); strings.Count(got.Message, "\n") != maxUnfit || !strings.HasSuffix(got.Message, "\nand 2 more") {
 		t.Errorf("%s", got.Message)
 	}
 }

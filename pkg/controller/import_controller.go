@@ -155,9 +155,9 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 		c.unreserve(i)
 	}
 	if p.pending {
-		c.policies.expected(i, result)
+		c.policies.reportExpected(i, result)
 	} else {
-		c.policies.worked(i, result)
+		c.policies.reportResult(i, result)
 	}
 	return err
 }
@@ -166,7 +166,7 @@ func (c *importController) reconcile(ctx context.Context, i memory.Import) error
 func (p *pass) recovering(ctx context.Context) (*importResult, error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			p.policies.worked(p.Import, p.unchanged())
+			p.policies.reportResult(p.Import, p.unchanged())
 			panic(fault)
 		}
 	}()
@@ -227,11 +227,11 @@ func (p *pass) isSettled(last *memory.Settled) bool {
 		return false
 	}
 	now := p.versions(p.lifecycles[0])
-	if p.memory.Is(last, now) {
+	if p.memory.Matches(last, now) {
 		return true
 	}
 	now.Parts = p.state.partsOf(p.objects.Object(p.state.sources, p.Namespace, p.Name))
-	return p.memory.IsButForSource(last, now)
+	return p.memory.MatchesButForSource(last, now)
 }
 
 // versions are the versions of the inputs of a pass under one lifecycle, as informers and

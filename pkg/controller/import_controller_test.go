@@ -716,7 +716,7 @@ func TestNothingIsDeletedThatStorageDoesNotConfirm(t *testing.T) {
 			return err
 		},
 		"by deletionCondition": func(t *testing.T, one *oneImport, known known) error {
-			done := one.newPass().carryOut(t.Context(), known.lifecycle, one.objects.Object(pediaClusters, "", "mcp-a"),
+			done := one.newPass().applyPlan(t.Context(), known.lifecycle, one.objects.Object(pediaClusters, "", "mcp-a"),
 				render.Plan{Action: render.ActionDelete, Reason: policyv1alpha1.ReasonDeletionConditionMet})
 			if done.Stale != (done.Err != nil) {
 				t.Errorf("it is told that %v", done.Err)

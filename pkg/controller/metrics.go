@@ -89,15 +89,15 @@ func forgetAllSeries() {
 	propagationDuration.Reset()
 }
 
-// fleetCollector tells of the policies and imports of the controllers that run.
-// A replica whose controllers do not run tells only that.
+// fleetCollector collects the state of the policies and imports of the controllers that
+// run. A replica whose controllers do not run reports only that.
 type fleetCollector struct {
 	metrics.BaseStableCollector
 	now     func() time.Time
 	running atomic.Pointer[controllers]
 }
 
-// set has the metrics tell of these controllers, until the returned function is
+// set makes these controllers the source of the metrics, until the returned function is
 // called.
 func (f *fleetCollector) set(c *controllers) (unset func()) {
 	f.running.Store(c)
@@ -182,11 +182,11 @@ func byPhase(counts policyv1alpha1.ImportCounts) map[policyv1alpha1.LifecyclePha
 }
 
 // counts returns the counts of every policy.
-func (t *policySummaries) counts() map[string]policyv1alpha1.ImportCounts {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	counts := make(map[string]policyv1alpha1.ImportCounts, len(t.policies))
-	for name, p := range t.policies {
+func (s *policySummaries) counts() map[string]policyv1alpha1.ImportCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[string]policyv1alpha1.ImportCounts, len(s.policies))
+	for name, p := range s.policies {
 		counts[name] = p.counts
 	}
 	return counts
@@ -215,7 +215,7 @@ func credentials(known []*lifecycles.Lifecycle, now time.Time) map[string]*expir
 		if credentials == nil || credentials.ExpirationTime == nil {
 			continue
 		}
-		policy := decision.PolicyOf(lifecycle)
+		policy := policyv1alpha1.ControllingPolicy(lifecycle).Name
 		of := policies[policy]
 		if of == nil {
 			of = &expiring{earliest: math.Inf(1)}
@@ -244,20 +244,20 @@ func (r *rendering) pause() (goOn func()) {
 	return func() { r.paused += time.Since(began) }
 }
 
-// done records a rendering that is over.
-func (r *rendering) done(policy string) {
+// observe observes the duration of a rendering that is over.
+func (r *rendering) observe(policy string) {
 	renderDuration.WithLabelValues(policy).Observe((time.Since(r.began) - r.paused).Seconds())
 }
 
-// planned counts a plan that is an error.
-func planned(policy string, plan render.Plan) {
+// countRenderError counts a plan that is an error.
+func countRenderError(policy string, plan render.Plan) {
 	if plan.Action == render.ActionError {
 		renderErrors.WithLabelValues(policy, plan.Reason).Inc()
 	}
 }
 
-// propagated records how long the change took that was written, if there was one.
-func (p *pass) propagated(done decision.Execution) {
+// observePropagation observes how long the change took that was written, if there was one.
+func (p *pass) observePropagation(done decision.Execution) {
 	if !done.Written() || p.changed.IsZero() {
 		return
 	}

@@ -118,13 +118,13 @@ func TestOnlyTheLeaderTellsOfTheFleet(t *testing.T) {
 
 func TestWhatWasCountedForAPolicyGoesWithIt(t *testing.T) {
 	for _, policy := range []string{"stays", "goes"} {
-		(&rendering{began: time.Now()}).done(policy)
-		planned(policy, render.Plan{Action: render.ActionError, Reason: "A"})
-		planned(policy, render.Plan{Action: render.ActionError, Reason: "B"})
-		planned(policy, render.Plan{Action: render.ActionCreate})
+		(&rendering{began: time.Now()}).observe(policy)
+		countRenderError(policy, render.Plan{Action: render.ActionError, Reason: "A"})
+		countRenderError(policy, render.Plan{Action: render.ActionError, Reason: "B"})
+		countRenderError(policy, render.Plan{Action: render.ActionCreate})
 		work := pass{Import: importOfMCP("a"), changed: time.Now()}
 		work.Policy = policy
-		work.propagated(decision.Execution{Plan: render.Plan{Action: render.ActionCreate}})
+		work.observePropagation(decision.Execution{Plan: render.Plan{Action: render.ActionCreate}})
 	}
 	defer forgetAllSeries()
 	if got, want := seriesOf(t, "goes"), 4; got != want {
@@ -164,7 +164,7 @@ func TestOnlyAWriteEndsAPropagation(t *testing.T) {
 		render.ActionCreate: true, render.ActionUpdate: true, render.ActionNone: false, render.ActionError: false,
 	} {
 		work := pass{Import: importOfMCP("a"), changed: changed}
-		work.propagated(decision.Execution{Plan: render.Plan{Action: action}})
+		work.observePropagation(decision.Execution{Plan: render.Plan{Action: action}})
 		if work.changed.IsZero() != written {
 			t.Errorf("%s: it waits since %s, written is %t", action, work.changed, written)
 		}

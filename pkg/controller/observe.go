@@ -219,10 +219,10 @@ func (c *importController) livePediaCluster(ctx context.Context, name string) (*
 	}
 }
 
-// former is the PediaCluster of the name that the import had before, nil when there is none
-// that was made for it. It is read from the host: the informer may not have seen yet what
+// readFormer reads the PediaCluster of the name that the import had before, nil when there is
+// none that was made for it. It is read from the host: the informer may not have seen yet what
 // was just made.
-func (p *pass) former(ctx context.Context, replaced []*lifecycles.Lifecycle) (*unstructured.Unstructured, error) {
+func (p *pass) readFormer(ctx context.Context, replaced []*lifecycles.Lifecycle) (*unstructured.Unstructured, error) {
 	for _, old := range replaced {
 		object, err := p.livePediaCluster(ctx, old.Name)
 		if err != nil {

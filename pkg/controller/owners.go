@@ -11,14 +11,13 @@ import (
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// This file sees to lifecycles whose controller reference is broken, or whose policy
-// went without waiting for them. Nothing else works on such a lifecycle: it is
-// restored to its policy, or released when it has none. A UID cannot be taken over
-// by another object, and so it says whose a lifecycle is. Name, kind and apiVersion
-// are what everybody reads.
+// This file repairs lifecycles whose controller reference is broken, or whose policy
+// was deleted without waiting for them. Nothing else works on such a lifecycle: its
+// reference is restored, or it is released when its policy does not exist. The UID
+// identifies the policy, since no other object can have it. Name, kind and apiVersion
+// must agree with it, since they are what everybody else reads.
 
 // controllerReference is the reference of every lifecycle to its policy.
 func controllerReference(policy *policyv1alpha1.ClusterImportPolicy) metav1.OwnerReference {
@@ -43,13 +42,14 @@ func rightfulPolicy(lifecycle *policyv1alpha1.PediaClusterLifecycle, policies []
 // isControlledBy reports whether the controller reference of the lifecycle names
 // this very policy.
 func isControlledBy(lifecycle *policyv1alpha1.PediaClusterLifecycle, policy *policyv1alpha1.ClusterImportPolicy) bool {
-	owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences)
-	return ok && owner.UID == policy.UID && owner.Name == policy.Name && owner.APIVersion == policyv1alpha1.SchemeGroupVersion.String()
+	owner := policyv1alpha1.ControllingPolicy(lifecycle)
+	return owner.UID == policy.UID && owner.Name == policy.Name && owner.APIVersion == policyv1alpha1.SchemeGroupVersion.String()
 }
 
-// checkOwner has a lifecycle seen to unless its policy is known and its own.
+// checkOwner enqueues a lifecycle for reconcileOwner, unless its policy is known and its controller
+// reference is right in every part.
 func (c *importController) checkOwner(lifecycle *policyv1alpha1.PediaClusterLifecycle) {
-	if policy, err := c.policies.lister.Get(decision.PolicyOf(lifecycle)); err == nil {
+	if policy, err := c.policies.lister.Get(policyv1alpha1.ControllingPolicy(lifecycle).Name); err == nil {
 		if _, right := rightfulPolicy(lifecycle, []*policyv1alpha1.ClusterImportPolicy{policy}); right {
 			return
 		}

@@ -61,13 +61,13 @@ type policyController struct {
 	summaries *policySummaries
 	brake     *brake.Brake
 	rollouts  *rollouts
-	// announcer tells of what becomes of imports.
+	// announcer records events of what becomes of imports.
 	announcer *announcer
 
 	// enqueueImport has one import worked on, enqueueInBulk one of many, and addInBulk one of
 	// many unless nothing is left to do.
 	enqueueImport, enqueueInBulk, addInBulk func(memory.Import)
-	// checkOwners has the lifecycles seen to that name a policy and are not its own.
+	// checkOwners checks the controller references of the lifecycles that name a policy.
 	checkOwners func(policy string)
 	// fits knows whether templates fit the types that they read.
 	fits *fits
@@ -133,8 +133,8 @@ func newReferenceType(resolved servedtypes.Type) referenceType {
 // problem is why the imports of a policy cannot be worked on.
 type problem struct {
 	reason, message string
-	// lasting problems are shown on the lifecycles too. While there is another
-	// one, the imports rest.
+	// lasting problems are shown on the lifecycles too. Under any other problem
+	// the imports rest: they and their statuses stay as they are.
 	lasting bool
 	// passing problems are over in a moment; they are not worth a write.
 	passing bool
@@ -216,9 +216,9 @@ func (c *policyController) allStates() map[string]*policyState {
 	return maps.Clone(c.states)
 }
 
-// worked records what became of an import, nil when there is nothing left of
+// reportResult records what became of an import, nil when there is nothing left of
 // it, and has the status of its policy follow.
-func (c *policyController) worked(i memory.Import, result *importResult) {
+func (c *policyController) reportResult(i memory.Import, result *importResult) {
 	state := c.state(i.Policy)
 	if state == nil {
 		return
@@ -233,17 +233,17 @@ func (c *policyController) worked(i memory.Import, result *importResult) {
 	c.queue.AddAfter(i.Policy, statusDelay)
 }
 
-// expected records what becomes of an import whose record is left to be written.
-func (c *policyController) expected(i memory.Import, result *importResult) {
+// reportExpected records what becomes of an import once its pending record is written.
+func (c *policyController) reportExpected(i memory.Import, result *importResult) {
 	if c.state(i.Policy) != nil {
 		c.summaries.expect(i, result)
 	}
 }
 
-// hasLifecycle reports whether the import has a lifecycle to tell of it.
+// hasLifecycle reports whether the import has a lifecycle, which shows what became of it.
 func (c *policyController) hasLifecycle(state *policyState, i memory.Import) bool {
 	return slices.ContainsFunc(c.store.OfSource(state.sourceResource(i)), func(lifecycle *policyv1alpha1.PediaClusterLifecycle) bool {
-		return decision.PolicyOf(lifecycle) == i.Policy
+		return policyv1alpha1.ControllingPolicy(lifecycle).Name == i.Policy
 	})
 }
 
@@ -273,8 +273,8 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 	c.resolveRollout(state, before)
 	c.subscribe(state, before)
 	state.examine(c.objects.Status)
-	if rest := state.settle(before, time.Now()); rest > 0 {
-		c.queue.AddAfter(name, rest)
+	if remaining := state.limitPassing(before, time.Now()); remaining > 0 {
+		c.queue.AddAfter(name, remaining)
 	}
 	state.fit = c.fits.of(state)
 	c.mu.Lock()
@@ -284,8 +284,8 @@ func (c *policyController) reconcile(ctx context.Context, name string) error {
 		c.fits.check()
 	}
 
-	settled := state.problem == nil || !state.problem.passing || policy.DeletionTimestamp != nil
-	if settled && concernsImports(before, state) {
+	awaitsPassing := state.problem != nil && state.problem.passing && policy.DeletionTimestamp == nil
+	if !awaitsPassing && concernsImports(before, state) {
 		c.enqueueImports(state, before)
 	}
 	if policy.DeletionTimestamp != nil && slices.Contains(policy.Finalizers, policyv1alpha1.Finalizer) && len(c.store.OfPolicy(name)) == 0 {
@@ -446,9 +446,9 @@ func (s *policyState) unavailable(kind hostobjects.Kind, synced bool, failure er
 
 func (s *policyState) isNext(kind hostobjects.Kind) bool { return s.next != nil && *s.next == kind }
 
-// settle has a problem shown that has been about to pass for too long, and
-// returns after how long to look again at another one.
-func (s *policyState) settle(before *policyState, now time.Time) (again time.Duration) {
+// limitPassing has a problem shown that should have passed within problemPatience. Of another
+// passing problem it returns after how long to check again.
+func (s *policyState) limitPassing(before *policyState, now time.Time) (again time.Duration) {
 	if s.problem == nil || !s.problem.passing {
 		return 0
 	}
@@ -456,8 +456,8 @@ func (s *policyState) settle(before *policyState, now time.Time) (again time.Dur
 	if before != nil && !before.passing.IsZero() {
 		s.passing = before.passing
 	}
-	if rest := problemPatience - now.Sub(s.passing); rest > 0 {
-		return rest
+	if remaining := problemPatience - now.Sub(s.passing); remaining > 0 {
+		return remaining
 	}
 	s.problem.passing = false
 	return 0
@@ -583,7 +583,7 @@ func (c *policyController) lifecycleDeleted(policy string) {
 // rests reports whether imports rest for a problem that passes by itself.
 func (s *policyState) rests() bool { return s.problem != nil && !s.problem.lasting }
 
-// finalize lets the policy go when its lifecycles are gone.
+// finalize removes our finalizer from the policy when its lifecycles are gone.
 func (c *policyController) finalize(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
 	// The informer may lag behind a lifecycle that was just made.
 	switch left, err := c.store.HasPolicy(ctx, policy.Name); {
@@ -615,8 +615,8 @@ func withoutFinalizer(object *metav1.ObjectMeta) ([]byte, error) {
 // updateStatus writes the status of a policy if it has changed, and reports
 // whether it is what is stored now. What has changed in nothing but figures is
 // not written more often than every statusDelay.
-func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning, turn *decision.Turn) (stored bool, err error) {
-	status, ok := c.summaries.status(state, prune, turn)
+func (c *policyController) updateStatus(ctx context.Context, state *policyState, prune pruning, rollout *decision.RolloutDecision) (stored bool, err error) {
+	status, ok := c.summaries.status(state, prune, rollout)
 	if !ok {
 		return false, nil
 	}
@@ -624,8 +624,8 @@ func (c *policyController) updateStatus(ctx context.Context, state *policyState,
 	if equality.Semantic.DeepEqual(status, before) {
 		return true, nil
 	}
-	if rest := statusDelay - time.Since(c.written[state.policy.Name]); rest > 0 && sameButFigures(before, status) {
-		c.queue.AddAfter(state.policy.Name, rest)
+	if remaining := statusDelay - time.Since(c.written[state.policy.Name]); remaining > 0 && sameButFigures(before, status) {
+		c.queue.AddAfter(state.policy.Name, remaining)
 		return false, nil
 	}
 	policy := state.policy.DeepCopy()

@@ -179,27 +179,27 @@ func TestAProblemThatDoesNotPassIsShown(t *testing.T) {
 		return func(s *policyState) { s.problem = &problem{message: message, passing: true} }
 	}
 	began := time.Unix(1000, 0)
-	settle := func(before *policyState, seconds int, change ...func(*policyState)) (*policyState, time.Duration) {
+	check := func(before *policyState, seconds int, change ...func(*policyState)) (*policyState, time.Duration) {
 		state := mcpState(change...)
-		return state, state.settle(before, began.Add(time.Duration(seconds)*time.Second))
+		return state, state.limitPassing(before, began.Add(time.Duration(seconds)*time.Second))
 	}
-	first, again := settle(mcpState(), 0, passing("it is not known yet what is served"))
+	first, again := check(mcpState(), 0, passing("it is not known yet what is served"))
 	if again != problemPatience || !first.problem.passing {
 		t.Errorf("at first it is looked at again after %s, and passing is %t", again, first.problem.passing)
 	}
-	second, again := settle(first, 10, passing("they are being listed"))
+	second, again := check(first, 10, passing("they are being listed"))
 	if again != problemPatience-10*time.Second || !second.problem.passing {
 		t.Errorf("then it is looked at again after %s, and passing is %t", again, second.problem.passing)
 	}
-	third, again := settle(second, 15, passing("they are being listed"))
+	third, again := check(second, 15, passing("they are being listed"))
 	if again != 0 || third.problem.passing {
 		t.Errorf("after 15 seconds it is looked at again after %s, and passing is %t", again, third.problem.passing)
 	}
-	if fourth, _ := settle(third, 16, passing("they are being listed")); fourth.problem.passing {
+	if fourth, _ := check(third, 16, passing("they are being listed")); fourth.problem.passing {
 		t.Error("a second later it is no longer shown")
 	}
-	fine, _ := settle(third, 17)
-	if next, again := settle(fine, 18, passing("they are being listed")); again != problemPatience || !next.problem.passing {
+	fine, _ := check(third, 17)
+	if next, again := check(fine, 18, passing("they are being listed")); again != problemPatience || !next.problem.passing {
 		t.Error("another problem is shown at once")
 	}
 }

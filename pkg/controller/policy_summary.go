@@ -18,12 +18,12 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// mostFailures is how many failures a policy's status lists: it stays readable,
+// maxListedFailures is how many failures a policy's status lists: it stays readable,
 // and bounded however large the fleet is.
-const mostFailures = 10
+const maxListedFailures = 10
 
-// mostFailureMessage is how many bytes of a message it repeats.
-const mostFailureMessage = 512
+// maxFailureMessage is how many bytes of a message it repeats.
+const maxFailureMessage = 512
 
 // importResult is what became of an import, for the policy's status.
 type importResult struct {
@@ -44,10 +44,10 @@ type failure struct {
 func newImportResult(phase policyv1alpha1.LifecyclePhase, created bool, reason, message string) *importResult {
 	result := &importResult{phase: phase, created: created}
 	if phase == policyv1alpha1.LifecycleFailed || phase == policyv1alpha1.LifecycleConflict {
-		result.failure = &failure{reason: reason, message: render.Bounded(message, mostFailureMessage)}
+		result.failure = &failure{reason: reason, message: render.Bounded(message, maxFailureMessage)}
 	}
 	if phase == policyv1alpha1.LifecycleDeleting {
-		result.waits = render.Bounded(message, mostFailureMessage)
+		result.waits = render.Bounded(message, maxFailureMessage)
 	}
 	return result
 }
@@ -86,30 +86,30 @@ func newPolicySummaries() *policySummaries {
 	return &policySummaries{policies: map[string]*policySummary{}}
 }
 
-func (t *policySummaries) of(policy string) *policySummary {
-	p, ok := t.policies[policy]
+func (s *policySummaries) of(policy string) *policySummary {
+	p, ok := s.policies[policy]
 	if !ok {
 		p = &policySummary{
 			results:     map[memory.Import]importResult{},
 			failures:    map[memory.Import]failure{},
 			outstanding: map[memory.Import]struct{}{},
 		}
-		t.policies[policy] = p
+		s.policies[policy] = p
 	}
 	return p
 }
 
-func (t *policySummaries) forget(policy string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.policies, policy)
+func (s *policySummaries) forget(policy string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.policies, policy)
 }
 
 // begin starts a pass over all imports of a policy.
-func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{}) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(policy)
+func (s *policySummaries) begin(policy string, imports map[memory.Import]struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(policy)
 	for i := range p.results {
 		// What no longer has a Source nor a lifecycle counts no more.
 		if _, ok := imports[i]; !ok {
@@ -122,19 +122,19 @@ func (t *policySummaries) begin(policy string, imports map[memory.Import]struct{
 }
 
 // expect records what becomes of an import that is left to be worked on.
-func (t *policySummaries) expect(i memory.Import, result *importResult) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.of(i.Policy).set(i, result)
+func (s *policySummaries) expect(i memory.Import, result *importResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of(i.Policy).set(i, result)
 }
 
-// turn records that imports have come into another phase. What else became of them
+// setPhase records that imports have come into another phase. What else became of them
 // stays as it was.
-func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (s *policySummaries) setPhase(imports []memory.Import, phase policyv1alpha1.LifecyclePhase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, i := range imports {
-		p := t.of(i.Policy)
+		p := s.of(i.Policy)
 		if before, ok := p.results[i]; ok {
 			before.phase = phase
 			p.set(i, &before)
@@ -145,10 +145,10 @@ func (t *policySummaries) turn(imports []memory.Import, phase policyv1alpha1.Lif
 // set records what became of an import, nil when nothing is left of it. It
 // returns the failure if that is new, and whether the import was the last one that was
 // left to be worked on.
-func (t *policySummaries) set(i memory.Import, result *importResult) (news *failure, last bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(i.Policy)
+func (s *policySummaries) set(i memory.Import, result *importResult) (news *failure, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(i.Policy)
 	p.set(i, result)
 	_, last = p.outstanding[i]
 	delete(p.outstanding, i)
@@ -208,12 +208,12 @@ func (r importResult) count(counts *policyv1alpha1.ImportCounts, n int32) {
 	}
 }
 
-// settled reports whether every import has been worked on since the policy or its
+// allReconciled reports whether every import has been reconciled since the policy or its
 // types changed, and how many PediaClusters were made for them.
-func (t *policySummaries) settled(policy string) (owned int, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(policy)
+func (s *policySummaries) allReconciled(policy string) (owned int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(policy)
 	return p.owned, p.complete && len(p.outstanding) == 0
 }
 
@@ -221,14 +221,14 @@ func (t *policySummaries) settled(policy string) (owned int, ok bool) {
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new
 // figures.
-func (t *policySummaries) status(state *policyState, prune pruning, turn *decision.Turn) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p := t.of(state.policy.Name)
+func (s *policySummaries) status(state *policyState, prune pruning, rollout *decision.RolloutDecision) (status policyv1alpha1.ClusterImportPolicyStatus, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.of(state.policy.Name)
 	policy := state.policy
 	problem := state.reason()
-	unsettled := problem == nil && !p.complete || problem != nil && problem.passing
-	if unsettled && policy.Status.ObservedGeneration == policy.Generation {
+	incomplete, passing := problem == nil && !p.complete, problem != nil && problem.passing
+	if (incomplete || passing) && policy.Status.ObservedGeneration == policy.Generation {
 		return status, false
 	}
 	status = *policy.Status.DeepCopy()
@@ -244,11 +244,11 @@ func (t *policySummaries) status(state *policyState, prune pruning, turn *decisi
 		status.Counts = p.counts
 		status.Failures = p.firstFailures()
 	}
-	conditions := append(p.conditions(state, prune, turn), prune.conditions(policy)...)
+	conditions := append(p.conditions(state, prune, rollout), prune.conditions(policy)...)
 	if state.fit != nil {
 		conditions = append(conditions, *state.fit)
 	}
-	conditions = append(conditions, sayRollout(&status, policy, turn)...)
+	conditions = append(conditions, setRolloutStatus(&status, policy, rollout)...)
 	for _, condition := range conditions {
 		condition.ObservedGeneration = policy.Generation
 		condition.Message = render.Bounded(condition.Message, render.MaxMessage)
@@ -263,17 +263,17 @@ func (p *policySummary) firstFailures() (first []policyv1alpha1.SourceFailure) {
 		at, _ := slices.BinarySearchFunc(first, i, func(f policyv1alpha1.SourceFailure, i memory.Import) int {
 			return cmp.Or(strings.Compare(f.Namespace, i.Namespace), strings.Compare(f.Name, i.Name))
 		})
-		if at == mostFailures {
+		if at == maxListedFailures {
 			continue
 		}
 		first = slices.Insert(first, at, policyv1alpha1.SourceFailure{
 			Namespace: i.Namespace, Name: i.Name, Reason: failure.reason, Message: failure.message})
-		first = first[:min(len(first), mostFailures)]
+		first = first[:min(len(first), maxListedFailures)]
 	}
 	return first
 }
 
-func (p *policySummary) conditions(state *policyState, prune pruning, turn *decision.Turn) []metav1.Condition {
+func (p *policySummary) conditions(state *policyState, prune pruning, rollout *decision.RolloutDecision) []metav1.Condition {
 	validated := metav1.Condition{Type: policyv1alpha1.PolicyValidated, Status: metav1.ConditionTrue,
 		Reason: policyv1alpha1.ReasonValid, Message: "the templates compile and the host serves every type they read"}
 	reconciling := metav1.Condition{Type: policyv1alpha1.PolicyReconciling, Status: metav1.ConditionFalse,
@@ -305,8 +305,8 @@ func (p *policySummary) conditions(state *policyState, prune pruning, turn *deci
 	case len(p.outstanding) > 0:
 		notReady(policyv1alpha1.ReasonImporting, fmt.Sprintf("%d Sources are still to be reconciled", len(p.outstanding)))
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, ready.Reason, ready.Message
-	case turn != nil && turn.Halted != "":
-		notReady(turn.Halted, p.summary()+"; see the condition RolloutHalted")
+	case rollout != nil && rollout.Halted != "":
+		notReady(rollout.Halted, p.summary()+"; see the condition RolloutHalted")
 	case prune.held > 0:
 		notReady(policyv1alpha1.ReasonPruneHeld, p.summary()+"; see the condition PruneHeld")
 	case len(p.failures) > 0 && p.counts.Held > 0:
@@ -316,8 +316,8 @@ func (p *policySummary) conditions(state *policyState, prune pruning, turn *deci
 	case p.counts.Held > 0:
 		notReady(policyv1alpha1.ReasonFailures, p.summary()+"; see the lifecycles of this policy in the phase Held")
 	}
-	if turn != nil {
-		showRollout(&ready, &reconciling, turn)
+	if rollout != nil {
+		reflectRollout(&ready, &reconciling, rollout)
 	}
 	return []metav1.Condition{ready, validated, reconciling}
 }

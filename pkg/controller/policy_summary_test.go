@@ -210,8 +210,8 @@ func TestAPassIsCountedWhileItIsBegun(t *testing.T) {
 	if len(imports) != 2000 {
 		t.Errorf("%d imports are left to enqueue", len(imports))
 	}
-	if _, settled := summaries.settled("mcp"); !settled {
-		t.Error("it is not settled when all is done")
+	if _, ok := summaries.allReconciled("mcp"); !ok {
+		t.Error("not all are reconciled")
 	}
 }
 
@@ -253,7 +253,7 @@ func TestTheCountsFollowAPlanAtOnce(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		summaries.set(importOfMCP(name), imported)
 	}
-	summaries.turn([]memory.Import{importOfMCP("a"), importOfMCP("b"), importOfMCP("nobody")}, policyv1alpha1.LifecycleHeld)
+	summaries.setPhase([]memory.Import{importOfMCP("a"), importOfMCP("b"), importOfMCP("nobody")}, policyv1alpha1.LifecycleHeld)
 	status, _ := summaries.status(mcpState(), pruning{held: 2}, nil)
 	if diff := cmp.Diff(policyv1alpha1.ImportCounts{Selected: 3, Created: 3, Imported: 1, Held: 2}, status.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)

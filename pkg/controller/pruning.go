@@ -38,15 +38,16 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	if policy.Spec.Suspend {
 		c.brake.Revoke(policy.Name)
 	}
-	prune, settled := c.pruning(policy, metav1.Now())
-	turn := c.turn(state, settled)
-	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
-		_, err := c.updateStatus(ctx, state, prune, turn)
+	prune, allReconciled := c.currentPruning(policy, metav1.Now())
+	decidable := allReconciled && state.problem == nil && !policy.Spec.Suspend && policy.DeletionTimestamp == nil
+	rollout := c.decideRollout(state, decidable)
+	if !decidable {
+		_, err := c.updateStatus(ctx, state, prune, rollout)
 		return err
 	}
 	decided := c.brake.Decide(policy.Name, brake.Limit{Most: prune.most, Recent: sum(prune.recent), Holding: prune.held > 0},
 		policy.Annotations[policyv1alpha1.ReleasePruneAnnotation])
-	stored, err := c.storeDecision(ctx, state, prune, turn, decided)
+	stored, err := c.storeDecision(ctx, state, prune, rollout, decided)
 	if err != nil || !stored {
 		return err
 	}
@@ -54,22 +55,22 @@ func (c *policyController) conclude(ctx context.Context, state *policyState) err
 	return c.endRelease(ctx, policy, decided)
 }
 
-// pruning is what the status of a policy says of its removals, with maxPrune as it is now. It
-// is settled when every import has been worked on.
-func (c *policyController) pruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, settled bool) {
+// currentPruning is what the status of a policy says of its removals, with maxPrune as it is now,
+// and whether every import has been reconciled since the policy or its types changed.
+func (c *policyController) currentPruning(policy *policyv1alpha1.ClusterImportPolicy, now metav1.Time) (prune pruning, allReconciled bool) {
 	prune.share = policy.Spec.MaxPrune.String()
 	if known := policy.Status.Prune; known != nil {
 		prune.plan, prune.held, prune.recent = known.Plan, int(known.Held), recentOnly(known.Recent, now.Time)
 	}
-	owned, settled := c.summaries.settled(policy.Name)
+	owned, allReconciled := c.summaries.allReconciled(policy.Name)
 	gone := max(0, sum(prune.recent)-c.brake.Pending(policy.Name))
-	prune.most = decision.Limit{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
-	return prune, settled
+	prune.most = decision.PruneBudget{Share: *policy.Spec.MaxPrune, PediaClusters: owned, Recent: gone}.Most()
+	return prune, allReconciled
 }
 
 // storeDecision writes what was decided into the policy's status, and reports whether it is
 // stored.
-func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, turn *decision.Turn,
+func (c *policyController) storeDecision(ctx context.Context, state *policyState, prune pruning, rollout *decision.RolloutDecision,
 	decided brake.Decision) (stored bool, err error) {
 	// What is held may be told before it is written: that deletes nothing.
 	for _, i := range decided.Concerned {
@@ -82,18 +83,18 @@ func (c *policyController) storeDecision(ctx context.Context, state *policyState
 	prune.recent = counted(prune.recent, len(decided.Counted), metav1.Now())
 	// The counts are those of after the decision, in the same write: the lifecycles
 	// say so one after the other.
-	c.summaries.turn(decided.Concerned, policyv1alpha1.LifecycleHeld)
-	c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
-	if stored, err = c.updateStatus(ctx, state, prune, turn); err != nil || !stored {
-		c.summaries.turn(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
+	c.summaries.setPhase(decided.Concerned, policyv1alpha1.LifecycleHeld)
+	c.summaries.setPhase(importsOf(decided.Released), policyv1alpha1.LifecycleDeleting)
+	if stored, err = c.updateStatus(ctx, state, prune, rollout); err != nil || !stored {
+		c.summaries.setPhase(importsOf(decided.Released), policyv1alpha1.LifecycleHeld)
 		return false, err
 	}
 	c.announcer.pruneHeld(state.policy, prune)
-	c.announcer.rolloutHalted(state.policy, turn)
+	c.announcer.rolloutHalted(state.policy, rollout)
 	return true, nil
 }
 
-// approve lets the removals go that were decided to.
+// approve approves the removals that were decided, and enqueues their imports.
 func (c *policyController) approve(decided brake.Decision) {
 	for _, approved := range [][]brake.Removal{decided.Counted, decided.Released} {
 		c.brake.Approve(approved)
@@ -132,11 +133,11 @@ func importsOf(removals []brake.Removal) (imports []memory.Import) {
 	return imports
 }
 
-// removeRelease takes the annotation away that has been acted upon, or names no
-// plan there is.
+// removeRelease removes the annotation that releases a plan: it has been acted upon, or names no
+// existing plan.
 func (c *policyController) removeRelease(ctx context.Context, policy *policyv1alpha1.ClusterImportPolicy) error {
-	// Nothing but this very annotation: somebody may have named another plan
-	// meanwhile, while the status, which this has just written, does not matter.
+	// The patch depends on nothing but this annotation: somebody may have named another
+	// plan meanwhile, while that the status was just written does not matter.
 	path := "/metadata/annotations/" + strings.ReplaceAll(policyv1alpha1.ReleasePruneAnnotation, "/", "~1")
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": policy.UID},
@@ -209,8 +210,8 @@ func (p pruning) conditions(policy *policyv1alpha1.ClusterImportPolicy) []metav1
 		Reason: policyv1alpha1.ReasonNothingHeld, Message: "no removal is held"}}
 }
 
-// describe says how many removals are held, and why. What is held stays so, however
-// few are left: the reason may be in the past.
+// describe says how many removals are held, and why. Held removals stay held, however
+// few are left, so the reason may no longer apply.
 func (p pruning) describe() string {
 	held := fmt.Sprintf("the removals of %d PediaClusters are held", p.held)
 	if p.held == 1 {

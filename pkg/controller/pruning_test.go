@@ -106,10 +106,10 @@ func TestARemovalWithinTheLimitGoesWhenItIsCounted(t *testing.T) {
 		t.Error("it does not go")
 	}
 	// It counts for ten minutes, whoever leads.
-	if prune, _ := one.policies.pruning(policy, metav1.NewTime(time.Now().Add(5*time.Minute))); sum(prune.recent) != 1 {
+	if prune, _ := one.policies.currentPruning(policy, metav1.NewTime(time.Now().Add(5*time.Minute))); sum(prune.recent) != 1 {
 		t.Errorf("after five minutes %+v count", prune.recent)
 	}
-	if prune, _ := one.policies.pruning(policy, metav1.NewTime(time.Now().Add(12*time.Minute))); sum(prune.recent) != 0 {
+	if prune, _ := one.policies.currentPruning(policy, metav1.NewTime(time.Now().Add(12*time.Minute))); sum(prune.recent) != 0 {
 		t.Errorf("after twelve minutes %+v count", prune.recent)
 	}
 }

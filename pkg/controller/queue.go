@@ -30,8 +30,8 @@ const (
 	priorities
 )
 
-// fairShare is how many items are taken, the most urgent ones first, until each priority in
-// its turn is the first: nothing waits for ever.
+// fairShare is how many items are taken, the most urgent ones first, until another priority,
+// each in rotation, goes first: nothing waits forever.
 const fairShare = 8
 
 // order is the order of a queue in which what is urgent overtakes what is not.
@@ -46,7 +46,8 @@ type order[K comparable] struct {
 	waits map[K]priority
 	// count is how many items wait with each priority.
 	count [priorities]int
-	turns uint
+	// pops counts the items that were taken.
+	pops uint
 	// most is how many items have waited at a time since the last bulk was over.
 	most int
 }
@@ -135,7 +136,7 @@ func (o *order[K]) Len() int {
 func (o *order[K]) Pop() K {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.turns++
+	o.pops++
 	from := o.next()
 	for {
 		var none K
@@ -161,8 +162,8 @@ func (o *order[K]) shrink() {
 
 // next is the priority of which an item is taken.
 func (o *order[K]) next() (from priority) {
-	if o.turns%fairShare == 0 {
-		from = priority(o.turns/fairShare) % priorities
+	if o.pops%fairShare == 0 {
+		from = priority(o.pops/fairShare) % priorities
 	}
 	for o.count[from] == 0 {
 		from = (from + 1) % priorities

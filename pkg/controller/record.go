@@ -16,7 +16,7 @@ import (
 // This file records what became of an import: in its lifecycles, and in the counts of its
 // policy.
 
-// project says in a status of the lifecycle what is so now.
+// project returns the projection of the current state into the status of a lifecycle.
 func (p *pass) project(lifecycle *lifecycles.Lifecycle) decision.Projection {
 	return projection(lifecycle, p.source)
 }
@@ -25,8 +25,8 @@ func projection(lifecycle *lifecycles.Lifecycle, source *unstructured.Unstructur
 	return decision.Projection{Lifecycle: lifecycle, Source: source, Now: metav1.Now().Rfc3339Copy()}
 }
 
-// block shows why an import stays as it is on its lifecycles, or in the policy's status when
-// it has none. Lifecycles that are being deleted are finalized.
+// block records why an import stays as it is in the status of its lifecycles, or in that of its
+// policy when it has none. Lifecycles that are being deleted are finalized.
 func (p *pass) block(ctx context.Context, going []decision.Removal, reason *decision.Reason) (result *importResult, err error) {
 	if p.wantedName == "" {
 		p.waitFor(p.Import, "")
@@ -62,10 +62,10 @@ func (p *pass) block(ctx context.Context, going []decision.Removal, reason *deci
 	return result, nil
 }
 
-// blocked is the status of a lifecycle whose import is blocked. A removal that is held is told
-// first.
+// blocked is the status of a lifecycle whose import is blocked. That a removal is held takes
+// precedence.
 func (p *pass) blocked(ctx context.Context, lifecycle *lifecycles.Lifecycle, reason *decision.Reason) decision.Status {
-	held, shown := p.stillHeld(ctx, lifecycle, reason), *reason
+	held, shown := p.stillHeldReason(ctx, lifecycle, reason), *reason
 	if held != nil {
 		if reason.Phase != policyv1alpha1.LifecycleHeld {
 			shown = *held
@@ -92,14 +92,14 @@ func rolloutState(status decision.Status) policyv1alpha1.RolloutState {
 	return status.Rollout.State
 }
 
-// write has a lifecycle say spec and status now.
+// write stores spec and status of a lifecycle now.
 func (c *importController) write(ctx context.Context, lifecycle *lifecycles.Lifecycle,
 	spec policyv1alpha1.PediaClusterLifecycleSpec, status decision.Status) (*lifecycles.Lifecycle, error) {
 	written, _, err := c.writeRecord(ctx, lifecycle, spec, status, true)
 	return written, err
 }
 
-// writeRecord has a lifecycle say spec and status: now if it is urgent, otherwise when nothing
+// writeRecord stores spec and status of a lifecycle: now if it is urgent, otherwise when nothing
 // more urgent is left to do, which it reports as pending.
 func (c *importController) writeRecord(ctx context.Context, lifecycle *lifecycles.Lifecycle,
 	spec policyv1alpha1.PediaClusterLifecycleSpec, status decision.Status, urgent bool) (written *lifecycles.Lifecycle, pending bool, err error) {
@@ -114,15 +114,15 @@ func (c *importController) writeRecord(ctx context.Context, lifecycle *lifecycle
 // recorded is called when a lifecycle was written, after its pass if that has left it to be
 // written behind.
 func (c *importController) recorded(before, now *lifecycles.Lifecycle, behind bool) {
-	c.policies.announcer.turned(before, now.Status)
+	c.policies.announcer.phaseChanged(before, now.Status)
 	if behind {
 		c.memory.Rewritten(importOf(now), lifecycleVersion(before), lifecycleVersion(now))
-		c.policies.worked(importOf(now), resultOf(now.Status))
+		c.policies.reportResult(importOf(now), resultOf(now.Status))
 	}
 }
 
-// probe asks the cluster of a PediaCluster from now on, and returns what it last answered,
-// nil when it has not.
+// probe has the cluster of a PediaCluster probed from now on, and returns its last answer, nil for
+// none.
 func (c *importController) probe(name string, pediaCluster *unstructured.Unstructured) *policyv1alpha1.ClusterState {
 	if c.prober == nil {
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/brake"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/lifecycles"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/hosterrors"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -49,7 +50,7 @@ func (p *pass) removal(lifecycle *lifecycles.Lifecycle, r decision.Removal) deci
 // removeAll removes the lifecycles of the import, as far as the brake approves.
 func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (result *importResult, err error) {
 	for _, r := range removals {
-		still, err := p.removeIfMay(ctx, r)
+		still, err := p.removeUnlessHeld(ctx, r)
 		if err != nil {
 			return p.unchanged(), err
 		}
@@ -59,9 +60,9 @@ func (p *pass) removeAll(ctx context.Context, removals []decision.Removal) (resu
 	return result, nil
 }
 
-// removeIfMay removes the lifecycle, unless the brake holds its PediaCluster. It returns what
+// removeUnlessHeld removes the lifecycle, unless the brake holds its PediaCluster. It returns what
 // became of the lifecycle, nil when it is gone.
-func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *importResult, err error) {
+func (p *pass) removeUnlessHeld(ctx context.Context, r decision.Removal) (still *importResult, err error) {
 	if !r.Counted || r.Fate != decision.Delete {
 		return p.remove(ctx, r)
 	}
@@ -72,10 +73,14 @@ func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *impo
 	case r.Lifecycle.DeletionTimestamp != nil && (object == nil || object.GetDeletionTimestamp() != nil):
 		return p.remove(ctx, r) // it goes already
 	case object == nil || decision.OwnerOf(r.Lifecycle).Ownership(object) != render.Owned:
-		r.Fate = decision.Orphan // nothing is deleted, and so it shall stay
+		// There is nothing to delete, so the brake is not asked. Nor may anything be deleted
+		// later, for which it would have to be: a PediaCluster that appears under the name while
+		// the lifecycle goes, such as from a creation that was still under way, is released. mark
+		// stores this fate with the deletion of the lifecycle.
+		r.Fate = decision.Orphan
 		return p.remove(ctx, r)
 	}
-	switch held, verdict := p.ask(r.Lifecycle, object, r.Cause); verdict {
+	switch held, verdict := p.askBrake(r.Lifecycle, object, r.Cause); verdict {
 	case brake.Undecided:
 		return resultOf(r.Lifecycle.Status), nil
 	case brake.Held:
@@ -86,8 +91,8 @@ func (p *pass) removeIfMay(ctx context.Context, r decision.Removal) (still *impo
 	return p.remove(ctx, r)
 }
 
-// ask asks the brake whether a PediaCluster may be removed, and what to say if it is held.
-func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured, cause string) (*decision.Reason, brake.Verdict) {
+// askBrake asks the brake whether a PediaCluster may be removed, and what to say if it is held.
+func (p *pass) askBrake(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstructured, cause string) (*decision.Reason, brake.Verdict) {
 	r := brake.Removal{Import: p.Import, PediaCluster: object.GetUID(), Cause: cause}
 	p.asked = append(p.asked, r)
 	before := lifecycle.Status.PrunePlan
@@ -95,29 +100,29 @@ func (p *pass) ask(lifecycle *lifecycles.Lifecycle, object *unstructured.Unstruc
 	if verdict != brake.Held {
 		return nil, verdict
 	}
-	return p.held(cmp.Or(plan, before), // not decided since this process began
-		causes[cause]), verdict
+	return p.heldReason(cmp.Or(plan, before), // not decided since this process began
+		decision.DescribeCounted(cause)), verdict
 }
 
-// held is why a lifecycle keeps a PediaCluster that is to be removed. There may be thousands
+// heldReason is why a lifecycle keeps a PediaCluster that is to be removed. There may be thousands
 // that say so: what can be done about it is in the condition PruneHeld of their policy.
-func (p *pass) held(plan, why string) *decision.Reason {
+func (p *pass) heldReason(plan, why string) *decision.Reason {
 	return &decision.Reason{
 		Phase: policyv1alpha1.LifecycleHeld, Reason: policyv1alpha1.ReasonPruneHeld, PrunePlan: plan,
 		Message: fmt.Sprintf("%s; held by plan %s, see PruneHeld of policy %q", why, plan, p.Policy),
 	}
 }
 
-// stillHeld is why a lifecycle keeps a PediaCluster whose removal was held, while it cannot be
-// told whether it is still to be removed. An error must neither release it nor hide it. It is
-// nil when nothing was held.
-func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, cause *decision.Reason) *decision.Reason {
+// stillHeldReason keeps a removal held while it cannot be judged whether its cause still exists:
+// an error must neither release it nor hide it. It returns why the lifecycle keeps its
+// PediaCluster, nil when no removal was held.
+func (p *pass) stillHeldReason(ctx context.Context, lifecycle *lifecycles.Lifecycle, cause *decision.Reason) *decision.Reason {
 	before := lifecycle.Status.PrunePlan
 	if lifecycle.DeletionTimestamp != nil || before == "" && !p.brake.Holds(p.Import) {
 		return nil
 	}
 	why := func(plan string) *decision.Reason {
-		return p.held(plan, "the cause of the removal cannot be judged ("+cause.Message+")")
+		return p.heldReason(plan, "the cause of the removal cannot be judged ("+cause.Message+")")
 	}
 	object, err := p.livePediaCluster(ctx, lifecycle.Name)
 	switch {
@@ -134,22 +139,14 @@ func (p *pass) stillHeld(ctx context.Context, lifecycle *lifecycles.Lifecycle, c
 	return why(cmp.Or(plan, before))
 }
 
-// keepHeld keeps the removals of former PediaClusters held whose turn it is not, and returns
-// what became of the import.
+// keepHeld keeps removals of former PediaClusters held that are not carried out in this pass, and
+// returns what became of the import.
 func (p *pass) keepHeld(ctx context.Context, result *importResult, replaced []*lifecycles.Lifecycle) *importResult {
 	for _, old := range replaced {
-		_ = p.stillHeld(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
+		_ = p.stillHeldReason(ctx, old, &decision.Reason{Reason: policyv1alpha1.ReasonRenamed}) // the lifecycle says so already
 		result = mergeResults(result, resultOf(old.Status))
 	}
 	return result
-}
-
-// causes are the reasons of removals that count, as a sentence begins.
-var causes = map[string]string{
-	policyv1alpha1.ReasonSourceGone:           "the Source no longer exists, but its deletion was not observed",
-	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer select the Source",
-	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
-	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
 }
 
 // withdraw tells the brake which removals of the import are no longer wanted.
@@ -215,7 +212,7 @@ func (c *importController) mark(ctx context.Context, r decision.Removal) (*lifec
 	var propagation *metav1.DeletionPropagation
 	if r.Fate == decision.Orphan {
 		// It is written down: what is decided now must not be decided otherwise when the
-		// PediaCluster's turn comes.
+		// PediaCluster is removed.
 		propagation = ptr.To(metav1.DeletePropagationOrphan)
 	}
 	marked, err := c.store.MarkDeleted(ctx, r.Lifecycle, propagation)
@@ -263,7 +260,7 @@ func (c *importController) recordRemovalError(ctx context.Context, r decision.Re
 	}
 	status := projection(r.Lifecycle, nil).Blocked(&decision.Reason{
 		Phase: policyv1alpha1.LifecycleDeleting, Reason: policyv1alpha1.ReasonHostUnavailable,
-		Message: doing + " the PediaCluster, which is tried again: " + refusal(err)}, nil)
+		Message: doing + " the PediaCluster, which is tried again: " + hosterrors.Describe(err)}, nil)
 	_, failed := c.write(ctx, r.Lifecycle, r.Lifecycle.Spec, status)
 	return errors.Join(err, failed)
 }
@@ -310,7 +307,7 @@ func (c *importController) releasePediaCluster(ctx context.Context, lifecycle *l
 	_, err = c.host.Resource(render.PediaClusterGVR).Patch(ctx, object.GetName(), types.MergePatchType, patch,
 		metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		return fmt.Errorf("releasing the PediaCluster: %w", withoutValues(err))
+		return fmt.Errorf("releasing the PediaCluster: %w", hosterrors.Redact(err))
 	}
 	klog.FromContext(ctx).V(2).Info("Released a PediaCluster", "pediaCluster", object.GetName())
 	if fate == decision.Orphan {
@@ -348,7 +345,7 @@ func (c *importController) deletePediaCluster(ctx context.Context, policy *polic
 	case objectNotFound(err):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("deleting the PediaCluster: %w", withoutValues(err))
+		return false, fmt.Errorf("deleting the PediaCluster: %w", hosterrors.Redact(err))
 	}
 	done := "Deleted a PediaCluster"
 	if len(object.GetFinalizers()) > 0 {

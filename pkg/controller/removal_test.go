@@ -376,7 +376,7 @@ func TestWhatCountsWaitsForTheBrake(t *testing.T) {
 				one.again(t)
 				said := one.stored(t)
 				if said.Status.Phase != policyv1alpha1.LifecycleHeld || said.Status.PrunePlan != held.Plan || readyOf(said).Reason != policyv1alpha1.ReasonPruneHeld ||
-					!strings.Contains(readyOf(said).Message, causes[cause]+"; held by plan") || said.DeletionTimestamp != nil {
+					!strings.Contains(readyOf(said).Message, decision.DescribeCounted(cause)+"; held by plan") || said.DeletionTimestamp != nil {
 					t.Errorf("held it says %+v", said.Status)
 				}
 			}
@@ -527,7 +527,7 @@ func TestAHeldRemovalNamesItsPlanAndThePolicyThatExplainsIt(t *testing.T) {
 	one.pass(t)
 	held := one.brakeDecides(0)
 	one.again(t)
-	want := causes[policyv1alpha1.ReasonSourceDeselected] + "; held by plan " + held.Plan + `, see PruneHeld of policy "mcp"`
+	want := decision.DescribeCounted(policyv1alpha1.ReasonSourceDeselected) + "; held by plan " + held.Plan + `, see PruneHeld of policy "mcp"`
 	if said := one.stored(t); readyOf(said).Message != want {
 		t.Errorf("it says %s", readyOf(said).Message)
 	}

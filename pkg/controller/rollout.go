@@ -34,12 +34,12 @@ type rollouts struct {
 // policyRollout is what is remembered of one policy.
 type policyRollout struct {
 	members map[memory.Import]*rolloutMember
-	// changed is set when a member has changed since it was last decided, at decided, about
+	// changed is set when a member has changed since it was last decided, at decidedAt, about
 	// that generation.
 	changed    bool
-	decided    time.Time
+	decidedAt  time.Time
 	generation int64
-	turn       decision.Turn
+	latest     decision.RolloutDecision
 }
 
 // rolloutMember is an import as its last pass left it.
@@ -62,9 +62,9 @@ func newRollouts() *rollouts {
 	return &rollouts{policies: map[string]*policyRollout{}, unknown: map[string]bool{}}
 }
 
-// turnDelay is how long it takes at least from one decision about who is next to another: one
-// costs work for every import of the policy, and what is verified meanwhile is decided together.
-const turnDelay = 100 * time.Millisecond
+// rolloutPeriod is the least time between two decisions about who is next: one costs
+// work for every import of the policy, and what is verified meanwhile is decided together.
+const rolloutPeriod = 100 * time.Millisecond
 
 // report says what an import records after a pass under that generation of its policy; nil
 // when nothing is left of it. It reports whether the import has made room for another one.
@@ -98,17 +98,6 @@ func (r *rollouts) report(i memory.Import, generation int64, now *decision.Membe
 // isOpen reports whether the member has taken a revision that is not verified, or may take one.
 func (m *rolloutMember) isOpen() bool {
 	return m != nil && (m.allowed != allowance{} || m.Record.State == policyv1alpha1.RolloutUnverified)
-}
-
-// last is what was reported of an import, nil for nothing.
-func (r *rollouts) last(i memory.Import) *decision.Member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p, ok := r.policies[i.Policy]; ok && p.members[i] != nil {
-		m := p.members[i].Member
-		return &m
-	}
-	return nil
 }
 
 // hasReported reports whether it is known what the import records, under that generation of the
@@ -152,10 +141,10 @@ func (r *rollouts) forget(policy string) {
 	delete(r.unknown, policy)
 }
 
-// decide decides who is next, at most once in turnDelay, and returns who may take the revision
+// decide decides who is next, at most once in rolloutPeriod, and returns who may take the revision
 // now. It is not ok until every import has reported under the policy as it is now. After
 // again, unless that is 0, it has to be decided anew.
-func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn decision.Turn, next []memory.Import, again time.Duration, ok bool) {
+func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided decision.RolloutDecision, next []memory.Import, again time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, known := r.policies[rollout.Policy]
@@ -163,30 +152,30 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (turn deci
 		return rollout.Decide(nil), nil, 0, true
 	}
 	if p.generation == generation {
-		if rest := turnDelay - rollout.Now.Sub(p.decided); rest > 0 {
-			return p.turn, nil, rest, true
+		if remaining := rolloutPeriod - rollout.Now.Sub(p.decidedAt); remaining > 0 {
+			return p.latest, nil, remaining, true
 		}
-		if due := p.turn.Again > 0 && rollout.Now.Sub(p.decided) >= p.turn.Again; !p.changed && !due {
-			return p.turn, nil, 0, true
+		if due := p.latest.Again > 0 && rollout.Now.Sub(p.decidedAt) >= p.latest.Again; !p.changed && !due {
+			return p.latest, nil, 0, true
 		}
 	}
 	imports, members, ok := p.list(rollout.Revision, generation)
 	if !ok {
-		return turn, nil, 0, false
+		return decided, nil, 0, false
 	}
-	turn = rollout.Decide(members)
-	if turn.Halted != "" { // for those, too, that have not taken it yet
+	decided = rollout.Decide(members)
+	if decided.Halted != "" { // for those, too, that have not taken it yet
 		for _, m := range p.members {
 			m.allowed = allowance{}
 		}
 	}
-	for _, at := range turn.Next {
+	for _, at := range decided.Next {
 		p.members[imports[at]].allowed = allowance{rollout.Revision, generation}
 		next = append(next, imports[at])
 	}
-	turn.Next = nil
-	p.turn, p.decided, p.generation, p.changed = turn, rollout.Now, generation, false
-	return turn, next, turn.Again, true
+	decided.Next = nil
+	p.latest, p.decidedAt, p.generation, p.changed = decided, rollout.Now, generation, false
+	return decided, next, decided.Again, true
 }
 
 // list are the imports of a policy and what they record. It is not ok while one has not
@@ -204,18 +193,18 @@ func (p *policyRollout) list(revision string, generation int64) (imports []memor
 	return imports, members, true
 }
 
-// turn decides who is next under a policy, and has those worked on. It is nil while that cannot
-// be decided, and without a rollout.
-func (c *policyController) turn(state *policyState, settled bool) *decision.Turn {
+// decideRollout decides who is next under a policy, and has those worked on. It is nil
+// while that cannot be decided, and without a rollout.
+func (c *policyController) decideRollout(state *policyState, decidable bool) *decision.RolloutDecision {
 	policy := state.policy
 	if policy.Spec.Rollout == nil {
 		c.rollouts.forget(policy.Name)
 		return nil
 	}
-	if !settled || state.problem != nil || policy.Spec.Suspend || policy.DeletionTimestamp != nil {
+	if !decidable {
 		return nil
 	}
-	turn, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,
+	decided, next, again, ok := c.rollouts.decide(decision.Rollout{Policy: policy.Name, Spec: policy.Spec.Rollout,
 		Revision: state.revision, Known: policy.Status.Rollout, Now: time.Now()}, policy.Generation)
 	if !ok {
 		return nil
@@ -226,7 +215,7 @@ func (c *policyController) turn(state *policyState, settled bool) *decision.Turn
 	if again > 0 {
 		c.queue.AddAfter(policy.Name, again)
 	}
-	return &turn
+	return &decided
 }
 
 // converter is what an import is converted by.
@@ -269,10 +258,10 @@ type recordedConversion struct {
 	unusable *decision.Reason
 }
 
-// mostRecorded is how many of them are kept for one policy, so that however many edits are
+// maxRecorded is how many of them are kept for one policy, so that however many edits are
 // broken off take bounded memory. Whoever records another one keeps what exists, and goes
 // first. Imports take an edit in a fixed order, so that there are hardly ever three.
-const mostRecorded = 16
+const maxRecorded = 16
 
 func (r *recordedConversion) isOf(spec *policyv1alpha1.PediaClusterLifecycleSpec) bool {
 	return r.deletionCondition == spec.DeletionCondition && r.revision.IsOf(spec)
@@ -329,8 +318,8 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 	} else {
 		r.hash = r.revision.Hash()
 	}
-	if len(state.recorded) >= mostRecorded {
-		r.unusable = unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, "too many edits have not reached all imports")
+	if len(state.recorded) >= maxRecorded {
+		r.unusable = unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, "too many edits have not reached all imports")
 		return r
 	}
 	if r.compiled == nil {
@@ -342,7 +331,7 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 		}
 		compiled, errs := render.Compile(recorded)
 		if len(errs) > 0 {
-			r.unusable = unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, errs.ToAggregate().Error())
+			r.unusable = unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonTemplateFailed, errs.ToAggregate().Error())
 			return r
 		}
 		r.compiled = compiled
@@ -354,7 +343,7 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 			resolved, err = c.types.Resolve(resource, nil)
 		}
 		if err != nil {
-			r.unusable = unusable(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, err.Error())
+			r.unusable = unusableReason(policyv1alpha1.LifecycleWaiting, policyv1alpha1.ReasonWaitingForType, err.Error())
 			return r
 		}
 		r.references = append(r.references, newReferenceType(resolved))
@@ -362,8 +351,8 @@ func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alp
 	return r
 }
 
-// unusable is why an import cannot be worked on by the revision that it has.
-func unusable(phase policyv1alpha1.LifecyclePhase, reason, message string) *decision.Reason {
+// unusableReason is why an import cannot be worked on by the revision that it has.
+func unusableReason(phase policyv1alpha1.LifecyclePhase, reason, message string) *decision.Reason {
 	return &decision.Reason{Phase: phase, Reason: reason, Message: "the revision that this import has cannot be used (" + message +
 		"): the PediaCluster stays as it is until it is the import's turn to take the newest one"}
 }
@@ -391,31 +380,31 @@ func (s *policyState) recordedKinds() (kinds []hostobjects.Kind) {
 	return kinds
 }
 
-// sayRollout has the status of a policy say how far its newest revision has come, and returns
-// the conditions that do. While that is not decided, it says what it said.
-func sayRollout(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, turn *decision.Turn) []metav1.Condition {
+// setRolloutStatus sets how far the newest revision of a policy has come, and returns the conditions
+// that show it. While that is not decided, the status stays as it is.
+func setRolloutStatus(status *policyv1alpha1.ClusterImportPolicyStatus, policy *policyv1alpha1.ClusterImportPolicy, rollout *decision.RolloutDecision) []metav1.Condition {
 	switch {
 	case policy.Spec.Rollout == nil:
 		status.Rollout = nil
 		meta.RemoveStatusCondition(&status.Conditions, policyv1alpha1.PolicyRollingOut)
 		meta.RemoveStatusCondition(&status.Conditions, policyv1alpha1.PolicyRolloutHalted)
 		return nil
-	case turn == nil:
+	case rollout == nil:
 		return nil
 	default:
-		status.Rollout = turn.Status.DeepCopy()
-		return turn.Conditions
+		status.Rollout = rollout.Status.DeepCopy()
+		return rollout.Conditions
 	}
 }
 
-// showRollout has the conditions of a policy say that imports still have a former revision, or
-// are not verified.
-func showRollout(ready, reconciling *metav1.Condition, turn *decision.Turn) {
-	rolling := turn.Conditions[0]
-	if former := turn.Status.Updated < turn.Status.Total; ready.Status == metav1.ConditionTrue && (former || turn.RollingOut) {
+// reflectRollout has a policy that is otherwise ready show that imports still have a former
+// revision, or are not verified.
+func reflectRollout(ready, reconciling *metav1.Condition, rollout *decision.RolloutDecision) {
+	rolling := rollout.Conditions[0]
+	if former := rollout.Status.Updated < rollout.Status.Total; ready.Status == metav1.ConditionTrue && (former || rollout.RollingOut) {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, rolling.Reason, rolling.Message
 	}
-	if turn.RollingOut && reconciling.Status == metav1.ConditionFalse {
+	if rollout.RollingOut && reconciling.Status == metav1.ConditionFalse {
 		reconciling.Status, reconciling.Reason, reconciling.Message = metav1.ConditionTrue, rolling.Reason, rolling.Message
 	}
 }

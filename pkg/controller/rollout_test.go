@@ -51,16 +51,16 @@ func TestWhoIsNextIsDecidedWhenThereIsRoom(t *testing.T) {
 	if !r.report(importOfMCP(first[0]), 1, taken(first[0], policyv1alpha1.RolloutVerified)) {
 		t.Error("an import that is verified makes no room")
 	}
-	if next := decide(turnDelay / 2); len(next) != 0 {
+	if next := decide(rolloutPeriod / 2); len(next) != 0 {
 		t.Errorf("%v are next, too soon after the last decision", next)
 	}
-	if next := decide(turnDelay); len(next) != 1 {
+	if next := decide(rolloutPeriod); len(next) != 1 {
 		t.Errorf("%v are next, want one: another is not verified", next)
 	}
 	if !r.report(importOfMCP(first[1]), 1, nil) {
 		t.Error("an import that is gone makes no room")
 	}
-	if next := decide(turnDelay); len(next) != 1 {
+	if next := decide(rolloutPeriod); len(next) != 1 {
 		t.Errorf("%v are next, want one", next)
 	}
 }

@@ -19,9 +19,9 @@ import (
 // This file is the part of a pass that a rollout has: what the import is converted by, and
 // whether that is verified. Without spec.rollout it does nothing.
 
-// takeTurn finds what the import is converted by: the newest revision, which it takes if it is
-// its turn, or the one that it records. It returns why it cannot be worked on by that.
-func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, err error) {
+// chooseRevision chooses what the import is converted by: the newest revision, which it takes if
+// it is its turn, or the one that it records. It returns why it cannot be worked on by that.
+func (c *convergence) chooseRevision(ctx context.Context) (blocked *decision.Reason, err error) {
 	c.by = converter{compiled: c.state.compiled, references: c.state.references}
 	rollout := c.state.policy.Spec.Rollout
 	if rollout == nil {
@@ -45,7 +45,7 @@ func (c *convergence) takeTurn(ctx context.Context) (blocked *decision.Reason, e
 		return nil, c.take(ctx, former)
 	}
 	c.by, c.recorded, c.revision = recorded.converter, recorded, &former
-	blocked, err = c.unusable(recorded)
+	blocked, err = c.checkRecorded(recorded)
 	c.member.Unusable = blocked != nil
 	return blocked, err
 }
@@ -59,10 +59,10 @@ func isCanary(rollout *policyv1alpha1.Rollout, source *unstructured.Unstructured
 	return err == nil && selector.Matches(labels.Set(source.GetLabels()))
 }
 
-// unusable is why the import cannot be worked on by what it records, nil when it can. What it
-// reads is watched for it alone, perhaps, and may not have been listed yet: absence says
-// nothing then.
-func (p *pass) unusable(recorded *recordedConversion) (*decision.Reason, error) {
+// checkRecorded returns why the import cannot be worked on by the revision that it records, nil
+// when it can. What only that revision reads may not have been listed yet: until then, absence
+// says nothing.
+func (p *pass) checkRecorded(recorded *recordedConversion) (*decision.Reason, error) {
 	if recorded.unusable != nil {
 		return recorded.unusable, nil
 	}
@@ -72,7 +72,7 @@ func (p *pass) unusable(recorded *recordedConversion) (*decision.Reason, error) 
 		case failure == nil:
 			return nil, fmt.Errorf("listing %s, which revision %s reads", ref.GroupResource(), recorded.hash)
 		default:
-			return unusable(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonReferenceUnavailable,
+			return unusableReason(policyv1alpha1.LifecycleFailed, policyv1alpha1.ReasonReferenceUnavailable,
 				fmt.Sprintf("listing %s: %s", ref.GroupResource(), render.Bounded(failure.Error(), render.MaxMessage/2))), nil
 		}
 	}
@@ -110,11 +110,12 @@ func (c *convergence) spec() policyv1alpha1.PediaClusterLifecycleSpec {
 	if c.recorded == nil {
 		return c.desiredSpec()
 	}
-	return c.carried(c.lifecycle.Spec, c.recorded.references)
+	return c.keepRecorded(c.lifecycle.Spec, c.recorded.references)
 }
 
-// carried is a recorded spec with what applies to all at once.
-func (p *pass) carried(spec policyv1alpha1.PediaClusterLifecycleSpec, references []referenceType) policyv1alpha1.PediaClusterLifecycleSpec {
+// keepRecorded returns a recorded spec, with the fields of the policy that apply to all imports at
+// once.
+func (p *pass) keepRecorded(spec policyv1alpha1.PediaClusterLifecycleSpec, references []referenceType) policyv1alpha1.PediaClusterLifecycleSpec {
 	spec = *spec.DeepCopy()
 	spec.Source, spec.DeletionPolicy = p.state.sourceResource(p.Import), p.state.policy.Spec.DeletionPolicy
 	for i := range references {
@@ -123,9 +124,9 @@ func (p *pass) carried(spec policyv1alpha1.PediaClusterLifecycleSpec, references
 	return spec
 }
 
-// carryOver has a lifecycle that is about to be created record what that of the former name
-// does, should there be one: another name is no other revision.
-func (p *pass) carryOver(want *lifecycles.Lifecycle, replaced []*lifecycles.Lifecycle) {
+// inheritRevision gives a lifecycle that is about to be created the revision of the lifecycle of
+// the former name, should there be one: another name is no other revision.
+func (p *pass) inheritRevision(want *lifecycles.Lifecycle, replaced []*lifecycles.Lifecycle) {
 	if p.state.policy.Spec.Rollout == nil {
 		return
 	}
@@ -138,7 +139,7 @@ func (p *pass) carryOver(want *lifecycles.Lifecycle, replaced []*lifecycles.Life
 	record := decision.RecordOf(former, revision.Hash())
 	want.Status.Rollout = &record
 	if !p.state.newest.IsOf(&former.Spec) {
-		want.Spec = p.carried(former.Spec, nil)
+		want.Spec = p.keepRecorded(former.Spec, nil)
 	}
 }
 
@@ -183,7 +184,7 @@ func (p *pass) reportSettled(left *memory.Settled) bool {
 		if recorded == nil {
 			return false
 		}
-		if blocked, err := p.unusable(recorded); blocked != nil || err != nil {
+		if blocked, err := p.checkRecorded(recorded); blocked != nil || err != nil {
 			return false
 		}
 		by = recorded.converter
@@ -194,7 +195,7 @@ func (p *pass) reportSettled(left *memory.Settled) bool {
 	source := p.objects.Object(p.state.sources, p.Namespace, p.Name)
 	p.member = &decision.Member{Name: p.lifecycles[0].Name, Canary: isCanary(rollout, source), Waits: !newest}
 	p.reportMember(false)
-	p.policies.worked(p.Import, p.unchanged())
+	p.policies.reportResult(p.Import, p.unchanged())
 	return true
 }
 
@@ -238,7 +239,7 @@ func (p *pass) reportMember(failed bool) {
 		member.Ready = cluster.Ready
 	}
 	if p.policies.rollouts.report(p.Import, p.state.policy.Generation, member) {
-		p.policies.queue.AddAfter(p.Policy, turnDelay)
+		p.policies.queue.AddAfter(p.Policy, rolloutPeriod)
 	}
 }
 

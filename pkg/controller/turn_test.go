@@ -50,20 +50,31 @@ func (o *oneImport) editInTurns(t *testing.T, generation int64, endpoint string,
 	o.again(t)
 }
 
-// nextTurn has it decided who is next.
-func (o *oneImport) nextTurn(t *testing.T) *decision.Turn {
+// last is what was reported of an import, nil for nothing.
+func (r *rollouts) last(i memory.Import) *decision.Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, ok := r.policies[i.Policy]; ok && p.members[i] != nil {
+		m := p.members[i].Member
+		return &m
+	}
+	return nil
+}
+
+// decideRollout has it decided who is next.
+func (o *oneImport) decideRollout(t *testing.T) *decision.RolloutDecision {
 	t.Helper()
-	turn := o.policies.turn(o.policies.state("mcp"), true)
-	if turn == nil {
+	decided := o.policies.decideRollout(o.policies.state("mcp"), true)
+	if decided == nil {
 		t.Fatal("it is not decided who is next")
 	}
-	return turn
+	return decided
 }
 
 // takes has the import take its turn.
 func (o *oneImport) takes(t *testing.T) {
 	t.Helper()
-	o.nextTurn(t)
+	o.decideRollout(t)
 	o.again(t)
 	o.isWritten(t)
 }
@@ -106,9 +117,9 @@ func TestAnImportKeepsWhatItHasUntilItsTurn(t *testing.T) {
 		}
 		return false, nil, nil
 	})
-	turn := one.nextTurn(t)
-	if !turn.RollingOut || turn.Status.Total != 1 || turn.Status.Updated != 0 || turn.Status.StartTime == nil {
-		t.Errorf("the policy says %+v", turn.Status)
+	decided := one.decideRollout(t)
+	if !decided.RollingOut || decided.Status.Total != 1 || decided.Status.Updated != 0 || decided.Status.StartTime == nil {
+		t.Errorf("the policy says %+v", decided.Status)
 	}
 	one.again(t)
 	one.wantEndpoint(t, "https://new")
@@ -144,7 +155,7 @@ func settledWithSecret(t *testing.T) *oneImport {
 	one.showsPediaCluster(t, "https://one")
 	one.stored(t)
 	one.pass(t)
-	one.nextTurn(t)
+	one.decideRollout(t)
 	if !one.isSettledNow() {
 		t.Fatal("something is left to do")
 	}
@@ -192,11 +203,11 @@ func TestASettledImportWaitsForItsTurnWithoutARequest(t *testing.T) {
 	if !one.isSettledNow() {
 		t.Error("something is left to do")
 	}
-	turn := one.nextTurn(t)
-	if turn.Status.Total != 1 || turn.Status.Updated != 0 || !turn.RollingOut {
-		t.Errorf("the policy says %+v", turn.Status)
+	decided := one.decideRollout(t)
+	if decided.Status.Total != 1 || decided.Status.Updated != 0 || !decided.RollingOut {
+		t.Errorf("the policy says %+v", decided.Status)
 	}
-	if _, ok := one.policies.summaries.settled("mcp"); !ok {
+	if _, ok := one.policies.summaries.allReconciled("mcp"); !ok {
 		t.Error("it counts as one that was not worked on")
 	}
 	one.pass(t)
@@ -295,11 +306,11 @@ func TestAPassFromBeforeTheEditDoesNotHideWhoWaits(t *testing.T) {
 	})
 	one.pass(t)
 	one.stored(t)
-	if turn := one.policies.turn(one.policies.state("mcp"), true); turn != nil {
-		t.Fatalf("it is decided by what the import recorded before the edit: %+v", turn.Status)
+	if decided := one.policies.decideRollout(one.policies.state("mcp"), true); decided != nil {
+		t.Fatalf("it is decided by what the import recorded before the edit: %+v", decided.Status)
 	}
 	one.pass(t) // what was enqueued
-	one.nextTurn(t)
+	one.decideRollout(t)
 	one.pass(t)
 	one.wantEndpoint(t, "https://new")
 }
@@ -308,7 +319,7 @@ func TestTheHostIsNotWrittenBeforeTheRevisionIsStored(t *testing.T) {
 	one := newOneImport(t)
 	one.editInTurns(t, 2, "https://new", nil)
 	one.isWritten(t)
-	one.nextTurn(t)
+	one.decideRollout(t)
 	one.memory.Invalidate(one.Import)
 	one.host.PrependReactor("patch", "pediaclusters", func(clienttesting.Action) (bool, runtime.Object, error) {
 		if lifecycle, err := one.storage.Get(t.Context(), "mcp-a"); err != nil || !strings.Contains(lifecycle.Spec.Template, "https://new") {
@@ -432,8 +443,8 @@ func TestANewSourceTakesTheNewestRevision(t *testing.T) {
 	if got := one.rollout(t); got.State != policyv1alpha1.RolloutVerified || got.TakenTime != nil {
 		t.Errorf("it says %+v", got)
 	}
-	if turn := one.nextTurn(t); turn.RollingOut || turn.Status.StartTime != nil {
-		t.Errorf("the policy says %+v", turn)
+	if decided := one.decideRollout(t); decided.RollingOut || decided.Status.StartTime != nil {
+		t.Errorf("the policy says %+v", decided)
 	}
 }
 
@@ -611,7 +622,7 @@ func TestAnotherLeaderKeepsTheBoundsOfARollout(t *testing.T) {
 			r.policies.rollouts.mu.Lock()
 			defer r.policies.rollouts.mu.Unlock()
 			p := r.policies.rollouts.policies["mcp"]
-			return p != nil && p.turn.Status.Updated == 1 // it has decided
+			return p != nil && p.latest.Status.Updated == 1 // it has decided
 		})
 		if now := taken(); !slices.Equal(now, first) {
 			t.Fatalf("%v have taken the revision, and may be %v", now, first)

@@ -19,8 +19,8 @@ func TestHowManyMayBeRemoved(t *testing.T) {
 		{"10%", 200, 0, 20}, {"10%", 1000, 0, 100}, {"10%", 19, 0, 1}, {"10%", 5, 0, 1}, {"10%", 3, 0, 1}, {"10%", 0, 0, 1}, {"10%", 190, 10, 20}, {"0%", 200, 0, 0},
 		{"0", 200, 0, 0}, {"7", 200, 0, 7}, {"7", 3, 90, 7}, {"100%", 3, 0, 3}, {"100%", 7, 0, 7}, {"nonsense", 200, 0, 0},
 	} {
-		limit := Limit{Share: intstr.Parse(test.share), PediaClusters: test.pediaClusters, Recent: test.recent}
-		if got := limit.Most(); got != test.want {
+		budget := PruneBudget{Share: intstr.Parse(test.share), PediaClusters: test.pediaClusters, Recent: test.recent}
+		if got := budget.Most(); got != test.want {
 			t.Errorf("%s of %d and %d: %d, want %d", test.share, test.pediaClusters, test.recent, got, test.want)
 		}
 	}
@@ -29,16 +29,16 @@ func TestHowManyMayBeRemoved(t *testing.T) {
 func TestAPreviewSaysWhichRemovalsWouldBeHeld(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		Limit
+		PruneBudget
 		removals int
 		held     bool
 	}{
-		{"within the limit", Limit{Share: intstr.FromInt32(2), PediaClusters: 10}, 2, false},
-		{"above it", Limit{Share: intstr.FromInt32(2), PediaClusters: 10}, 3, true},
-		{"with those that went", Limit{Share: intstr.FromInt32(2), PediaClusters: 10, Recent: 1}, 2, true},
-		{"with those that are held", Limit{Share: intstr.FromInt32(2), PediaClusters: 10, Held: 2}, 1, true},
-		{"none may go", Limit{PediaClusters: 10}, 1, true},
-		{"none is to go", Limit{Held: 5}, 0, false},
+		{"within the budget", PruneBudget{Share: intstr.FromInt32(2), PediaClusters: 10}, 2, false},
+		{"above it", PruneBudget{Share: intstr.FromInt32(2), PediaClusters: 10}, 3, true},
+		{"with those that went", PruneBudget{Share: intstr.FromInt32(2), PediaClusters: 10, Recent: 1}, 2, true},
+		{"with those that are held", PruneBudget{Share: intstr.FromInt32(2), PediaClusters: 10, Held: 2}, 1, true},
+		{"none may go", PruneBudget{PediaClusters: 10}, 1, true},
+		{"none is to go", PruneBudget{Held: 5}, 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			results := []policyv1alpha1.RenderResult{{Action: policyv1alpha1.RenderUpdate}}
@@ -46,7 +46,7 @@ func TestAPreviewSaysWhichRemovalsWouldBeHeld(t *testing.T) {
 				results = append(results, policyv1alpha1.RenderResult{Action: policyv1alpha1.RenderDelete,
 					Reason: policyv1alpha1.ReasonSourceDeselected, Message: "not selected"})
 			}
-			HoldRemovals(results, test.Limit)
+			HoldRemovals(results, test.PruneBudget)
 			for i, result := range results {
 				switch held := result.Action == policyv1alpha1.RenderWait && result.Reason == policyv1alpha1.ReasonPruneHeld; {
 				case i == 0 && result.Action != policyv1alpha1.RenderUpdate:

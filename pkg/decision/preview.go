@@ -62,7 +62,7 @@ func (r Rollout) stages(members []Member) (stages [3][]int, most int) {
 	for _, stage := range stages {
 		inOrder(members, stage)
 	}
-	return stages, r.most(int(state.status.Total))
+	return stages, r.maxConcurrent(int(state.status.Total))
 }
 
 // Outline says in how many steps the members that wait would take the newest revision, if
@@ -89,7 +89,7 @@ func (r Rollout) Outline(members []Member) (steps int, first []string) {
 // the name of its lifecycle.
 func (r Rollout) Waiting(members []Member) map[string]string {
 	texts := map[string]string{}
-	turn := r.Decide(members)
+	decided := r.Decide(members)
 	for i := range members {
 		if m := &members[i]; m.Record.Revision != r.Revision && !m.Waits {
 			texts[m.Name] = "it takes none while it is paused or its removal is held"
@@ -97,11 +97,11 @@ func (r Rollout) Waiting(members []Member) map[string]string {
 	}
 	stages, _ := r.stages(members)
 	queue := slices.Concat(stages[0], stages[1], stages[2])
-	next := sets.New(turn.Next...)
+	next := sets.New(decided.Next...)
 	for place, i := range queue {
 		switch name := members[i].Name; {
-		case turn.Halted != "":
-			texts[name] = fmt.Sprintf("the rollout is halted (%s): see the condition RolloutHalted of the policy", turn.Halted)
+		case decided.Halted != "":
+			texts[name] = fmt.Sprintf("the rollout is halted (%s): see the condition RolloutHalted of the policy", decided.Halted)
 		case r.Spec.Paused:
 			texts[name] = "the rollout is paused: set spec.rollout.paused to false to resume it"
 		case next.Has(i):
@@ -109,7 +109,7 @@ func (r Rollout) Waiting(members []Member) map[string]string {
 		case place == 0:
 			texts[name] = "it is next, when those that have taken the newest one are verified"
 		default:
-			texts[name] = fmt.Sprintf("number %d in the order, after %s", place+1, list(members, queue[:place], mostOpen, nameOf))
+			texts[name] = fmt.Sprintf("number %d in the order, after %s", place+1, list(members, queue[:place], maxOpen, nameOf))
 		}
 	}
 	return texts

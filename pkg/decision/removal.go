@@ -10,7 +10,7 @@ import (
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
-// Removal is why a lifecycle goes, and what becomes of its PediaCluster.
+// Removal is why a lifecycle is removed, and what becomes of its PediaCluster.
 type Removal struct {
 	Lifecycle *Lifecycle
 	// Cause is one of the reasons of a lifecycle's conditions.
@@ -26,6 +26,24 @@ type Removal struct {
 	Asked *metav1.Time
 	// By is the policy, in the version that it was decided by. Without one nothing is deleted.
 	By *policyv1alpha1.ClusterImportPolicy
+}
+
+// causes describe the causes of removals. They begin a sentence.
+var causes = map[string]string{
+	policyv1alpha1.ReasonSourceGone:           "the Source no longer exists",
+	policyv1alpha1.ReasonSourceDeselected:     "the selectors no longer select the Source",
+	policyv1alpha1.ReasonRenamed:              "nameTemplate renders another name now",
+	policyv1alpha1.ReasonPolicyDeleted:        "the policy is being deleted, or no longer exists",
+	policyv1alpha1.ReasonReleased:             "this lifecycle is being deleted; after that the import is created again if its Source is selected",
+	policyv1alpha1.ReasonDeletionConditionMet: "deletionCondition is true",
+}
+
+// DescribeCounted describes the cause of a removal that counts. It begins a sentence.
+func DescribeCounted(cause string) string {
+	if cause == policyv1alpha1.ReasonSourceGone {
+		return causes[cause] + ", but its deletion was not observed" // otherwise it would not count
+	}
+	return causes[cause]
 }
 
 // underWay is how long after a policy was deleted its PediaClusters may still be made by
@@ -44,8 +62,8 @@ const (
 	Retain
 )
 
-// Removal is the removal of one lifecycle of the import for a cause. That deletionPolicy is
-// heeded here, once, keeps it from being a matter of the path.
+// Removal is the removal of one lifecycle of the import for a cause. deletionPolicy is applied
+// here, and nowhere else, so that it does not depend on the path that leads to a removal.
 func (s *Snapshot) Removal(lifecycle *Lifecycle, r Removal) Removal {
 	r.Lifecycle, r.By = lifecycle, s.Policy
 	if r.Fate == Delete && s.Policy.Spec.DeletionPolicy == policyv1alpha1.DeletionPolicyOrphan {
@@ -79,15 +97,7 @@ func Finalization(lifecycle *Lifecycle) Removal {
 
 // OwnerOf is the import that the lifecycle records, as the owner of its PediaCluster.
 func OwnerOf(lifecycle *Lifecycle) render.Owner {
-	return render.Owner{Policy: PolicyOf(lifecycle), Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
-}
-
-// PolicyOf is the name of the policy that controls the lifecycle, empty when none does.
-func PolicyOf(lifecycle *Lifecycle) string {
-	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
-		return owner.Name
-	}
-	return ""
+	return render.Owner{Policy: policyv1alpha1.ControllingPolicy(lifecycle).Name, Source: lifecycle.Spec.Source, LifecycleUID: lifecycle.UID}
 }
 
 // Paused reports whether a person has stopped the import of this one cluster.

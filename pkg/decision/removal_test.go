@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -60,5 +61,17 @@ func TestTheFateOfAPediaCluster(t *testing.T) {
 				t.Errorf("fate %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestEveryCauseOfARemovalIsDescribed(t *testing.T) {
+	for _, cause := range []string{policyv1alpha1.ReasonSourceGone, policyv1alpha1.ReasonSourceDeselected, policyv1alpha1.ReasonRenamed,
+		policyv1alpha1.ReasonPolicyDeleted, policyv1alpha1.ReasonReleased, policyv1alpha1.ReasonDeletionConditionMet} {
+		if causes[cause] == "" || !strings.HasPrefix(DescribeCounted(cause), causes[cause]) {
+			t.Errorf("%s is described as %q, and as %q when it counts", cause, causes[cause], DescribeCounted(cause))
+		}
+	}
+	if got := DescribeCounted(policyv1alpha1.ReasonSourceGone); !strings.HasSuffix(got, "was not observed") {
+		t.Errorf("why it counts that the Source is gone is not in %q", got)
 	}
 }

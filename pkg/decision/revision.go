@@ -121,7 +121,7 @@ func Take(revision string, former Record, status Status, readyNow string, now ti
 func ClusterReady(pediaCluster *unstructured.Unstructured) (ready string, since time.Time) {
 	conditions, _, _ := unstructured.NestedSlice(pediaCluster.Object, "status", "conditions")
 	for _, condition := range conditions {
-		if condition, ok := condition.(map[string]any); ok && condition["type"] == "Ready" {
+		if condition, ok := condition.(map[string]any); ok && condition["type"] == pediaReady {
 			ready, _ = condition["status"].(string)
 			text, _ := condition["lastTransitionTime"].(string)
 			since, _ = time.Parse(time.RFC3339, text)
@@ -189,27 +189,27 @@ func (v Verification) Verify(record Record) (verified Record, again time.Duratio
 	if waiting == "" {
 		waiting, again = v.readiness(&record)
 	}
-	rest := Deadline(record, v.Rollout).Sub(v.Now)
+	remaining := Deadline(record, v.Rollout).Sub(v.Now)
 	switch {
 	case waiting == "":
 		record.State = policyv1alpha1.RolloutVerified
 		return record, 0
-	case rest <= 0:
+	case remaining <= 0:
 		return v.fail(record, fmt.Sprintf("not verified within %s: %s", timeoutOf(v.Rollout), waiting)), 0
 	case again == 0:
-		return record, rest
+		return record, remaining
 	default:
-		return record, min(again, rest)
+		return record, min(again, remaining)
 	}
 }
 
 func (v Verification) fail(record Record, message string) Record {
-	record.State, record.Message = policyv1alpha1.RolloutFailed, render.Bounded(message, mostRecordMessage)
+	record.State, record.Message = policyv1alpha1.RolloutFailed, render.Bounded(message, maxRecordMessage)
 	return record
 }
 
-// mostRecordMessage is how many bytes of a message a record repeats.
-const mostRecordMessage = 512
+// maxRecordMessage is how many bytes of a message a record repeats.
+const maxRecordMessage = 512
 
 // failure is the error of a template or the refusal of the host that no time can heal, empty
 // for none.
@@ -223,9 +223,9 @@ func (v Verification) failure() string {
 // write notes that the host has what the revision wants, and returns why it has not. Of an
 // import that was not imported before, nothing can break.
 func (v Verification) write(record *Record) (waiting string) {
-	settled := v.Done.Settled() || v.Done.Plan.Action == render.ActionConflict ||
+	accepted := v.Done.InSync() || v.Done.Plan.Action == render.ActionConflict ||
 		v.Done.Err == nil && (v.Done.PediaCluster == nil || record.Before == policyv1alpha1.BeforeNotImported)
-	if !settled {
+	if !accepted {
 		return v.Done.Plan.Message
 	}
 	if record.WrittenTime == nil {
@@ -257,9 +257,9 @@ func (v Verification) readiness(record *Record) (waiting string, again time.Dura
 	if v.Since.After(record.ReadyTime.Time) {
 		record.ReadyTime = timestamp(v.Since) // it was not, in between
 	}
-	rest := time.Duration(*v.Rollout.MinReadySeconds)*time.Second - v.Now.Sub(record.ReadyTime.Time)
-	if rest > 0 {
-		return "the cluster has not been ready for long enough", rest
+	remaining := time.Duration(*v.Rollout.MinReadySeconds)*time.Second - v.Now.Sub(record.ReadyTime.Time)
+	if remaining > 0 {
+		return "the cluster has not been ready for long enough", remaining
 	}
 	return "", 0
 }

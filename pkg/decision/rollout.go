@@ -49,8 +49,8 @@ type Member struct {
 	Ready   string
 }
 
-// Turn is what was decided about a rollout.
-type Turn struct {
+// RolloutDecision is what was decided about a rollout.
+type RolloutDecision struct {
 	// Next are the members that may take the newest revision, by their index.
 	Next []int
 	// Status and Conditions are for the status of the policy.
@@ -68,10 +68,10 @@ type Turn struct {
 }
 
 const (
-	// mostNamed is how many failures a condition names, and mostOpen how many imports that are
+	// maxNamed is how many failures a condition names, and maxOpen how many imports that are
 	// not verified yet.
-	mostNamed = 10
-	mostOpen  = 3
+	maxNamed = 10
+	maxOpen  = 3
 )
 
 // fleetState is what the members are together.
@@ -81,7 +81,7 @@ type fleetState struct {
 	broken, canaries, others []int
 	// failed are the members that failed with the newest revision.
 	failed []int
-	// open are the imports that take a revision or may turn out to be broken.
+	// open are the imports that take a revision or may still fail.
 	open []int
 	// selected counts the canaries, idleCanaries those of them that neither have the newest
 	// revision nor can take it now, and openCanaries those that have it and are not verified.
@@ -96,25 +96,25 @@ type fleetState struct {
 }
 
 // Decide decides which members take the newest revision next.
-func (r Rollout) Decide(members []Member) Turn {
+func (r Rollout) Decide(members []Member) RolloutDecision {
 	state := r.sum(members)
-	turn := Turn{Status: state.status}
+	decided := RolloutDecision{Status: state.status}
 	waiting := len(state.broken) + len(state.canaries) + len(state.others)
-	turn.Halted = r.halted(state, waiting)
-	if turn.Halted == "" && !r.Spec.Paused {
-		turn.Next = r.next(members, state)
+	decided.Halted = r.halted(state, waiting)
+	if decided.Halted == "" && !r.Spec.Paused {
+		decided.Next = r.next(members, state)
 	}
 	former, unverified := state.status.Total > state.status.Updated, state.status.Updated > state.status.Verified+state.status.Failed
-	turn.Status.StartTime = r.startTime(former || unverified)
+	decided.Status.StartTime = r.startTime(former || unverified)
 	if r.Spec.Verify == policyv1alpha1.VerifyClusterReady && state.selected > 0 && state.readyCanaries == 0 && state.created > 0 {
-		turn.Advice = "the cluster of no canary is known to be ready: they can only verify that the host accepts the edit"
+		decided.Advice = "the cluster of no canary is known to be ready: they can only verify that the host accepts the edit"
 	}
-	turn.RollingOut = turn.Halted == "" && (unverified || former && !r.Spec.Paused)
-	turn.Conditions = r.conditions(members, state, turn)
+	decided.RollingOut = decided.Halted == "" && (unverified || former && !r.Spec.Paused)
+	decided.Conditions = r.conditions(members, state, decided)
 	if !state.deadline.IsZero() {
-		turn.Again = max(time.Second, state.deadline.Sub(r.Now))
+		decided.Again = max(time.Second, state.deadline.Sub(r.Now))
 	}
-	return turn
+	return decided
 }
 
 // sum is what the members are together.
@@ -136,7 +136,7 @@ func (r Rollout) sum(members []Member) (state fleetState) {
 	return state
 }
 
-// judge says whether a member has failed, or may yet turn out to be broken, and notes the first
+// judge says whether a member has failed, or may still fail, and notes the first
 // deadline. One that cannot be worked on meanwhile cannot record that its time is over.
 func (r Rollout) judge(m *Member, state *fleetState) (failed, unverified bool) {
 	if m.Record.State != policyv1alpha1.RolloutUnverified {
@@ -211,7 +211,7 @@ func (s *fleetState) addFormer(i int, m *Member, broken bool) {
 	}
 }
 
-// next are the members that take the newest revision now: the broken without a turn of their
+// next are the members that take the newest revision now: the broken without a slot of their
 // own, then canaries, and when those are verified the others, as far as there is room.
 func (r Rollout) next(members []Member, state fleetState) (next []int) {
 	next = slices.Clone(state.broken)
@@ -229,7 +229,7 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 		candidates = state.others
 	}
 	inOrder(members, candidates)
-	room := max(0, r.most(int(state.status.Total))-unverified)
+	room := max(0, r.maxConcurrent(int(state.status.Total))-unverified)
 	return append(next, candidates[:min(room, len(candidates))]...)
 }
 
@@ -237,19 +237,19 @@ func (r Rollout) next(members []Member, state fleetState) (next []int) {
 // be worked on as it is first, and the others by chance, but always the same.
 func inOrder(members []Member, stage []int) {
 	type placed struct {
-		usable bool
-		place  uint64
-		index  int
+		unusable bool
+		place    uint64
+		index    int
 	}
 	order := make([]placed, len(stage))
 	for at, i := range stage {
-		order[at] = placed{usable: !members[i].Unusable, place: place(members[i].Name), index: i}
+		order[at] = placed{unusable: members[i].Unusable, place: place(members[i].Name), index: i}
 	}
 	slices.SortFunc(order, func(a, b placed) int {
 		switch {
-		case a.usable != b.usable && b.usable:
+		case a.unusable != b.unusable && a.unusable:
 			return -1
-		case a.usable != b.usable:
+		case a.unusable != b.unusable:
 			return 1
 		case a.place != b.place:
 			return cmp.Compare(a.place, b.place)
@@ -269,11 +269,11 @@ func place(name string) uint64 {
 	return binary.BigEndian.Uint64(hash[:])
 }
 
-// most is how many imports may be unverified at a time.
-func (r Rollout) most(total int) int { return max(1, share(r.Spec.MaxConcurrent, total)) }
+// maxConcurrent is how many imports may be unverified at a time.
+func (r Rollout) maxConcurrent(total int) int { return max(1, share(r.Spec.MaxConcurrent, total)) }
 
-// mostFailures is how many imports may fail.
-func (r Rollout) mostFailures(total int) int { return share(r.Spec.MaxFailures, total) }
+// maxFailures is how many imports may fail.
+func (r Rollout) maxFailures(total int) int { return share(r.Spec.MaxFailures, total) }
 
 func share(of *intstr.IntOrString, total int) int {
 	n, err := intstr.GetScaledValueFromIntOrPercent(of, total, false)
@@ -286,7 +286,7 @@ func share(of *intstr.IntOrString, total int) int {
 // halted is why nothing takes the newest revision, empty when it is not halted.
 func (r Rollout) halted(state fleetState, waiting int) string {
 	switch {
-	case state.failedCanaries > 0, len(state.failed) > r.mostFailures(int(state.status.Total)):
+	case state.failedCanaries > 0, len(state.failed) > r.maxFailures(int(state.status.Total)):
 		return policyv1alpha1.ReasonRolloutFailed
 	case waiting == 0:
 		return ""
@@ -310,33 +310,33 @@ func (r Rollout) startTime(open bool) *metav1.Time {
 	return timestamp(r.Now)
 }
 
-func (r Rollout) conditions(members []Member, state fleetState, turn Turn) []metav1.Condition {
+func (r Rollout) conditions(members []Member, state fleetState, decided RolloutDecision) []metav1.Condition {
 	rolling := metav1.Condition{Type: policyv1alpha1.PolicyRollingOut, Status: metav1.ConditionFalse}
 	switch {
-	case turn.Halted != "":
-		rolling.Reason = turn.Halted
-	case turn.RollingOut:
+	case decided.Halted != "":
+		rolling.Reason = decided.Halted
+	case decided.RollingOut:
 		rolling.Status, rolling.Reason = metav1.ConditionTrue, policyv1alpha1.ReasonRollingOut
-	case r.Spec.Paused && turn.Status.Total > turn.Status.Updated:
+	case r.Spec.Paused && decided.Status.Total > decided.Status.Updated:
 		rolling.Reason = policyv1alpha1.ReasonRolloutPaused
 	default:
 		rolling.Reason = policyv1alpha1.ReasonRolledOut
 	}
 	rolling.Message = fmt.Sprintf("%d of %d imports have revision %s; verified: %d, failed: %d",
-		turn.Status.Updated, turn.Status.Total, r.Revision, turn.Status.Verified, turn.Status.Failed)
+		decided.Status.Updated, decided.Status.Total, r.Revision, decided.Status.Verified, decided.Status.Failed)
 	switch {
 	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
 		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
 	case len(state.open) > 0:
-		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), mostOpen, nameOf)
+		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), maxOpen, nameOf)
 	}
-	if turn.RollingOut && turn.Advice != "" {
-		rolling.Message += "; " + turn.Advice
+	if decided.RollingOut && decided.Advice != "" {
+		rolling.Message += "; " + decided.Advice
 	}
 	halted := metav1.Condition{Type: policyv1alpha1.PolicyRolloutHalted, Status: metav1.ConditionFalse,
 		Reason: policyv1alpha1.ReasonNotHalted, Message: "the rollout is not halted"}
-	if turn.Halted != "" {
-		halted.Status, halted.Reason, halted.Message = metav1.ConditionTrue, turn.Halted, r.explain(members, state, turn.Halted)
+	if decided.Halted != "" {
+		halted.Status, halted.Reason, halted.Message = metav1.ConditionTrue, decided.Halted, r.explain(members, state, decided.Halted)
 	}
 	return []metav1.Condition{rolling, halted}
 }
@@ -358,7 +358,7 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 	if state.failedCanaries > 0 {
 		why, remedy = "canaries among them", "edit the policy, which reaches these first"
 	}
-	failures := list(members, byName(members, state.failed), mostNamed, func(m *Member) string {
+	failures := list(members, byName(members, state.failed), maxNamed, func(m *Member) string {
 		return fmt.Sprintf("%s (%s)", m.Name, render.Bounded(cmp.Or(m.Record.Message, "not verified in time"), 64))
 	})
 	// What to do comes first: names may be long, and the end is cut off.

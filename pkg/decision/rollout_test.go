@@ -131,17 +131,17 @@ func TestWhoIsNext(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			policyv1alpha1.SetDefaults_Rollout(&c.rollout)
-			turn := Rollout{Policy: "mcp", Spec: &c.rollout, Revision: "b", Now: at(c.after).Time}.Decide(c.members)
+			decided := Rollout{Policy: "mcp", Spec: &c.rollout, Revision: "b", Now: at(c.after).Time}.Decide(c.members)
 			var next []string
-			for _, i := range turn.Next {
+			for _, i := range decided.Next {
 				next = append(next, c.members[i].Name)
 			}
 			slices.Sort(next)
-			if diff := cmp.Diff(c.next, next); diff != "" || turn.Halted != c.halted {
-				t.Errorf("halted %q, want %q; next (-want +got):\n%s", turn.Halted, c.halted, diff)
+			if diff := cmp.Diff(c.next, next); diff != "" || decided.Halted != c.halted {
+				t.Errorf("halted %q, want %q; next (-want +got):\n%s", decided.Halted, c.halted, diff)
 			}
-			if halted := metav1.ConditionTrue == turn.Conditions[1].Status; halted != (c.halted != "") {
-				t.Errorf("the condition is %+v", turn.Conditions[1])
+			if halted := metav1.ConditionTrue == decided.Conditions[1].Status; halted != (c.halted != "") {
+				t.Errorf("the condition is %+v", decided.Conditions[1])
 			}
 		})
 	}
@@ -150,7 +150,7 @@ func TestWhoIsNext(t *testing.T) {
 func TestWhatAPolicySaysOfItsRollout(t *testing.T) {
 	rollout := policyv1alpha1.Rollout{}
 	policyv1alpha1.SetDefaults_Rollout(&rollout)
-	decide := func(known *policyv1alpha1.RolloutStatus, after int, members ...Member) Turn {
+	decide := func(known *policyv1alpha1.RolloutStatus, after int, members ...Member) RolloutDecision {
 		return Rollout{Policy: "mcp", Spec: &rollout, Revision: "b", Known: known, Now: at(after).Time}.Decide(members)
 	}
 	old := decide(nil, 0, member("p", has("b", policyv1alpha1.RolloutVerified)))
@@ -343,7 +343,7 @@ func (h *history) members() (members []Member) {
 	return members
 }
 
-// open reports whether an import may yet turn out to be broken.
+// open reports whether an import may still fail.
 func (h *history) open(s *simulated) bool {
 	return s.allowed || s.record.State == policyv1alpha1.RolloutUnverified && h.now.Before(Deadline(s.record, &h.rollout))
 }
@@ -353,9 +353,9 @@ func (h *history) broken(s *simulated) bool {
 }
 
 // decide has it decided who is next, and checks that.
-func (h *history) decide() Turn {
+func (h *history) decide() RolloutDecision {
 	members := h.members()
-	turn := Rollout{Policy: "mcp", Spec: &h.rollout, Revision: h.revision, Now: h.now}.Decide(members)
+	decided := Rollout{Policy: "mcp", Spec: &h.rollout, Revision: h.revision, Now: h.now}.Decide(members)
 	failures, canaryFailed, canariesOpen := 0, false, false
 	waiting, canaries, idle := 0, 0, 0
 	for _, s := range h.imports {
@@ -377,14 +377,14 @@ func (h *history) decide() Turn {
 		}
 	}
 	halts := canaryFailed || failures > h.rollout.MaxFailures.IntValue() || waiting > 0 && h.rollout.First != nil && canaries == idle
-	if (turn.Halted != "") != halts {
+	if (decided.Halted != "") != halts {
 		h.fail("it is halted: %q, and should be: %t (%d failed, a canary: %t; canaries: %d, of which %d cannot take it)",
-			turn.Halted, halts, failures, canaryFailed, canaries, idle)
+			decided.Halted, halts, failures, canaryFailed, canaries, idle)
 	}
-	if len(turn.Next) > 0 && (canaryFailed || failures > h.rollout.MaxFailures.IntValue() || h.rollout.Paused) {
-		h.fail("%d failed, a canary: %t, paused: %t, and %d may take the revision", failures, canaryFailed, h.rollout.Paused, len(turn.Next))
+	if len(decided.Next) > 0 && (canaryFailed || failures > h.rollout.MaxFailures.IntValue() || h.rollout.Paused) {
+		h.fail("%d failed, a canary: %t, paused: %t, and %d may take the revision", failures, canaryFailed, h.rollout.Paused, len(decided.Next))
 	}
-	for _, i := range turn.Next {
+	for _, i := range decided.Next {
 		s := h.imports[i]
 		if s.paused || s.record.Revision == h.revision {
 			h.fail("%s may take the revision, which it has or cannot take", s.name)
@@ -397,7 +397,7 @@ func (h *history) decide() Turn {
 		h.note("%s may take %s", s.name, h.revision)
 	}
 	h.checkBound()
-	return turn
+	return decided
 }
 
 // checkBound fails the test when more imports are unverified than may be, less those that had
@@ -434,7 +434,7 @@ func (h *history) work(s *simulated) {
 		return
 	}
 	done, ready := h.outcome(s)
-	if done.Settled() {
+	if done.InSync() {
 		s.written = s.record.Revision
 	}
 	before := s.record
@@ -503,9 +503,9 @@ func (h *history) end() {
 	}
 	h.note("the policy is edited for the last time")
 	for range 10 * len(h.imports) {
-		turn := h.decide()
-		if turn.Halted != "" {
-			h.fail("halted: %+v", turn.Conditions)
+		decided := h.decide()
+		if decided.Halted != "" {
+			h.fail("halted: %+v", decided.Conditions)
 		}
 		for _, s := range h.imports {
 			h.take(s, h.random.IntN(10) == 0)
@@ -514,9 +514,9 @@ func (h *history) end() {
 		for _, s := range h.imports {
 			h.work(s)
 		}
-		if int(turn.Status.Verified) == len(h.imports) {
-			if turn.RollingOut || turn.Conditions[0].Reason != policyv1alpha1.ReasonRolledOut {
-				h.fail("everything is rolled out, and it says %+v", turn.Conditions)
+		if int(decided.Status.Verified) == len(h.imports) {
+			if decided.RollingOut || decided.Conditions[0].Reason != policyv1alpha1.ReasonRolledOut {
+				h.fail("everything is rolled out, and it says %+v", decided.Conditions)
 			}
 			return
 		}

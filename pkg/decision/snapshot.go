@@ -17,8 +17,8 @@ import (
 // Lifecycle is the record of one import.
 type Lifecycle = policyv1alpha1.PediaClusterLifecycle
 
-// Snapshot is all that one decision is made from. Nobody changes it. A read that fails
-// makes no snapshot: without one, nothing is decided.
+// Snapshot is all that one decision is made from. It is not changed after that. If a read fails
+// there is no snapshot, and without one nothing is decided.
 type Snapshot struct {
 	Policy *policyv1alpha1.ClusterImportPolicy
 	// Problem is why imports of the policy cannot be worked on, nil when they can.
@@ -32,7 +32,7 @@ type Snapshot struct {
 // Problem is why the imports of a policy cannot be worked on.
 type Problem struct {
 	Message string
-	// Lasting problems are shown on the lifecycles. While there is another one, they rest.
+	// Lasting problems are shown on the lifecycles. Under any other problem the imports rest.
 	Lasting bool
 	// Passing problems, such as a first list that is under way, are not shown at all.
 	Passing bool
@@ -50,7 +50,7 @@ const (
 	Never
 	// Gone is a Source that the host confirms not to exist, under a type that it serves.
 	Gone
-	// TypeLost is a Source whose type went or is going, and it with its type: its absence
+	// TypeLost is a Source that was deleted, or is about to be, with its type: its absence
 	// says nothing about its cluster.
 	TypeLost
 )
@@ -81,7 +81,7 @@ type Decision struct {
 	Blocked *Reason
 	// Converge is set when lifecycle and PediaCluster are to become what the policy wants.
 	Converge bool
-	// Rest is set when the import stays as it is, and its lifecycles say what they say.
+	// Rest is set when the import and the statuses of its lifecycles stay as they are.
 	Rest bool
 }
 

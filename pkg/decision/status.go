@@ -17,8 +17,8 @@ import (
 // Status is the status of a lifecycle.
 type Status = policyv1alpha1.PediaClusterLifecycleStatus
 
-// Projection says in the status of a lifecycle what is so now. The same facts give the same
-// status.
+// Projection projects the current state into the status of a lifecycle. The same facts give the
+// same status.
 type Projection struct {
 	// Lifecycle is the one to speak of, with the status that it has.
 	Lifecycle *Lifecycle
@@ -35,8 +35,8 @@ type Execution struct {
 	PediaCluster *unstructured.Unstructured
 	// Err is why it has to be tried again.
 	Err error
-	// Stale is set when what the plan was made from is no longer so: the next attempt will
-	// see it, and there is nothing to tell.
+	// Stale is set when what the plan was made from has changed: the next attempt will see that,
+	// and nothing is recorded.
 	Stale bool
 }
 
@@ -45,8 +45,8 @@ func (e Execution) Written() bool {
 	return e.Err == nil && (e.Plan.Action == render.ActionCreate || e.Plan.Action == render.ActionUpdate)
 }
 
-// Settled reports whether the PediaCluster is what the policy wants, or is not wanted.
-func (e Execution) Settled() bool {
+// InSync reports whether the PediaCluster is what the policy wants, or is not wanted.
+func (e Execution) InSync() bool {
 	switch {
 	case e.Err != nil:
 		return false
@@ -66,9 +66,9 @@ type Convergence struct {
 	Definition types.UID
 	// Answer is what the cluster answered when it was asked, nil when it was not.
 	Answer *policyv1alpha1.ClusterState
-	// Instead is why the import does not have the name that its policy wants, nil when it
+	// NameBlocked is why the import does not have the name that its policy wants, nil when it
 	// does.
-	Instead *Reason
+	NameBlocked *Reason
 	// Waiters are the imports that wait for the name.
 	Waiters NameWaiters
 	// Rollout is what the lifecycle records of its revision, nil without a rollout.
@@ -109,9 +109,9 @@ func (p Projection) Converged(c Convergence) Status {
 	if created.Status == metav1.ConditionTrue && ready.Status != metav1.ConditionTrue {
 		updating.Status, updating.Reason, updating.Message = metav1.ConditionTrue, ready.Reason, ready.Message
 	}
-	if c.Instead != nil && status.Phase == policyv1alpha1.LifecycleImported { // what is worse is said first
-		status.Phase = c.Instead.Phase
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, c.Instead.Reason, c.Instead.Message+"; kept up to date under the former name"
+	if c.NameBlocked != nil && status.Phase == policyv1alpha1.LifecycleImported { // what is worse is said first
+		status.Phase = c.NameBlocked.Phase
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, c.NameBlocked.Reason, c.NameBlocked.Message+"; kept up to date under the former name"
 	}
 	p.setConditions(&status, ready, created, updating)
 	p.setNameContended(&status, c.Waiters)
@@ -173,19 +173,10 @@ func (p Projection) Deleting(r Removal, pediaCluster *unstructured.Unstructured)
 	return p.end(status)
 }
 
-// deletionCauses are why a lifecycle is being deleted, as a sentence begins.
-var deletionCauses = map[string]string{
-	policyv1alpha1.ReasonSourceGone:       "the Source no longer exists",
-	policyv1alpha1.ReasonSourceDeselected: "the Source is no longer selected",
-	policyv1alpha1.ReasonRenamed:          "nameTemplate renders another name now",
-	policyv1alpha1.ReasonPolicyDeleted:    "the policy is being deleted, or no longer exists",
-	policyv1alpha1.ReasonReleased:         "this lifecycle is being deleted; after that the import is created again if its Source is selected",
-}
-
 // waitsFor says what a lifecycle that is being deleted waits for, and who can end it: for
 // the PediaCluster as long as our own finalizer is there, then for the finalizers of others.
 func (p Projection) waitsFor(r Removal, pediaCluster *unstructured.Unstructured) string {
-	message := deletionCauses[r.Cause] + "; "
+	message := causes[r.Cause] + "; "
 	foreign := render.ForeignFinalizers(p.Lifecycle.Finalizers)
 	switch {
 	case len(foreign) < len(p.Lifecycle.Finalizers):

@@ -61,7 +61,7 @@ func TestTheStatusAfterAPlan(t *testing.T) {
 		plan         render.Plan
 		pediaCluster *unstructured.Unstructured
 		err          error
-		instead      *Reason
+		nameBlocked  *Reason
 		want         said
 	}{
 		{"it was created", created, pediaCluster(), nil, nil,
@@ -100,7 +100,7 @@ func TestTheStatusAfterAPlan(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			l := lifecycle(func(l *Lifecycle) { l.Generation, l.Status.PrunePlan = 3, "plan" })
 			status := Projection{Lifecycle: l}.Converged(Convergence{
-				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}, Instead: test.instead})
+				Execution: Execution{Plan: test.plan, PediaCluster: test.pediaCluster, Err: test.err}, NameBlocked: test.nameBlocked})
 			if diff := cmp.Diff(test.want, inWords(status)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -382,7 +382,7 @@ func TestTheStatusOfADeletion(t *testing.T) {
 		{"the PediaCluster goes", policyv1alpha1.ReasonRenamed, Delete, []string{ours}, pediaCluster(),
 			"nameTemplate renders another name now; the PediaCluster is being deleted", madeForIt},
 		{"the PediaCluster was deleted", policyv1alpha1.ReasonSourceDeselected, Delete, []string{mine}, nil,
-			"the Source is no longer selected; the PediaCluster was deleted" + waitsForMine, "False SourceDeselected: " + none},
+			"the selectors no longer select the Source; the PediaCluster was deleted" + waitsForMine, "False SourceDeselected: " + none},
 		{"the PediaCluster was orphaned", policyv1alpha1.ReasonReleased, Orphan, []string{mine}, pediaCluster(),
 			released + "the PediaCluster is orphaned" + waitsForMine, madeForIt},
 		{"the PediaCluster is its users' already", policyv1alpha1.ReasonPolicyDeleted, Delete, []string{mine}, pediaCluster(notOurs),
@@ -404,15 +404,6 @@ func TestTheStatusOfADeletion(t *testing.T) {
 				t.Errorf("it says %+v", status)
 			}
 		})
-	}
-}
-
-func TestEveryCauseOfADeletionIsASentence(t *testing.T) {
-	for _, cause := range []string{policyv1alpha1.ReasonSourceGone, policyv1alpha1.ReasonSourceDeselected, policyv1alpha1.ReasonRenamed,
-		policyv1alpha1.ReasonPolicyDeleted, policyv1alpha1.ReasonReleased} {
-		if deletionCauses[cause] == "" {
-			t.Errorf("nothing is said of %s", cause)
-		}
 	}
 }
 
@@ -489,9 +480,9 @@ func TestTheSameFactsGiveTheSameStatus(t *testing.T) {
 
 func TestWhatAnExecutionHasDone(t *testing.T) {
 	for _, test := range []struct {
-		name             string
-		done             Execution
-		settled, written bool
+		name            string
+		done            Execution
+		inSync, written bool
 	}{
 		{"created", Execution{Plan: plan(render.ActionCreate, "", "")}, true, true},
 		{"updated", Execution{Plan: plan(render.ActionUpdate, "", "")}, true, true},
@@ -505,8 +496,8 @@ func TestWhatAnExecutionHasDone(t *testing.T) {
 		{"somebody else's", Execution{Plan: plan(render.ActionConflict, "", "")}, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.done.Settled() != test.settled || test.done.Written() != test.written {
-				t.Errorf("settled %t, written %t", test.done.Settled(), test.done.Written())
+			if test.done.InSync() != test.inSync || test.done.Written() != test.written {
+				t.Errorf("in sync %t, written %t", test.done.InSync(), test.done.Written())
 			}
 		})
 	}

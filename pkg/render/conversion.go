@@ -184,7 +184,7 @@ func (r reference) resolve(data engine.Data, env engine.Env) (policyv1alpha1.Dep
 		target.Namespace = strings.TrimSpace(namespace)
 		if target.Namespace != "" {
 			if problem := checkNamespace(target.Namespace); problem != "" {
-				return target, r.namespace.unusable(target.Namespace, "a namespace", problem)
+				return target, r.namespace.invalidValue(target.Namespace, "a namespace", problem)
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func (r reference) resolve(data engine.Data, env engine.Env) (policyv1alpha1.Dep
 	target.Name = strings.TrimSpace(name)
 	if err == nil && target.Name != "" {
 		if problem := checkObjectName(r.group, target.Name); problem != "" {
-			return target, r.name.unusable(target.Name, "the name of one of "+r.resource, problem)
+			return target, r.name.invalidValue(target.Name, "the name of one of "+r.resource, problem)
 		}
 	}
 	return target, err

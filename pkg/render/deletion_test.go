@@ -107,32 +107,3 @@ func TestAPediaClusterThatHangsNamesItsFinalizers(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
-
-func TestControllingPolicy(t *testing.T) {
-	yes, no := true, false
-	policy := metav1.OwnerReference{APIVersion: "policy.clusterpedia.io/v1alpha1", Kind: "ClusterImportPolicy", Name: "mcp", UID: "p", Controller: &yes}
-	change := func(f func(*metav1.OwnerReference)) metav1.OwnerReference {
-		changed := policy
-		f(&changed)
-		return changed
-	}
-	for name, test := range map[string]struct {
-		owners []metav1.OwnerReference
-		ok     bool
-	}{
-		"a policy":               {[]metav1.OwnerReference{{Kind: "Other"}, policy}, true},
-		"in another version":     {[]metav1.OwnerReference{change(func(o *metav1.OwnerReference) { o.APIVersion = "policy.clusterpedia.io/v2" })}, true},
-		"nobody":                 {nil, false},
-		"an owner alone":         {[]metav1.OwnerReference{change(func(o *metav1.OwnerReference) { o.Controller = &no })}, false},
-		"another kind":           {[]metav1.OwnerReference{change(func(o *metav1.OwnerReference) { o.Kind = "X" })}, false},
-		"another group":          {[]metav1.OwnerReference{change(func(o *metav1.OwnerReference) { o.APIVersion = "v1" })}, false},
-		"a version that is none": {[]metav1.OwnerReference{change(func(o *metav1.OwnerReference) { o.APIVersion = "a/b/c" })}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			owner, ok := ControllingPolicy(test.owners)
-			if ok != test.ok || ok && owner.Name != "mcp" {
-				t.Errorf("it is %+v, %v", owner, ok)
-			}
-		})
-	}
-}

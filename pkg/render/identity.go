@@ -5,13 +5,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render/engine"
 )
 
@@ -37,14 +34,14 @@ func (p *Policy) Name(source *unstructured.Unstructured) (string, error) {
 	}
 	name = strings.TrimSpace(name)
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-		return "", p.name.unusable(name, "the name of a PediaCluster", problems[0])
+		return "", p.name.invalidValue(name, "the name of a PediaCluster", problems[0])
 	}
 	return name, nil
 }
 
-// unusable is the error that what the template renders cannot be what it is for. What comes
-// from a Secret is not shown: it may be another value than was meant.
-func (c *compiled) unusable(rendered, what, problem string) error {
+// invalidValue is the error that the template renders a value that is not valid for its
+// purpose. What comes from a Secret is not shown: it may be another value than was meant.
+func (c *compiled) invalidValue(rendered, what, problem string) error {
 	shown := fmt.Sprintf("%q", shorten(rendered))
 	if c.readsSecret() {
 		shown = fmt.Sprintf("%d characters of a Secret", utf8.RuneCountInString(rendered))
@@ -58,18 +55,4 @@ func (c *compiled) unusable(rendered, what, problem string) error {
 // there is a lifecycle: a Source always gets the same.
 func sourceEnv(source *unstructured.Unstructured) engine.Env {
 	return engine.Env{Now: source.GetCreationTimestamp().Time, Seed: string(source.GetUID())}
-}
-
-// ControllingPolicy returns the reference to the policy that controls a lifecycle
-// with these owners. It reports whether there is one: a controller that is no
-// policy of this API, in whatever version, is none.
-func ControllingPolicy(owners []metav1.OwnerReference) (metav1.OwnerReference, bool) {
-	for _, owner := range owners {
-		if owner.Controller == nil || !*owner.Controller {
-			continue
-		}
-		version, err := schema.ParseGroupVersion(owner.APIVersion)
-		return owner, err == nil && version.Group == policyv1alpha1.GroupName && owner.Kind == "ClusterImportPolicy"
-	}
-	return metav1.OwnerReference{}, false
 }

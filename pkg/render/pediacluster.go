@@ -90,25 +90,25 @@ func decodePediaCluster(name string, rendered *engine.Rendered, schema *Schema) 
 	d := yamlDecoder{nodes: maxNodes, open: map[*yaml.Node]bool{}, blanks: blankFinder{rendered: rendered, document: &document}}
 	value, err := d.value(document.Content[0], schema.shape, &spot{})
 	if err != nil {
-		return nil, unusable(err)
+		return nil, invalidPediaCluster(err)
 	}
 	fields, ok := value.(map[string]any)
 	if !ok {
-		return nil, unusable(errors.New("the document must be an object"))
+		return nil, invalidPediaCluster(errors.New("the document must be an object"))
 	}
 	spec, ok := fields["spec"].(map[string]any)
 	switch {
 	case fields["spec"] == nil:
-		return nil, unusable(errors.New("spec is missing"))
+		return nil, invalidPediaCluster(errors.New("spec is missing"))
 	case !ok:
-		return nil, unusable(errors.New("spec must be an object"))
+		return nil, invalidPediaCluster(errors.New("spec must be an object"))
 	}
 	object, problems := assemble(name, fields, spec)
 	return &decoded{object: object, missing: d.missing, problems: problems}, nil
 }
 
-// unusable is the error of a template that renders what cannot be used.
-func unusable(err error) error {
+// invalidPediaCluster is the error of a template that renders no valid PediaCluster.
+func invalidPediaCluster(err error) error {
 	return fmt.Errorf("spec.template renders a PediaCluster that cannot be used: %w", err)
 }
 

@@ -192,7 +192,7 @@ func (c *Conversion) createOnCondition(owner Owner) Plan {
 	}
 	plan := c.create(owner)
 	if problems := c.refused(plan.Object); len(problems) > 0 {
-		return failed(unusable(problems))
+		return failed(invalidPediaCluster(problems))
 	}
 	return plan
 }
@@ -250,7 +250,7 @@ func (c *Conversion) update(owner Owner, current *unstructured.Unstructured, own
 		}
 	}
 	if problems := c.definition().validateFollowed(written); len(problems) > 0 {
-		return failed(unusable(problems))
+		return failed(invalidPediaCluster(problems))
 	}
 	metadata := map[string]any{}
 	if ownership == Owned && owner.LifecycleUID != "" {

@@ -189,7 +189,7 @@ func (r *review) importAs(name string) Plan {
 func (r *review) lifecycles(name string) (lifecycle *policyv1alpha1.PediaClusterLifecycle, former []*policyv1alpha1.PediaClusterLifecycle) {
 	for _, candidate := range r.Lifecycles {
 		switch {
-		case controllerOf(candidate) != r.PolicyName:
+		case policyv1alpha1.ControllingPolicy(candidate).Name != r.PolicyName:
 		case candidate.Name == name:
 			lifecycle = candidate
 		default:
@@ -213,7 +213,7 @@ func namesOf(lifecycles []*policyv1alpha1.PediaClusterLifecycle) (named []NamedL
 // one has its Source or its name. Nil when it can.
 func (r *review) taken(name string) *Plan {
 	for _, other := range r.Lifecycles {
-		if policy := controllerOf(other); policy != r.PolicyName {
+		if policy := policyv1alpha1.ControllingPolicy(other).Name; policy != r.PolicyName {
 			return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonSourceTaken, Message: SourceTaken(policy, other)}
 		}
 	}
@@ -228,7 +228,7 @@ func (r *review) taken(name string) *Plan {
 	if holder == nil {
 		return nil
 	}
-	return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: NameTaken(controllerOf(holder), holder)}
+	return &Plan{Action: ActionConflict, Reason: policyv1alpha1.ReasonNameTaken, Message: NameTaken(policyv1alpha1.ControllingPolicy(holder).Name, holder)}
 }
 
 // SourceTaken says that the Source has a lifecycle of another policy.
@@ -318,13 +318,6 @@ func (r *review) current(name string) (*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("reading the PediaCluster: %w", err)
 	}
 	return object, nil
-}
-
-func controllerOf(lifecycle *policyv1alpha1.PediaClusterLifecycle) string {
-	if owner, ok := ControllingPolicy(lifecycle.OwnerReferences); ok {
-		return owner.Name
-	}
-	return ""
 }
 
 func (r *review) failed(reason string, err error) Plan {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
+	"github.com/clusterpedia-io/policy-apiserver/pkg/hosterrors"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
@@ -123,5 +124,5 @@ func (g *Guard) stripOne(ctx context.Context, pediaCluster *metav1.PartialObject
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // another look tells
 	}
-	return err
+	return hosterrors.Redact(err)
 }

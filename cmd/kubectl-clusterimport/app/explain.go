@@ -69,7 +69,7 @@ func (e *explainer) run(ctx context.Context, name string) error {
 		return err
 	}
 	facts := facts{lifecycle: lifecycle}
-	if owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences); ok {
+	if owner := policyv1alpha1.ControllingPolicy(lifecycle); owner.Name != "" {
 		facts.policyName = owner.Name
 		facts.policy, facts.policyErr = e.client.ClusterImportPolicies().Get(ctx, owner.Name, metav1.GetOptions{})
 	}

@@ -92,23 +92,29 @@ func newRenderCommand(f *factory) *cobra.Command {
 			return o.run(command.Context())
 		},
 	}
-	o.files.AddFlags(command.Flags())
+	o.addFlags(command)
+	return command
+}
+
+// addFlags adds the flags of the command, with the completion of their values.
+func (o *renderOptions) addFlags(command *cobra.Command) {
+	flags := command.Flags()
+	o.files.AddFlags(flags)
 	o.print.AddFlags(command)
-	command.Flags().StringVar(&o.source, "source", "", "The Source: a file, or [namespace/]name of one on the cluster.")
-	command.Flags().BoolVar(&o.all, "all", false, "Render all Sources of the cluster.")
-	command.Flags().StringArrayVar(&o.references, "reference", nil,
+	flags.StringVar(&o.source, "source", "", "The Source: a file, or [namespace/]name of one on the cluster.")
+	flags.BoolVar(&o.all, "all", false, "Render all Sources of the cluster.")
+	flags.StringArrayVar(&o.references, "reference", nil,
 		"KEY=FILENAME: use the object in the file for the reference with that key. Without a cluster, a file may contain several objects: the object that the reference names is used. "+
 			"With several Sources, a single object must also have that name.")
-	command.Flags().StringVar(&o.current, "current", "", "A file with the existing PediaCluster. Only without a cluster.")
-	command.Flags().BoolVar(&o.includeCredentials, "include-credentials", false, "Show credentials, and the output of conditions, in plain text.")
-	command.Flags().Int64Var(&o.chunkSize, "chunk-size", 100, "The number of Sources in each request to the server.")
+	flags.StringVar(&o.current, "current", "", "A file with the existing PediaCluster. Only without a cluster.")
+	flags.BoolVar(&o.includeCredentials, "include-credentials", false, "Show credentials, and the output of conditions, in plain text.")
+	flags.Int64Var(&o.chunkSize, "chunk-size", 100, "The number of Sources in each request to the server.")
 	completeFlag(command, "source", func(command *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return o.completeSources(command.Context(), args)
 	})
 	completeFlag(command, "output", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return o.print.AllowedFormats(), cobra.ShellCompDirectiveNoFileComp
 	})
-	return command
 }
 
 // completeSources offers the Sources on the cluster of the policy that the command names.

@@ -202,12 +202,12 @@ func (d *differ) rollout(ctx context.Context) error {
 // would reach none.
 func outline(r decision.Rollout, members []decision.Member) string {
 	steps, first := r.Outline(members)
-	turn := r.Decide(members)
+	decided := r.Decide(members)
 	switch {
 	case steps == 0:
 		return "nothing is left to roll out"
-	case turn.Halted != "":
-		return fmt.Sprintf("rolled out to none: it halts (%s): %s", turn.Halted, meta.FindStatusCondition(turn.Conditions, policyv1alpha1.PolicyRolloutHalted).Message)
+	case decided.Halted != "":
+		return fmt.Sprintf("rolled out to none: it halts (%s): %s", decided.Halted, meta.FindStatusCondition(decided.Conditions, policyv1alpha1.PolicyRolloutHalted).Message)
 	case r.Spec.Paused:
 		return "rolled out to none while spec.rollout.paused is true"
 	}
@@ -216,8 +216,8 @@ func outline(r decision.Rollout, members []decision.Member) string {
 		named += fmt.Sprintf(" and %d others", len(first)-mostFirst)
 	}
 	text := fmt.Sprintf("rolled out in %s, first to %s", count(steps, "step", "steps"), named)
-	if turn.Advice != "" {
-		text += "; " + turn.Advice
+	if decided.Advice != "" {
+		text += "; " + decided.Advice
 	}
 	return text
 }

@@ -122,32 +122,32 @@ func (b *Brake) Ask(r Removal, held bool) (Verdict, string) {
 }
 
 func (b *Brake) ask(r Removal, held bool) (Verdict, string) {
-	f, ok := b.policies[r.Import.Policy]
+	p, ok := b.policies[r.Import.Policy]
 	if !ok {
-		f = &policyRemovals{requests: map[memory.Import]map[types.UID]*request{}}
-		b.policies[r.Import.Policy] = f
+		p = &policyRemovals{requests: map[memory.Import]map[types.UID]*request{}}
+		b.policies[r.Import.Policy] = p
 	}
-	known, ok := f.requests[r.Import][r.PediaCluster]
+	known, ok := p.requests[r.Import][r.PediaCluster]
 	if ok && known.Cause == r.Cause {
 		switch {
 		case known.verdict == Undecided && held:
 			known.verdict = Held
 		case known.verdict == Approved && b.clock.Since(known.approved) > Window:
-			f.revoke(known, b.clock.Now())
+			p.revoke(known, b.clock.Now())
 		}
-		return known.answer(f.plan)
+		return known.answer(p.plan)
 	}
 	asked := &request{Removal: r}
 	if held || ok && known.verdict == Held {
 		asked.verdict = Held
 	}
-	if f.requests[r.Import] == nil {
-		f.requests[r.Import] = map[types.UID]*request{}
+	if p.requests[r.Import] == nil {
+		p.requests[r.Import] = map[types.UID]*request{}
 	}
-	f.requests[r.Import][r.PediaCluster] = asked
+	p.requests[r.Import][r.PediaCluster] = asked
 	// The plan changes with its removals, those that are held included.
-	f.wait(b.clock.Now())
-	return asked.answer(f.plan)
+	p.wait(b.clock.Now())
+	return asked.answer(p.plan)
 }
 
 // Hold keeps the removal of a PediaCluster held while it cannot be told whether it
@@ -157,8 +157,8 @@ func (b *Brake) ask(r Removal, held bool) (Verdict, string) {
 func (b *Brake) Hold(r Removal, before bool) (kept Removal, plan string, held bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f, ok := b.policies[r.Import.Policy]; ok {
-		if known, ok := f.requests[r.Import][r.PediaCluster]; ok {
+	if p, ok := b.policies[r.Import.Policy]; ok {
+		if known, ok := p.requests[r.Import][r.PediaCluster]; ok {
 			r, before = known.Removal, known.verdict == Held || before && known.verdict == Undecided
 		}
 	}
@@ -173,11 +173,11 @@ func (b *Brake) Hold(r Removal, before bool) (kept Removal, plan string, held bo
 func (b *Brake) Holds(i memory.Import) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, ok := b.policies[i.Policy]
+	p, ok := b.policies[i.Policy]
 	if !ok {
 		return false
 	}
-	for _, r := range f.requests[i] {
+	for _, r := range p.requests[i] {
 		if r.verdict == Held {
 			return true
 		}
@@ -197,31 +197,31 @@ func (r *request) answer(plan string) (Verdict, string) {
 func (b *Brake) Revoke(policy string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f, ok := b.policies[policy]; ok {
-		for _, r := range f.with(Approved) {
-			f.revoke(r, b.clock.Now())
+	if p, ok := b.policies[policy]; ok {
+		for _, r := range p.with(Approved) {
+			p.revoke(r, b.clock.Now())
 		}
 	}
 }
 
-func (f *policyRemovals) revoke(r *request, now time.Time) {
+func (p *policyRemovals) revoke(r *request, now time.Time) {
 	r.verdict = Undecided
-	f.wait(now)
+	p.wait(now)
 }
 
 // wait has what was just asked for wait for what may belong to it.
-func (f *policyRemovals) wait(now time.Time) {
-	f.asked = now
-	if f.since.IsZero() {
-		f.since = now
+func (p *policyRemovals) wait(now time.Time) {
+	p.asked = now
+	if p.since.IsZero() {
+		p.since = now
 	}
 }
 
 // due is after how long the removals may be decided.
-func (f *policyRemovals) due(held int, now time.Time) time.Duration {
-	wait := quiet(held) - now.Sub(f.asked)
-	if !f.since.IsZero() {
-		wait = min(wait, LongestWait-now.Sub(f.since))
+func (p *policyRemovals) due(held int, now time.Time) time.Duration {
+	wait := quiet(held) - now.Sub(p.asked)
+	if !p.since.IsZero() {
+		wait = min(wait, LongestWait-now.Sub(p.since))
 	}
 	return wait
 }
@@ -230,8 +230,8 @@ func (f *policyRemovals) due(held int, now time.Time) time.Duration {
 func (b *Brake) Pending(policy string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f, ok := b.policies[policy]; ok {
-		return len(f.with(Approved))
+	if p, ok := b.policies[policy]; ok {
+		return len(p.with(Approved))
 	}
 	return 0
 }
@@ -241,17 +241,17 @@ func (b *Brake) Pending(policy string) int {
 func (b *Brake) Withdraw(i memory.Import, wanted func(Removal) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, ok := b.policies[i.Policy]
+	p, ok := b.policies[i.Policy]
 	if !ok {
 		return
 	}
-	for uid, r := range f.requests[i] {
+	for uid, r := range p.requests[i] {
 		if !wanted(r.Removal) {
-			delete(f.requests[i], uid)
+			delete(p.requests[i], uid)
 		}
 	}
-	if len(f.requests[i]) == 0 {
-		delete(f.requests, i)
+	if len(p.requests[i]) == 0 {
+		delete(p.requests, i)
 	}
 }
 
@@ -269,34 +269,34 @@ func (b *Brake) Forget(policy string) {
 func (b *Brake) Decide(policy string, limit Limit, release string) Decision {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f, ok := b.policies[policy]
+	p, ok := b.policies[policy]
 	if !ok {
 		return Decision{}
 	}
-	undecided, held := f.with(Undecided), f.with(Held)
-	if wait := f.due(len(held), b.clock.Now()); wait > 0 && len(f.requests) > 0 {
+	undecided, held := p.with(Undecided), p.with(Held)
+	if wait := p.due(len(held), b.clock.Now()); wait > 0 && len(p.requests) > 0 {
 		return Decision{Wait: wait}
 	}
-	f.since = time.Time{}
+	p.since = time.Time{}
 	var decision Decision
-	unknown := limit.Holding && !f.decided
-	f.decided = true
+	unknown := limit.Holding && !p.decided
+	p.decided = true
 	if len(undecided)+len(held)+limit.Recent > limit.Most || unknown {
 		for _, r := range undecided {
 			r.verdict = Held
 		}
-		held = f.with(Held)
+		held = p.with(Held)
 	} else {
 		decision.Counted = removals(undecided)
 	}
-	f.plan = plan(held)
-	if f.plan != "" && release == f.plan {
+	p.plan = plan(held)
+	if p.plan != "" && release == p.plan {
 		decision.Released = removals(held)
 	}
-	decision.Plan, decision.Held = f.plan, len(held)
+	decision.Plan, decision.Held = p.plan, len(held)
 	for _, r := range held {
-		if r.notified != f.plan {
-			r.notified = f.plan
+		if r.notified != p.plan {
+			r.notified = p.plan
 			decision.Concerned = append(decision.Concerned, r.Import)
 		}
 	}
@@ -314,8 +314,8 @@ func (b *Brake) Approve(approved []Removal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range approved {
-		if f, ok := b.policies[r.Import.Policy]; ok {
-			if wanted, ok := f.requests[r.Import][r.PediaCluster]; ok && wanted.Removal == r {
+		if p, ok := b.policies[r.Import.Policy]; ok {
+			if wanted, ok := p.requests[r.Import][r.PediaCluster]; ok && wanted.Removal == r {
 				wanted.verdict, wanted.approved = Approved, b.clock.Now()
 			}
 		}
@@ -323,8 +323,8 @@ func (b *Brake) Approve(approved []Removal) {
 }
 
 // with returns the requests of that verdict in a fixed order.
-func (f *policyRemovals) with(verdict Verdict) (requests []*request) {
-	for _, ofImport := range f.requests {
+func (p *policyRemovals) with(verdict Verdict) (requests []*request) {
+	for _, ofImport := range p.requests {
 		for _, r := range ofImport {
 			if r.verdict == verdict {
 				requests = append(requests, r)

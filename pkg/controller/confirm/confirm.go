@@ -1,5 +1,5 @@
-// Package confirm is for questions to a server that many ask at a time, and whose
-// answers must be newer than what made each of them ask.
+// Package confirm is for live reads that many callers make at a time, and whose results must be
+// newer than what made each of them ask.
 package confirm
 
 import (
@@ -7,61 +7,61 @@ import (
 	"sync"
 )
 
-// Group has calls share questions, one at a time for each key. Unlike those of
-// golang.org/x/sync/singleflight, a call takes no answer to a question that was
-// asked before it. The zero value is ready to use.
+// Group has callers share requests, one at a time for each key. Unlike with
+// golang.org/x/sync/singleflight, a caller gets no response to a request that was
+// sent before it called. The zero value is ready to use.
 type Group[K comparable, V any] struct {
 	mu   sync.Mutex
-	keys map[K]*questions[V]
+	keys map[K]*requests[V]
 }
 
-// questions are those of one key, nil for none.
-type questions[V any] struct {
-	// asked may be answered already; next is not asked yet, and calls may join it.
-	asked, next *question[V]
+// requests are those of one key, nil for none.
+type requests[V any] struct {
+	// sent may have its response already; next is not sent yet, and callers may join it.
+	sent, next *request[V]
 }
 
-type question[V any] struct {
-	answered chan struct{}
-	value    V
-	err      error
+type request[V any] struct {
+	done  chan struct{}
+	value V
+	err   error
 }
 
-// Do returns the answer to a question that is asked after the call, by this call
+// Do returns the response to a request that is sent after the call, by this caller
 // or by another one with the same key.
-func (g *Group[K, V]) Do(key K, ask func() (V, error)) (V, error) {
+func (g *Group[K, V]) Do(key K, send func() (V, error)) (V, error) {
 	g.mu.Lock()
 	of, ok := g.keys[key]
 	if !ok {
 		if g.keys == nil {
-			g.keys = map[K]*questions[V]{}
+			g.keys = map[K]*requests[V]{}
 		}
-		of = &questions[V]{}
+		of = &requests[V]{}
 		g.keys[key] = of
 	}
 	if shared := of.next; shared != nil {
 		g.mu.Unlock()
-		<-shared.answered
+		<-shared.done
 		return shared.value, shared.err
 	}
-	before, own := of.asked, &question[V]{answered: make(chan struct{}), err: fmt.Errorf("the request for %v was interrupted; it is repeated", key)}
+	before, own := of.sent, &request[V]{done: make(chan struct{}), err: fmt.Errorf("the request for %v was interrupted; it is repeated", key)}
 	of.next = own
 	g.mu.Unlock()
 
 	if before != nil {
-		<-before.answered
+		<-before.done
 	}
 	g.mu.Lock()
-	of.asked, of.next = own, nil
+	of.sent, of.next = own, nil
 	g.mu.Unlock()
-	defer func() { // should the question panic, too
-		close(own.answered)
+	defer func() { // also if send panics
+		close(own.done)
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if of.asked == own && of.next == nil {
+		if of.sent == own && of.next == nil {
 			delete(g.keys, key)
 		}
 	}()
-	own.value, own.err = ask()
+	own.value, own.err = send()
 	return own.value, own.err
 }

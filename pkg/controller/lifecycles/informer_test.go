@@ -93,14 +93,3 @@ func TestOwnersAreWrittenAndReadAtOnce(t *testing.T) {
 	w.syncOverlay("mcp-a")
 	w.wantNothingKept()
 }
-
-func TestThePolicyOfALifecycle(t *testing.T) {
-	lifecycle := newLifecycle("mcp-a")
-	if got := PolicyOf(lifecycle); got != "mcp" {
-		t.Errorf("it is %q", got)
-	}
-	lifecycle.OwnerReferences[0].Controller = nil
-	if got := PolicyOf(lifecycle); got != "" {
-		t.Errorf("without a controller it is %q", got)
-	}
-}

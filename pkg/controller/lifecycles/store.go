@@ -89,7 +89,9 @@ type entry struct {
 // Indexers of the informer that New is given.
 func Indexers() cache.Indexers {
 	return cache.Indexers{
-		byPolicy: func(object any) ([]string, error) { return []string{PolicyOf(object.(*Lifecycle))}, nil },
+		byPolicy: func(object any) ([]string, error) {
+			return []string{policyv1alpha1.ControllingPolicy(object.(*Lifecycle)).Name}, nil
+		},
 		bySource: func(object any) ([]string, error) { return []string{sourceKey(object.(*Lifecycle).Spec.Source)}, nil },
 	}
 }
@@ -267,12 +269,12 @@ func (s *Store) MarkDeleted(ctx context.Context, lifecycle *Lifecycle, propagati
 	return marked, nil
 }
 
-// wrote records a lifecycle as it was written, and which pending record that settles, nil
-// for none.
-func (s *Store) wrote(lifecycle *Lifecycle, settled *pending) {
+// wrote records a lifecycle as it was written, and which pending record the write contained,
+// nil for none.
+func (s *Store) wrote(lifecycle *Lifecycle, contained *pending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.overlay[lifecycle.Name]; e != nil && e.pending == settled {
+	if e := s.overlay[lifecycle.Name]; e != nil && e.pending == contained {
 		e.pending = nil
 	}
 	s.write(lifecycle)
@@ -422,16 +424,6 @@ func (s *Store) drop(name string) {
 		}
 	}
 	delete(s.overlay, name)
-}
-
-// PolicyOf is the name of the policy that controls the lifecycle, empty for none.
-func PolicyOf(lifecycle *Lifecycle) string {
-	for _, owner := range lifecycle.OwnerReferences {
-		if owner.Controller != nil && *owner.Controller && owner.Kind == "ClusterImportPolicy" {
-			return owner.Name
-		}
-	}
-	return ""
 }
 
 // striped are locks by key, of which some share one.

@@ -177,8 +177,10 @@ func TestAnOwnWriteIsReadWhileTheInformerShowsIt(t *testing.T) {
 	for name, read := range map[string]func(*world) *Lifecycle{
 		"by name":   func(w *world) *Lifecycle { return w.Get("mcp-a") },
 		"by Source": func(w *world) *Lifecycle { return w.OfSource(w.live("mcp-a").Spec.Source)[0] },
-		"by policy": func(w *world) *Lifecycle { return w.OfPolicy(PolicyOf(w.live("mcp-a")))[0] },
-		"of all":    func(w *world) *Lifecycle { return w.List()[0] },
+		"by policy": func(w *world) *Lifecycle {
+			return w.OfPolicy(policyv1alpha1.ControllingPolicy(w.live("mcp-a")).Name)[0]
+		},
+		"of all": func(w *world) *Lifecycle { return w.List()[0] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -19,8 +19,8 @@ const (
 	writers = 2
 	// longestPending is how long a record may be pending.
 	longestPending = time.Minute
-	// yield is after how long it is asked again whether there is more urgent work.
-	yield = 50 * time.Millisecond
+	// busyPeriod is how often a writer that yields checks whether there still is more urgent work.
+	busyPeriod = 50 * time.Millisecond
 )
 
 // Record is what a lifecycle should say of its import.
@@ -225,7 +225,7 @@ func (s *Store) yield(ctx context.Context, name string, busy func() bool) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(yield):
+		case <-time.After(busyPeriod):
 		}
 	}
 }

@@ -154,9 +154,9 @@ func TestPendingRecordsAreWrittenInTheEnd(t *testing.T) {
 				}()
 				for w.HasPending("mcp-a") && time.Since(began) < 10*longestPending {
 					synctest.Wait()
-					time.Sleep(yield)
+					time.Sleep(busyPeriod)
 				}
-				if took := time.Since(began); took > test.most+yield || w.live("mcp-a").Status.Phase != policyv1alpha1.LifecycleImported {
+				if took := time.Since(began); took > test.most+busyPeriod || w.live("mcp-a").Status.Phase != policyv1alpha1.LifecycleImported {
 					t.Errorf("after %s it says %q", took, w.live("mcp-a").Status.Phase)
 				}
 				if waiting := w.Waiting(); waiting != 0 {

@@ -313,35 +313,35 @@ func (m *Memory) IsSettled(i Import, pediaCluster string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.imports[i]
-	return ok && e.pass != nil && e.pass.settled != nil && e.pass.settled.leaves(pediaCluster)
+	return ok && e.pass != nil && e.pass.settled != nil && e.pass.settled.matchesShown(pediaCluster)
 }
 
-// Is reports whether the versions are those that a pass left.
-func (m *Memory) Is(left *Settled, now Settled) bool {
+// Matches reports whether the versions are those that a pass left.
+func (m *Memory) Matches(left *Settled, now Settled) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return left != nil && left.Lifecycle == now.Lifecycle && left.Source == now.Source && left.leaves(now.PediaCluster)
+	return left != nil && left.Lifecycle == now.Lifecycle && left.Source == now.Source && left.matchesShown(now.PediaCluster)
 }
 
-// IsButForSource reports whether the versions are those that a pass left, but for that of a
-// Source whose Parts are the same. What the pass left counts for the new version then.
-func (m *Memory) IsButForSource(left *Settled, now Settled) bool {
+// MatchesButForSource reports whether the versions are those that a pass left, but for that of a
+// Source whose Parts are the same. If so, what the pass left is updated to the new version.
+func (m *Memory) MatchesButForSource(left *Settled, now Settled) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if left == nil || left.Parts == "" || left.Parts != now.Parts || left.Lifecycle != now.Lifecycle || !left.leaves(now.PediaCluster) {
+	if left == nil || left.Parts == "" || left.Parts != now.Parts || left.Lifecycle != now.Lifecycle || !left.matchesShown(now.PediaCluster) {
 		return false
 	}
 	left.Source = now.Source
 	return true
 }
 
-// Show says which version of the PediaCluster the informer shows, before the pass ends: it may be
-// what the pass has left, and then no event says so.
-func (s *Settled) Show(pediaCluster string) { s.leaves(pediaCluster) }
+// Observe notes which version of the PediaCluster the informer shows before the pass ends: it may be
+// the one that the pass has left, and then no event says so.
+func (s *Settled) Observe(pediaCluster string) { s.matchesShown(pediaCluster) }
 
-// leaves reports whether the informer shows the PediaCluster as it was left, or as it was
-// before, as long as it has not shown it so.
-func (s *Settled) leaves(pediaCluster string) bool {
+// matchesShown reports whether the informer shows the PediaCluster as it was left, or as it was
+// before, as long as it has not shown it as it was left. It notes when it has.
+func (s *Settled) matchesShown(pediaCluster string) bool {
 	if pediaCluster == s.PediaCluster {
 		s.shown = true
 		return true

@@ -190,19 +190,19 @@ func TestWhatIsSettledFollowsTheRecordThatIsWrittenBehind(t *testing.T) {
 	begun, _ := m.Begin(i)
 	m.Rewritten(i, "1", "2") // the pass has not ended
 	m.End(i, begun, &Settled{Lifecycle: "1"})
-	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "2"}) {
+	if _, last := m.Begin(i); !m.Matches(last, Settled{Lifecycle: "2"}) {
 		t.Error("it does not follow what was written before the pass ended")
 	}
 	begun, _ = m.Begin(i)
 	m.End(i, begun, &Settled{Lifecycle: "1"})
 	m.Rewritten(i, "0", "2") // another version than the one that is settled
-	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "1"}) {
+	if _, last := m.Begin(i); !m.Matches(last, Settled{Lifecycle: "1"}) {
 		t.Error("it follows another version")
 	}
 	begun, _ = m.Begin(i)
 	m.End(i, begun, &Settled{Lifecycle: "1"})
 	m.Rewritten(i, "1", "2")
-	if _, last := m.Begin(i); !m.Is(last, Settled{Lifecycle: "2"}) {
+	if _, last := m.Begin(i); !m.Matches(last, Settled{Lifecycle: "2"}) {
 		t.Error("it does not follow")
 	}
 }
@@ -212,7 +212,7 @@ func TestWhatIsSettledFollowsTheRecordThatIsWrittenBehind(t *testing.T) {
 func TestEveryVersionCountsInWhatIsSettled(t *testing.T) {
 	m := New()
 	left := Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}
-	if !m.Is(&left, Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}) {
+	if !m.Matches(&left, Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}) {
 		t.Fatal("the same versions differ")
 	}
 	for field := range reflect.TypeFor[Settled]().Fields() {
@@ -222,11 +222,11 @@ func TestEveryVersionCountsInWhatIsSettled(t *testing.T) {
 		}
 		now := Settled{Lifecycle: "lc/1", Source: "5", PediaCluster: "100"}
 		reflect.ValueOf(&now).Elem().FieldByIndex(field.Index).SetString("another")
-		if before := left; m.Is(&before, now) {
+		if before := left; m.Matches(&before, now) {
 			t.Errorf("another %s makes no difference", field.Name)
 		}
 	}
-	if m.Is(nil, left) {
+	if m.Matches(nil, left) {
 		t.Error("nothing is settled, and it is the same")
 	}
 }
@@ -237,7 +237,7 @@ func TestOfASourceOnlyItsPartsMatter(t *testing.T) {
 	left := Settled{Lifecycle: "lc/1", Source: "5", Parts: "parts", PediaCluster: "100"}
 	now := left
 	now.Source = "6"
-	if settled := left; !m.IsButForSource(&settled, now) || !m.Is(&settled, now) || m.Is(&settled, left) {
+	if settled := left; !m.MatchesButForSource(&settled, now) || !m.Matches(&settled, now) || m.Matches(&settled, left) {
 		t.Error("what is settled does not count for the new version, or still for the former")
 	}
 	for field := range reflect.TypeFor[Settled]().Fields() {
@@ -246,12 +246,12 @@ func TestOfASourceOnlyItsPartsMatter(t *testing.T) {
 		}
 		other, settled := now, left
 		reflect.ValueOf(&other).Elem().FieldByIndex(field.Index).SetString("another")
-		if m.IsButForSource(&settled, other) {
+		if m.MatchesButForSource(&settled, other) {
 			t.Errorf("another %s makes no difference", field.Name)
 		}
 	}
 	left.Parts, now.Parts = "", ""
-	if m.IsButForSource(&left, now) || m.IsButForSource(nil, now) {
+	if m.MatchesButForSource(&left, now) || m.MatchesButForSource(nil, now) {
 		t.Error("nothing is known of the parts, and they are the same")
 	}
 }

@@ -42,9 +42,9 @@ const resync = time.Minute
 // discoveryTimeout bounds one discovery: a host that hangs is asked again.
 const discoveryTimeout = 30 * time.Second
 
-// settle are the delays after a change at which discovery is asked again: a
+// discoveryDelays are the delays after a change at which discovery is asked again: a
 // CustomResourceDefinition is served somewhat later than it is established.
-var settle = []time.Duration{100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
+var discoveryDelays = []time.Duration{100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
 
 // NotServedError says that the host does not serve a type in any of the
 // versions that would do.
@@ -158,8 +158,8 @@ func (t *Tracker) Run(ctx context.Context) {
 			t.refresh(ctx)
 			next++
 		}
-		if next < len(settle) {
-			timer.Reset(settle[next])
+		if next < len(discoveryDelays) {
+			timer.Reset(discoveryDelays[next])
 		} else {
 			timer.Reset(resync)
 		}
@@ -325,7 +325,7 @@ func (e *LostError) Error() string { return e.message }
 // first, one by one, so the absence of an object means nothing unless its type
 // is confirmed after the object was found absent. The error is a *LostError when
 // the host says so, and another one when it cannot be known now. Calls that come
-// while the host is being asked share one question that is asked after that.
+// while a request is under way share one that is sent after it.
 func (t *Tracker) Confirm(ctx context.Context, resolved Type) error {
 	_, err := t.confirmations.Do(resolved, func() (struct{}, error) { return struct{}{}, t.confirm(ctx, resolved) })
 	return err

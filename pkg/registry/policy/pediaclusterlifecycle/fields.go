@@ -13,7 +13,6 @@ import (
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
 )
 
 // indexed are the field labels that the watch cache keeps an index of: those
@@ -49,16 +48,6 @@ func Indexers() *cache.Indexers {
 	return &indexers
 }
 
-// PolicyName returns the name of the policy that controls the lifecycle, empty
-// when there is none.
-func PolicyName(lifecycle *policy.PediaClusterLifecycle) string {
-	owner, ok := render.ControllingPolicy(lifecycle.OwnerReferences)
-	if !ok {
-		return ""
-	}
-	return owner.Name
-}
-
 // PhaseOf returns the phase of the lifecycle, which one that is new does not record.
 func PhaseOf(lifecycle *policy.PediaClusterLifecycle) policy.LifecyclePhase {
 	return cmp.Or(lifecycle.Status.Phase, policy.LifecyclePending)
@@ -67,7 +56,7 @@ func PhaseOf(lifecycle *policy.PediaClusterLifecycle) policy.LifecyclePhase {
 func selectableFields(lifecycle *policy.PediaClusterLifecycle) fields.Set {
 	source := lifecycle.Spec.Source
 	return generic.AddObjectMetaFieldsSet(fields.Set{
-		policyv1alpha1.FieldPolicy:          PolicyName(lifecycle),
+		policyv1alpha1.FieldPolicy:          policyv1alpha1.ControllingPolicy(lifecycle).Name,
 		policyv1alpha1.FieldSourceGroup:     source.Group,
 		policyv1alpha1.FieldSourceResource:  source.Resource,
 		policyv1alpha1.FieldSourceNamespace: source.Namespace,

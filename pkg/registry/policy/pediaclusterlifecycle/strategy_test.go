@@ -305,7 +305,7 @@ func TestOnlyAPolicyThatControlsItIsItsPolicy(t *testing.T) {
 	} {
 		lifecycle := validLifecycle()
 		change(&lifecycle.OwnerReferences[0])
-		if got := PolicyName(lifecycle); got != "" {
+		if got := policyv1alpha1.ControllingPolicy(lifecycle).Name; got != "" {
 			t.Errorf("an owner %s is taken for the policy %q", name, got)
 		}
 	}

@@ -79,10 +79,10 @@ func (r *Reviewer) Answer(ctx context.Context, subject Subject, review *policy.R
 // versionedRequest is the request in the types that pkg/render knows.
 func versionedRequest(subject Subject, review *policy.RenderReview) (request, error) {
 	asked := request{
-		PolicyName: subject.PolicyName,
-		Limit:      limitOf(subject),
-		Policy:     &policyv1alpha1.ClusterImportPolicySpec{},
-		Spec:       &policyv1alpha1.RenderReviewSpec{},
+		PolicyName:  subject.PolicyName,
+		PruneBudget: pruneBudget(subject),
+		Policy:      &policyv1alpha1.ClusterImportPolicySpec{},
+		Spec:        &policyv1alpha1.RenderReviewSpec{},
 	}
 	err := policyv1alpha1.Convert_policy_ClusterImportPolicySpec_To_v1alpha1_ClusterImportPolicySpec(subject.Policy, asked.Policy, nil)
 	if err != nil {
@@ -100,17 +100,17 @@ func versionedRequest(subject Subject, review *policy.RenderReview) (request, er
 	return asked, nil
 }
 
-// limitOf is what maxPrune lets be removed, as far as the policy's status tells.
-func limitOf(subject Subject) (limit decision.Limit) {
+// pruneBudget is what maxPrune allows to be removed, as far as the policy's status tells.
+func pruneBudget(subject Subject) (budget decision.PruneBudget) {
 	if subject.Policy.MaxPrune != nil {
-		limit.Share = *subject.Policy.MaxPrune
+		budget.Share = *subject.Policy.MaxPrune
 	}
-	limit.PediaClusters = int(subject.Status.Counts.Created)
+	budget.PediaClusters = int(subject.Status.Counts.Created)
 	if prune := subject.Status.Prune; prune != nil {
-		limit.Held = int(prune.Held)
+		budget.Held = int(prune.Held)
 		for _, count := range prune.Recent {
-			limit.Recent += int(count.Count)
+			budget.Recent += int(count.Count)
 		}
 	}
-	return limit
+	return budget
 }

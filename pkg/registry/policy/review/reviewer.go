@@ -69,8 +69,8 @@ type request struct {
 	PolicyName string
 	// Policy is what to render.
 	Policy *policyv1alpha1.ClusterImportPolicySpec
-	// Limit is what maxPrune lets be removed.
-	Limit decision.Limit
+	// PruneBudget is what maxPrune allows to be removed.
+	PruneBudget decision.PruneBudget
 	// Lifecycle is the name of the lifecycle that was asked about, if it was one.
 	Lifecycle string
 	// Spec says of which Sources, and how. It has been validated.
@@ -121,7 +121,7 @@ func (r *Reviewer) review(ctx context.Context, asked request) (*policyv1alpha1.R
 		return nil, err
 	}
 	render.Contend(status.Results)
-	decision.HoldRemovals(status.Results, asked.Limit)
+	decision.HoldRemovals(status.Results, asked.PruneBudget)
 	status.Totals = totals(status.Results)
 	return status, nil
 }

@@ -59,7 +59,7 @@ func (r *rollout) describe(result *policyv1alpha1.RenderResult, lifecycles []*po
 		return // what is wrong is to be read first
 	}
 	for _, lifecycle := range lifecycles {
-		if lifecycle.Name != result.Name || decision.PolicyOf(lifecycle) != r.policyName || r.Newest.IsOf(&lifecycle.Spec) {
+		if lifecycle.Name != result.Name || policyv1alpha1.ControllingPolicy(lifecycle).Name != r.policyName || r.Newest.IsOf(&lifecycle.Spec) {
 			continue
 		}
 		record := decision.RecordOf(lifecycle, decision.RevisionOfLifecycle(&lifecycle.Spec).Hash())

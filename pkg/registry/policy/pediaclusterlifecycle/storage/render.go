@@ -8,8 +8,8 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/validation"
-	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/pediaclusterlifecycle"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/registry/policy/review"
 )
 
@@ -54,7 +54,7 @@ func (r *RenderREST) Create(ctx context.Context, name string, obj runtime.Object
 		return nil, err
 	}
 	lifecycle := object.(*policy.PediaClusterLifecycle)
-	policyName := pediaclusterlifecycle.PolicyName(lifecycle)
+	policyName := policyv1alpha1.ControllingPolicy(lifecycle).Name
 	if object, err = r.policies.Get(ctx, policyName, &metav1.GetOptions{}); err != nil {
 		return nil, err
 	}

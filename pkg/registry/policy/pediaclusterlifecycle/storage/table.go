@@ -73,7 +73,7 @@ func cells(printed *policy.PediaClusterLifecycle, name, age string) []any {
 		cmp.Or(cluster.Ready, printing.None),
 		cmp.Or(render.Bounded(cluster.Version, mostVersion), printing.None),
 		age,
-		cmp.Or(pediaclusterlifecycle.PolicyName(printed), printing.None),
+		cmp.Or(policyv1alpha1.ControllingPolicy(printed).Name, printing.None),
 		source,
 		cmp.Or(render.Bounded(cluster.APIServer, mostAddress), printing.None),
 		synced(credentials.ChangedTime),
