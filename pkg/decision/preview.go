@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,7 +10,38 @@ import (
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
-// This file says what a rollout would do, to those who ask before it does.
+// This file tells those who ask beforehand what would be decided, and what a rollout would do.
+
+// SourceOf is what the result of a preview, which may be nil, says of its Source.
+func SourceOf(result *policyv1alpha1.RenderResult) (source Source) {
+	if result == nil || result.Reason == policyv1alpha1.ReasonSourceNotFound {
+		return source // whoever may not read it is told so too
+	}
+	source.Presence, source.Selected = Present, result.Selected
+	if result.Reason == policyv1alpha1.ReasonSelectorFailed {
+		source.SelectorErr = errors.New(result.Message)
+	}
+	return source
+}
+
+// Block has the result of a preview, in place, say that its import, which has these lifecycles,
+// stays as it is if the rules decide so, and what would happen otherwise.
+func Block(result *policyv1alpha1.RenderResult, lifecycles []*Lifecycle) {
+	switch result.Action {
+	case policyv1alpha1.RenderCreate, policyv1alpha1.RenderUpdate, policyv1alpha1.RenderDelete, policyv1alpha1.RenderNone:
+	default:
+		return // it stays as it is anyway, and the result says why
+	}
+	decided := Decide(&Snapshot{Policy: &policyv1alpha1.ClusterImportPolicy{}, Lifecycles: lifecycles, Source: SourceOf(result)})
+	if decided.Blocked == nil {
+		return
+	}
+	message := decided.Blocked.Message
+	if result.Action != policyv1alpha1.RenderNone {
+		message = fmt.Sprintf("%s; the action would be %s", message, result.Action)
+	}
+	result.Action, result.Reason, result.Message = policyv1alpha1.RenderWait, decided.Blocked.Reason, message
+}
 
 // Preview makes members of what lifecycles alone tell, for those who ask what a rollout would do.
 type Preview struct {

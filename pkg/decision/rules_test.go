@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -324,5 +325,37 @@ func TestEveryRuleDecidesSomething(t *testing.T) {
 	}
 	if slices.ContainsFunc(rules, func(r rule) bool { return r.name == "" }) {
 		t.Error("a rule has no name")
+	}
+}
+
+func TestAPreviewSaysWhatTheRulesBlock(t *testing.T) {
+	paused := lifecycle(func(l *Lifecycle) { l.Annotations = map[string]string{policyv1alpha1.PausedAnnotation: "true"} })
+	const create, update, remove, none, wait, failed = policyv1alpha1.RenderCreate, policyv1alpha1.RenderUpdate, policyv1alpha1.RenderDelete,
+		policyv1alpha1.RenderNone, policyv1alpha1.RenderWait, policyv1alpha1.RenderError
+	for name, test := range map[string]struct {
+		result     policyv1alpha1.RenderResult
+		lifecycles []*Lifecycle
+		want       policyv1alpha1.RenderAction
+		says       string
+	}{
+		"an update":                        {policyv1alpha1.RenderResult{Action: update, Selected: true}, []*Lifecycle{paused}, wait, "the action would be Update"},
+		"a creation":                       {policyv1alpha1.RenderResult{Action: create, Selected: true}, []*Lifecycle{paused}, wait, "the action would be Create"},
+		"a removal":                        {policyv1alpha1.RenderResult{Action: remove}, []*Lifecycle{paused}, wait, "the action would be Delete"},
+		"nothing to do":                    {policyv1alpha1.RenderResult{Action: none, Selected: true}, []*Lifecycle{paused}, wait, "until the annotation"},
+		"one of two, while a name changes": {policyv1alpha1.RenderResult{Action: update, Selected: true}, []*Lifecycle{lifecycle(), paused}, wait, "the action would be Update"},
+		"an error":                         {policyv1alpha1.RenderResult{Action: failed, Message: "line 1"}, []*Lifecycle{paused}, failed, "line 1"},
+		"what is not paused":               {policyv1alpha1.RenderResult{Action: update, Selected: true}, []*Lifecycle{lifecycle()}, update, ""},
+		"what is not selected":             {policyv1alpha1.RenderResult{Action: remove}, []*Lifecycle{lifecycle()}, remove, ""},
+		"what is new":                      {policyv1alpha1.RenderResult{Action: create, Selected: true}, nil, create, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			Block(&test.result, test.lifecycles)
+			if test.result.Action != test.want || !strings.Contains(test.result.Message, test.says) {
+				t.Errorf("%s: %s", test.result.Action, test.result.Message)
+			}
+			if paused := test.want == wait; paused != (test.result.Reason == policyv1alpha1.ReasonPaused) {
+				t.Errorf("the reason is %q", test.result.Reason)
+			}
+		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 
-	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/render"
@@ -147,7 +146,7 @@ func (f *facts) rule() string {
 	if f.policy == nil || f.unavailable() != nil {
 		return ""
 	}
-	source := offline.Presence(f.result)
+	source := decision.SourceOf(f.result)
 	if ready := meta.FindStatusCondition(f.lifecycle.Status.Conditions, policyv1alpha1.LifecycleReady); ready != nil {
 		// What the controllers have made sure of.
 		switch ready.Reason {

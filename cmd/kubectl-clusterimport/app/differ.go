@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/describe"
-	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/offline"
 	"github.com/clusterpedia-io/policy-apiserver/cmd/kubectl-clusterimport/textdiff"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
@@ -117,7 +116,7 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 
 // decide is what the controllers decide about the Source of a result.
 func (d *differ) decide(result *policyv1alpha1.RenderResult) decision.Decision {
-	snapshot := &decision.Snapshot{Policy: d.policy, Source: offline.Presence(result)}
+	snapshot := &decision.Snapshot{Policy: d.policy, Source: decision.SourceOf(result)}
 	for i := range d.lifecycles[result.Source] {
 		snapshot.Lifecycles = append(snapshot.Lifecycles, &d.lifecycles[result.Source][i])
 	}

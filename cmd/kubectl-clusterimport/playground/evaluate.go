@@ -406,7 +406,7 @@ func traced(condition Condition, template string, result *policyv1alpha1.RenderR
 
 // plan says what the server would do.
 func (v *evaluation) plan(result *policyv1alpha1.RenderResult) Plan {
-	decided := decision.Decide(&decision.Snapshot{Policy: v.policy, Source: offline.Presence(result),
+	decided := decision.Decide(&decision.Snapshot{Policy: v.policy, Source: decision.SourceOf(result),
 		Lifecycles: offline.LifecyclesOf(v.policy, v.source, v.lifecycles)})
 	return Plan{
 		Summary: v.summary(result, decided),

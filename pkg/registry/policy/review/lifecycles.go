@@ -49,6 +49,16 @@ func (s *session) lifecyclesOf(ctx context.Context, source policyv1alpha1.Depend
 	return lifecycles, nil
 }
 
+// ofThis are those lifecycles that this policy controls.
+func (s *session) ofThis(lifecycles []*policyv1alpha1.PediaClusterLifecycle) (own []*policyv1alpha1.PediaClusterLifecycle) {
+	for _, lifecycle := range lifecycles {
+		if policyv1alpha1.ControllingPolicy(lifecycle).Name == s.PolicyName {
+			own = append(own, lifecycle)
+		}
+	}
+	return own
+}
+
 // holder returns the lifecycle of that name if the caller may read it, else nil.
 func (s *session) holder(ctx context.Context, name string) (*policyv1alpha1.PediaClusterLifecycle, error) {
 	object, err := s.lifecycles.Get(ctx, name, &metav1.GetOptions{})

@@ -361,6 +361,7 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 		Digest: s.digest,
 		Trace:  s.Spec.Trace,
 	})
+	decision.Block(&result, s.ofThis(lifecycles))
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {
 		result.Message += ", or you may not read it"
 	}

@@ -11,10 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
+	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 )
 
 func TestAnAnswerSaysWhatTheControllersWouldDo(t *testing.T) {
@@ -30,6 +32,21 @@ func TestAnAnswerSaysWhatTheControllersWouldDo(t *testing.T) {
 		"an import that has changed": {
 			func(w *world) { w.addCluster("one"); w.addImport("one") }, named("one"),
 			[]string{"one: mcp-one Update PediaClusterCreated [spec.apiserver spec.tokenData] secret=true"}},
+		"an import that is paused": {
+			func(w *world) {
+				w.addCluster("one")
+				w.addImport("one")
+				metav1.SetMetaDataAnnotation(&w.lifecycles.items[0].ObjectMeta, policyv1alpha1.PausedAnnotation, "true")
+			}, named("one"),
+			[]string{"one: mcp-one Wait Paused [spec.apiserver spec.tokenData] secret=true"}},
+		"an import that is paused under another policy": {
+			func(w *world) {
+				w.addCluster("one")
+				w.addImport("one")
+				w.lifecycles.items[0].OwnerReferences[0].Name = "other"
+				metav1.SetMetaDataAnnotation(&w.lifecycles.items[0].ObjectMeta, policyv1alpha1.PausedAnnotation, "true")
+			}, named("one"),
+			[]string{"one: mcp-one Conflict SourceTaken []"}},
 		"a name that another Source has": {
 			func(w *world) {
 				w.addCluster("one")
