@@ -101,6 +101,8 @@ type policyState struct {
 	newest   decision.Revision
 	revision string
 	recorded []*recordedConversion
+	// lookedThrough is when lifecycles were last looked through for that.
+	lookedThrough time.Time
 	// pediaClusters says whether the host serves PediaClusters.
 	pediaClusters bool
 	// schema is what they are like, nil when the host does not say so.

@@ -40,6 +40,9 @@ type policyRollout struct {
 	decidedAt  time.Time
 	generation int64
 	latest     decision.RolloutDecision
+	// open counts the members that were open when it was decided, and closed those that no longer
+	// are.
+	open, closed int
 }
 
 // rolloutMember is an import as its last pass left it.
@@ -66,9 +69,14 @@ func newRollouts() *rollouts {
 // work for every import of the policy, and what is verified meanwhile is decided together.
 const rolloutPeriod = 100 * time.Millisecond
 
+// roomShare is how many of the open imports, one of that many, are verified before it is decided
+// again who is next. With fewer it is decided after statusDelay.
+const roomShare = 4
+
 // report says what an import records after a pass under that generation of its policy; nil
-// when nothing is left of it. It reports whether the import has made room for another one.
-func (r *rollouts) report(i memory.Import, generation int64, now *decision.Member) (room bool) {
+// when nothing is left of it. It returns after how long it is to be decided who is next, 0 unless
+// the import has made room for another one.
+func (r *rollouts) report(i memory.Import, generation int64, now *decision.Member) (after time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p, ok := r.policies[i.Policy]
@@ -76,23 +84,38 @@ func (r *rollouts) report(i memory.Import, generation int64, now *decision.Membe
 		p = &policyRollout{members: map[memory.Import]*rolloutMember{}}
 		r.policies[i.Policy] = p
 	}
-	before := p.members[i]
+	m := p.members[i]
+	wasOpen := m.isOpen()
 	switch {
 	case now == nil:
-		p.changed = p.changed || before != nil
+		p.changed = p.changed || m != nil
 		delete(p.members, i)
-		return before.isOpen()
-	case before == nil:
-		before = &rolloutMember{}
-		p.members[i] = before
+		return p.close(wasOpen)
+	case m == nil:
+		m = &rolloutMember{}
+		p.members[i] = m
 	}
-	p.changed = p.changed || before.generation != generation || !equality.Semantic.DeepEqual(before.Member, *now)
-	wasOpen := before.isOpen()
-	before.Member, before.generation = *now, generation
+	p.changed = p.changed || m.generation != generation || !equality.Semantic.DeepEqual(m.Member, *now)
+	m.Member, m.generation = *now, generation
 	if !now.Waits {
-		before.allowed = allowance{} // it has taken it, or cannot now
+		m.allowed = allowance{} // it has taken it, or cannot now
 	}
-	return wasOpen && !before.isOpen()
+	after = p.close(wasOpen && !m.isOpen())
+	if after > 0 && now.Record.State == policyv1alpha1.RolloutFailed {
+		return rolloutPeriod // it may halt
+	}
+	return after
+}
+
+// close counts a member that no longer is open.
+func (p *policyRollout) close(closed bool) (after time.Duration) {
+	if !closed {
+		return 0
+	}
+	if p.closed++; p.closed*roomShare >= p.open {
+		return rolloutPeriod
+	}
+	return statusDelay
 }
 
 // isOpen reports whether the member has taken a revision that is not verified, or may take one.
@@ -175,6 +198,12 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided d
 	}
 	decided.Next = nil
 	p.latest, p.decidedAt, p.generation, p.changed = decided, rollout.Now, generation, false
+	p.open, p.closed = 0, 0
+	for _, m := range p.members {
+		if m.isOpen() {
+			p.open++
+		}
+	}
 	return decided, next, decided.Again, true
 }
 
@@ -252,8 +281,8 @@ type recordedConversion struct {
 	converter
 	revision decision.Revision
 	hash     string
-	// deletionCondition is no part of the revision, and recorded as well.
-	deletionCondition string
+	// spec is that of one of the lifecycles. deletionCondition is no part of the revision.
+	spec *policyv1alpha1.PediaClusterLifecycleSpec
 	// unusable is why it cannot be used, nil when it can.
 	unusable *decision.Reason
 }
@@ -264,7 +293,7 @@ type recordedConversion struct {
 const maxRecorded = 16
 
 func (r *recordedConversion) isOf(spec *policyv1alpha1.PediaClusterLifecycleSpec) bool {
-	return r.deletionCondition == spec.DeletionCondition && r.revision.IsOf(spec)
+	return r.spec.DeletionCondition == spec.DeletionCondition && r.revision.IsOf(spec)
 }
 
 // recordedBy is what a lifecycle with that spec lives by, nil when that is not known yet.
@@ -278,41 +307,54 @@ func (s *policyState) recordedBy(spec *policyv1alpha1.PediaClusterLifecycleSpec)
 }
 
 // resolveRollout finds the newest revision, and what imports live by until it is their turn.
-// Lifecycles are looked through when the policy has changed, and as long as some record
-// another revision.
+// Lifecycles are looked through when the policy has changed, and from time to time as long as some
+// record another revision.
 func (c *policyController) resolveRollout(state, before *policyState) {
 	policy := state.policy
 	if policy.Spec.Rollout == nil || state.compiled == nil {
 		return
 	}
 	state.newest = decision.RevisionOfPolicy(&policy.Spec)
-	var known []*recordedConversion
-	if before != nil && before.policy.UID == policy.UID && before.policy.Generation == policy.Generation {
-		state.revision = before.revision
-		if known = before.recorded; len(known) == 0 && !c.rollouts.takeUnknown(policy.Name) {
-			return
-		}
-	} else {
+	unknown := c.rollouts.takeUnknown(policy.Name)
+	if before == nil || before.policy.UID != policy.UID || before.policy.Generation != policy.Generation {
 		state.revision = state.newest.Hash()
+		c.lookThrough(state, nil)
+		return
 	}
-	for _, lifecycle := range c.store.OfPolicy(policy.Name) {
+	state.revision = before.revision
+	switch {
+	case unknown || len(before.recorded) > 0 && time.Since(before.lookedThrough) >= statusDelay:
+		c.lookThrough(state, before.recorded)
+	case len(before.recorded) > 0:
+		state.lookedThrough = before.lookedThrough
+		for _, r := range before.recorded {
+			state.recorded = append(state.recorded, c.resolveRecorded(state, r.spec, r))
+		}
+		c.queue.AddAfter(policy.Name, statusDelay)
+	}
+}
+
+// lookThrough finds the revisions that lifecycles of a policy record besides the newest. Of those
+// that are known nothing is compiled again.
+func (c *policyController) lookThrough(state *policyState, known []*recordedConversion) {
+	state.lookedThrough = time.Now()
+	for _, lifecycle := range c.store.OfPolicy(state.policy.Name) {
 		spec := &lifecycle.Spec
 		if state.newest.IsOf(spec) || state.recordedBy(spec) != nil {
 			continue
 		}
-		at := slices.IndexFunc(known, func(r *recordedConversion) bool { return r.isOf(spec) })
-		var former *recordedConversion
-		if at >= 0 {
-			former = known[at]
+		var before *recordedConversion
+		if at := slices.IndexFunc(known, func(r *recordedConversion) bool { return r.isOf(spec) }); at >= 0 {
+			before = known[at]
 		}
-		state.recorded = append(state.recorded, c.resolveRecorded(state, spec, former))
+		state.recorded = append(state.recorded, c.resolveRecorded(state, spec, before))
 	}
 }
 
 // resolveRecorded compiles what a lifecycle records, unless that was done before, and
 // negotiates the versions of its types.
 func (c *policyController) resolveRecorded(state *policyState, spec *policyv1alpha1.PediaClusterLifecycleSpec, before *recordedConversion) *recordedConversion {
-	r := &recordedConversion{revision: decision.RevisionOfLifecycle(spec), deletionCondition: spec.DeletionCondition}
+	r := &recordedConversion{revision: decision.RevisionOfLifecycle(spec), spec: spec}
 	if before != nil {
 		r.hash, r.compiled = before.hash, before.compiled
 	} else {
@@ -361,7 +403,7 @@ func unusableReason(phase policyv1alpha1.LifecyclePhase, reason, message string)
 func recordedChanged(before, now *policyState) bool {
 	for _, r := range now.recorded {
 		for _, known := range before.recorded {
-			if known.hash == r.hash && known.deletionCondition == r.deletionCondition &&
+			if known.hash == r.hash && known.spec.DeletionCondition == r.spec.DeletionCondition &&
 				((known.unusable == nil) != (r.unusable == nil) || !slices.Equal(known.references, r.references)) {
 				return true
 			}

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
+	"github.com/clusterpedia-io/policy-apiserver/pkg/controller/memory"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
 )
 
@@ -37,7 +39,7 @@ func TestWhoIsNextIsDecidedWhenThereIsRoom(t *testing.T) {
 		return next
 	}
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		if r.report(importOfMCP(name), 1, waiting(name)) {
+		if r.report(importOfMCP(name), 1, waiting(name)) != 0 {
 			t.Errorf("%s makes room, though it has taken nothing", name)
 		}
 	}
@@ -45,10 +47,10 @@ func TestWhoIsNextIsDecidedWhenThereIsRoom(t *testing.T) {
 	if len(first) != 2 {
 		t.Fatalf("%v are next, want two", first)
 	}
-	if r.report(importOfMCP(first[0]), 1, taken(first[0], policyv1alpha1.RolloutUnverified)) {
+	if r.report(importOfMCP(first[0]), 1, taken(first[0], policyv1alpha1.RolloutUnverified)) != 0 {
 		t.Error("an import makes room that is not verified")
 	}
-	if !r.report(importOfMCP(first[0]), 1, taken(first[0], policyv1alpha1.RolloutVerified)) {
+	if r.report(importOfMCP(first[0]), 1, taken(first[0], policyv1alpha1.RolloutVerified)) == 0 {
 		t.Error("an import that is verified makes no room")
 	}
 	if next := decide(rolloutPeriod / 2); len(next) != 0 {
@@ -57,10 +59,46 @@ func TestWhoIsNextIsDecidedWhenThereIsRoom(t *testing.T) {
 	if next := decide(rolloutPeriod); len(next) != 1 {
 		t.Errorf("%v are next, want one: another is not verified", next)
 	}
-	if !r.report(importOfMCP(first[1]), 1, nil) {
+	if r.report(importOfMCP(first[1]), 1, nil) == 0 {
 		t.Error("an import that is gone makes no room")
 	}
 	if next := decide(rolloutPeriod); len(next) != 1 {
 		t.Errorf("%v are next, want one", next)
+	}
+}
+
+// A decision costs work for every import. It is made when a quarter of what was open is verified,
+// which leaves enough to do meanwhile, and at once when a failure may halt the rollout.
+func TestADecisionWaitsForSomeRoom(t *testing.T) {
+	r, rollout := newRollouts(), decision.Rollout{Policy: "mcp", Revision: "b", Now: time.Unix(1000, 0),
+		Spec: rolloutOf(func(r *policyv1alpha1.Rollout) { r.MaxConcurrent = ptr.To(intstr.FromInt32(8)) })}
+	member := func(name, revision string, state policyv1alpha1.RolloutState) *decision.Member {
+		return &decision.Member{Name: name, Waits: revision == "a",
+			Record: decision.Record{Revision: revision, State: state, TakenTime: ptr.To(metav1.NewTime(rollout.Now))}}
+	}
+	for n := range 20 {
+		name := fmt.Sprint("c", n)
+		r.report(importOfMCP(name), 1, member(name, "a", policyv1alpha1.RolloutVerified))
+	}
+	_, next, _, ok := r.decide(rollout, 1)
+	if !ok || len(next) != 8 {
+		t.Fatalf("%v are next", next)
+	}
+	verified := func(i memory.Import, state policyv1alpha1.RolloutState) time.Duration {
+		t.Helper()
+		return r.report(i, 1, member(i.Name, "b", state))
+	}
+	if after := verified(next[0], policyv1alpha1.RolloutVerified); after != statusDelay {
+		t.Errorf("after the first of eight it is decided in %v", after)
+	}
+	if after := verified(next[1], policyv1alpha1.RolloutVerified); after != rolloutPeriod {
+		t.Errorf("after a quarter of them it is decided in %v", after)
+	}
+	rollout.Now = rollout.Now.Add(rolloutPeriod)
+	if _, next, _, ok = r.decide(rollout, 1); !ok || len(next) != 2 {
+		t.Fatalf("%v are next", next)
+	}
+	if after := verified(next[0], policyv1alpha1.RolloutFailed); after != rolloutPeriod {
+		t.Errorf("after a failure it is decided in %v", after)
 	}
 }

@@ -238,8 +238,8 @@ func (p *pass) reportMember(failed bool) {
 	if cluster := lifecycle.Status.Cluster; cluster != nil {
 		member.Ready = cluster.Ready
 	}
-	if p.policies.rollouts.report(p.Import, p.state.policy.Generation, member) {
-		p.policies.queue.AddAfter(p.Policy, rolloutPeriod)
+	if after := p.policies.rollouts.report(p.Import, p.state.policy.Generation, member); after > 0 {
+		p.policies.queue.AddAfter(p.Policy, after)
 	}
 }
 
