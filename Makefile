@@ -21,6 +21,7 @@ UNIT        := $(RACE) ./cmd/... ./pkg/... ./hack/pictures/... ./test/docs/...
 INTEGRATION := $(RACE) ./test/integration/...
 E2E         := $(IMAGE_FLAGS) -count=1 -timeout=60m -p=1 -parallel=6 ./test/devcluster/... ./test/e2e/...
 RELEASE     := -count=1 ./test/release/...
+MONITORING  := -C test/monitoring $(IMAGE_FLAGS) -count=1 ./...
 FAULTS      := $(IMAGE_FLAGS) -count=1 -timeout=20m -v ./test/faults/...
 
 .DEFAULT_GOAL := help
@@ -50,7 +51,7 @@ dev-down: ## Stop everything that quickstart has started
 
 .PHONY: test
 test: host-binaries helm build ## Run all tests, with one summary at the end
-	@go run ./hack/test "e2e=$(IMAGE_ENV) $(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)" "release=$(RELEASE)"
+	@go run ./hack/test "e2e=$(IMAGE_ENV) $(E2E)" "unit$(NO_RACE)=$(UNIT)" "integration$(NO_RACE)=$(INTEGRATION)" "release=$(RELEASE)" "monitoring=$(IMAGE_ENV) $(MONITORING)"
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests with the race detector
@@ -63,6 +64,10 @@ test-integration: ## Run the integration tests, on a real etcd
 .PHONY: test-e2e
 test-e2e: host-binaries helm build ## Run the end-to-end tests, on a real kube-apiserver
 	$(IMAGE_ENV) go test $(E2E)
+
+.PHONY: test-monitoring
+test-monitoring: ## Evaluate the alerts and the dashboard with Prometheus' own engine
+	$(IMAGE_ENV) go test $(MONITORING)
 
 .PHONY: test-browser
 test-browser: build ## Test the playground in a real browser, headless
@@ -105,6 +110,7 @@ update: ## Generate code
 
 .PHONY: pictures
 pictures: ## Draw the pictures of the documentation
+	$(IMAGE_ENV) go test $(MONITORING) -run TestTheChartsAreTheDashboardOfTheRecordedRun -write
 	go run ./hack/pictures
 
 .PHONY: playground-assets
@@ -118,6 +124,11 @@ playground-picture: ## Take the screenshot of the playground for the documentati
 .PHONY: recording
 recording: host-binaries build ## Record the README's terminal on a real host, and draw it
 	$(IMAGE_ENV) go test $(IMAGE_FLAGS) -count=1 ./test/e2e -run TestTheRecordingShowsWhatHappens -record
+	@$(MAKE) pictures
+
+.PHONY: metrics-recording
+metrics-recording: host-binaries build ## Record the metrics of a run on a real host, and draw the dashboard with them
+	$(IMAGE_ENV) go test $(IMAGE_FLAGS) -count=1 -timeout=20m ./test/e2e -run TestTheMetricsTellOfRolloutsAndHeldRemovals -record
 	@$(MAKE) pictures
 
 .PHONY: release

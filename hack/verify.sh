@@ -41,11 +41,13 @@ check "formatted (gofmt -w mends it)" formatted
 check "vetted" go vet ./...
 check "hack/release is vetted" go -C hack/release vet ./...
 check "test/browser is vetted" go -C test/browser vet ./...
+check "test/monitoring is vetted" go -C test/monitoring vet ./...
 check "go.mod is tidy (go mod tidy mends it)" go mod tidy -diff
 check "hack/host/go.mod is tidy" go -C hack/host mod tidy -diff
 check "hack/helm/go.mod is tidy" go -C hack/helm mod tidy -diff
 check "hack/release/go.mod is tidy" go -C hack/release mod tidy -diff
 check "test/browser/go.mod is tidy" go -C test/browser mod tidy -diff
+check "test/monitoring/go.mod is tidy" go -C test/monitoring mod tidy -diff
 check "hack/host has the versions of go.mod" shared
 check "generated code is current (make update mends it)" hack/verify-codegen.sh
 exit $failed

@@ -1,6 +1,6 @@
 // Command pictures draws the pictures of the documentation. For each diagram
-// docs/images/NAME.yaml and each recording of a terminal docs/images/NAME.txt it
-// writes docs/images/NAME.svg.
+// docs/images/NAME.yaml, each recording of a terminal docs/images/NAME.txt and each
+// set of charts docs/images/NAME.json it writes docs/images/NAME.svg.
 //
 //	go run ./hack/pictures
 //
@@ -39,7 +39,7 @@ func run(dir string) error {
 
 // drawAll returns the pictures of a directory by the names of their files.
 func drawAll(dir string) (map[string]string, error) {
-	draw := map[string]func(source []byte) (string, error){".yaml": drawDiagram, ".txt": drawTerminal}
+	draw := map[string]func(source []byte) (string, error){".yaml": drawDiagram, ".txt": drawTerminal, ".json": drawCharts}
 	pictures := map[string]string{}
 	for extension, draw := range draw {
 		sources, err := filepath.Glob(filepath.Join(dir, "*"+extension))

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,5 +150,58 @@ func TestARecordingShowsCommandsAndWhatTheyPrint(t *testing.T) {
 	}
 	if _, err := drawTerminal([]byte("A title\n")); err == nil {
 		t.Error("a recording without commands is drawn")
+	}
+}
+
+const chartsSource = `{"title": "t", "description": "d", "minutes": 4, "panels": [
+ {"title": "Leaders", "type": "stat", "unit": "short", "at": [0, 0], "size": [4, 4], "kind": "calm", "series": [{"name": "n", "values": "3"}]},
+ {"title": "Latency", "type": "timeseries", "unit": "s", "at": [4, 0], "size": [12, 8], "series": [
+  {"name": "east <p99>", "values": "0 0.25 - 0.3 0.4"}, {"name": "west", "values": "- - - - -"}]}]}`
+
+func TestChartsShowNumbersLinesAndNames(t *testing.T) {
+	picture, err := drawCharts([]byte(chartsSource))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`class="number calm"`, ">3</text>", ">400 ms</text>", ">2 min</text>", ">east &lt;p99&gt;</text>", ">west</text>"} {
+		if !strings.Contains(picture, want) {
+			t.Errorf("no %s in\n%s", want, picture)
+		}
+	}
+	if lines := strings.Count(picture, "<polyline"); lines != 2 {
+		t.Errorf("a line with a gap has %d parts, not 2", lines)
+	}
+}
+
+func TestChartsThatCannotBeReadAreRefused(t *testing.T) {
+	for name, test := range map[string]struct{ replace, with, want string }{
+		"no title":      {`"title": "t"`, `"title": ""`, "are required"},
+		"unknown field": {`"minutes"`, `"hours"`, `unknown field "hours"`},
+		"no number":     {`"values": "3"`, `"values": "three"`, `panel "Leaders": strconv.ParseFloat`},
+		"no value":      {`"values": "3"`, `"values": ""`, `panel "Leaders": a stat has one series`},
+		"too long":      {`"title": "Leaders"`, `"title": "Leaders of the controllers of a server"`, "the title is"},
+	} {
+		if _, err := drawCharts([]byte(strings.Replace(chartsSource, test.replace, test.with, 1))); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: the error is %v, not %q", name, err, test.want)
+		}
+	}
+}
+
+func TestAxesHaveRoundSteps(t *testing.T) {
+	for highest, want := range map[float64]point{0: {1, 1}, 1: {0.5, 1}, 0.03: {0.01, 0.03}, 42: {20, 60}, 400: {100, 400}, 401: {200, 600}} {
+		if step, top := scale(highest); math.Abs(step-want[0]) > 1e-9 || math.Abs(top-want[1]) > 1e-9 {
+			t.Errorf("up to %v it has steps of %v up to %v, not %v", highest, step, top, want)
+		}
+	}
+}
+
+func TestManyNamesAreCounted(t *testing.T) {
+	p := panel{}
+	for range 30 {
+		p.Series = append(p.Series, series{Name: "a long name of a series"})
+	}
+	lines := p.legend(400)
+	if last := lines[len(lines)-1]; len(lines) != legendLines || last[0].name != "and 26 more" {
+		t.Errorf("the names are %v", lines)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,19 @@ var (
 		"danger":  {"#ffebe9", "#cf222e"},
 		"prompt":  {"#1a7f37", "none"},
 		"command": {"#0550ae", "none"},
+		"panel":   {"#f6f8fa", "#d1d9e0"},
+		"grid":    {"none", "#d8dee4"},
+		"calm":    {"#1a7f37", "none"},
+		"notice":  {"#bc4c00", "none"},
+		"alarm":   {"#cf222e", "none"},
+		"s0":      {"none", "#0969da"},
+		"s1":      {"none", "#bc4c00"},
+		"s2":      {"none", "#1a7f37"},
+		"s3":      {"none", "#8250df"},
+		"s4":      {"none", "#cf222e"},
+		"s5":      {"none", "#9a6700"},
+		"s6":      {"none", "#0f7b8a"},
+		"s7":      {"none", "#bf3989"},
 	}
 	dark = theme{
 		"page":    {"#0d1117", "#3d444d"},
@@ -42,6 +56,19 @@ var (
 		"danger":  {"#3c1618", "#f85149"},
 		"prompt":  {"#3fb950", "none"},
 		"command": {"#79c0ff", "none"},
+		"panel":   {"#151b23", "#3d444d"},
+		"grid":    {"none", "#2f353d"},
+		"calm":    {"#3fb950", "none"},
+		"notice":  {"#db6d28", "none"},
+		"alarm":   {"#f85149", "none"},
+		"s0":      {"none", "#4493f8"},
+		"s1":      {"none", "#db6d28"},
+		"s2":      {"none", "#3fb950"},
+		"s3":      {"none", "#ab7df8"},
+		"s4":      {"none", "#f85149"},
+		"s5":      {"none", "#d29922"},
+		"s6":      {"none", "#39c5cf"},
+		"s7":      {"none", "#db61a2"},
 	}
 )
 
@@ -49,7 +76,10 @@ var (
 var classes = []string{"page", "text", "faint", "line", "head", "group", "host", "ours", "storage", "good", "wait", "danger",
 	"prompt", "command"}
 
-func (t theme) rules() string {
+// chartClasses are those of charts only.
+var chartClasses = []string{"panel", "grid", "calm", "notice", "alarm", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"}
+
+func (t theme) rules(classes []string) string {
 	var rules strings.Builder
 	for _, class := range classes {
 		fmt.Fprintf(&rules, ".%s{fill:%s;stroke:%s}", class, t[class].fill, t[class].stroke)
@@ -62,13 +92,16 @@ func (t theme) rules() string {
 // canvas collects the elements of a picture.
 type canvas struct {
 	width, height float64
-	body          strings.Builder
+	// classes are those of its elements, besides what every picture has.
+	classes []string
+	body    strings.Builder
 }
 
 func (c *canvas) add(format string, args ...any) { fmt.Fprintf(&c.body, format+"\n", args...) }
 
 // svg returns the picture, which follows the color scheme of its viewer.
 func (c *canvas) svg(title, description, style string) string {
+	classes := slices.Concat(classes, c.classes)
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]g %[2]g" width="%[1]g" height="%[2]g" role="img" aria-labelledby="title description">
 <title id="title">%[3]s</title>
 <desc id="description">%[4]s</desc>
@@ -81,7 +114,7 @@ func (c *canvas) svg(title, description, style string) string {
 </style>
 <rect class="page" x="0.5" y="0.5" width="%[8]g" height="%[9]g" rx="8"/>
 %[10]s</svg>
-`, c.width, c.height, escape(title), escape(description), style, light.rules(), dark.rules(), c.width-1, c.height-1, c.body.String())
+`, c.width, c.height, escape(title), escape(description), style, light.rules(classes), dark.rules(classes), c.width-1, c.height-1, c.body.String())
 }
 
 func escape(text string) string {

@@ -104,7 +104,8 @@ func (s *suite) run(args []string) error {
 	for variables < len(args) && variable.MatchString(args[variables]) {
 		variables++
 	}
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args[variables:]...)...)
+	// -json is last, since -C has to be first.
+	cmd := exec.Command("go", slices.Concat([]string{"test"}, args[variables:], []string{"-json"})...)
 	cmd.Env = append(os.Environ(), args[:variables]...)
 	// What does not come from a test: downloads, and patterns that match nothing.
 	cmd.Stderr = io.MultiWriter(os.Stderr, log)

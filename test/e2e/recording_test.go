@@ -18,7 +18,7 @@ import (
 )
 
 // record writes what is seen into the recording, as `make recording` does.
-var record = flag.Bool("record", false, "write docs/images/quickstart.txt anew")
+var record = flag.Bool("record", false, "record the run anew instead of comparing it")
 
 const recording = "../../docs/images/quickstart.txt"
 
