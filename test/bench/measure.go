@@ -105,9 +105,9 @@ func (h *host) databases(ctx context.Context) (server, host float64, err error) 
 	return server, host, nil
 }
 
-// watched tells whether anybody watches a resource of the host.
-func (h *host) watched(ctx context.Context, resource string) (bool, error) {
-	text, err := fetch(ctx, h.plain, h.Config().Host+"/metrics")
+// watched tells whether anybody watches a resource through the API server at that address.
+func watched(ctx context.Context, client *http.Client, at, resource string) (bool, error) {
+	text, err := fetch(ctx, client, at+"/metrics")
 	for labels, watches := range series(text, "apiserver_longrunning_requests") {
 		if labels["resource"] == resource && labels["verb"] == "WATCH" && watches > 0 {
 			return true, err

@@ -150,7 +150,7 @@ func (b *bench) changed(ctx context.Context, err error) error {
 // the others are there.
 func (b *bench) floor(ctx context.Context) error {
 	progress("waiting until the garbage collector knows of PediaClusters")
-	if err := poll(ctx, func() (bool, error) { return b.watched(ctx, pediaClusters.Resource) }); err != nil {
+	if err := poll(ctx, func() (bool, error) { return watched(ctx, b.plain, b.Config().Host, pediaClusters.Resource) }); err != nil {
 		return fmt.Errorf("waiting until the garbage collector watches PediaClusters: %w", err)
 	}
 	var all, single []*cluster
@@ -262,7 +262,16 @@ func (b *bench) bulk(ctx context.Context, name string, matches func(watch.EventT
 	return err
 }
 
+// importAll imports the whole fleet. The garbage collector watches the owners of PediaClusters by
+// then, as it does from half a minute after the installation: until then it asks the server for
+// each of them.
 func (b *bench) importAll(ctx context.Context) error {
+	progress("waiting until the garbage collector knows of lifecycles and policies")
+	for _, resource := range []string{lifecycles.Resource, policies.Resource} {
+		if err := poll(ctx, func() (bool, error) { return watched(ctx, b.direct, b.server.Config().Host, resource) }); err != nil {
+			return fmt.Errorf("waiting until the garbage collector watches %s: %w", resource, err)
+		}
+	}
 	return b.changed(ctx, b.bulk(ctx, importPhase, b.right, func(*phase) error { return b.createPolicy(ctx) }))
 }
 
