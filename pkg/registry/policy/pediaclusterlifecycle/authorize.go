@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
@@ -88,6 +89,22 @@ func ValidateFinalization(obj runtime.Object) error {
 		}
 	}
 	return nil
+}
+
+// WarnOfDeletion returns a validation of a deletion that, after validate, says what a
+// person's deletion of a lifecycle does: who deletes one may expect its PediaCluster to be
+// deleted too, and no lifecycle to be there any more.
+func WarnOfDeletion(validate rest.ValidateObjectFunc) rest.ValidateObjectFunc {
+	return func(ctx context.Context, obj runtime.Object) error {
+		if err := validate(ctx, obj); err != nil || caller.IsThisServer(ctx) {
+			return err
+		}
+		if lifecycle := obj.(*policy.PediaClusterLifecycle); lifecycle.DeletionTimestamp == nil {
+			warning.AddWarning(ctx, "", fmt.Sprintf("this deletes no PediaCluster: %q is released, and kept if its Source is deleted. "+
+				"The lifecycle is created again while the policy selects the Source", lifecycle.Name))
+		}
+		return nil
+	}
 }
 
 // RecordRemoval returns a validation of a deletion that, after validate, notes

@@ -4,6 +4,7 @@ package pediaclusterlifecycle
 
 import (
 	"context"
+	"fmt"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,9 +109,16 @@ func (Strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 // WarningsOnCreate has none.
 func (Strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// WarningsOnUpdate has none.
-func (Strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
+// WarningsOnUpdate are about an annotation that does not pause the import, although its
+// author probably meant that.
+func (Strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []string {
+	updated, stored := obj.(*policy.PediaClusterLifecycle), old.(*policy.PediaClusterLifecycle)
+	paused, set := updated.Annotations[policyv1alpha1.PausedAnnotation]
+	if before, wasSet := stored.Annotations[policyv1alpha1.PausedAnnotation]; !set || wasSet && paused == before || paused == "true" || paused == "false" {
+		return nil
+	}
+	path := field.NewPath("metadata", "annotations").Key(policyv1alpha1.PausedAnnotation)
+	return []string{fmt.Sprintf("%s: %q has no effect: only \"true\" pauses the import", path, paused)}
 }
 
 // Canonicalize has nothing to do.

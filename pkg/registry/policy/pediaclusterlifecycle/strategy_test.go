@@ -2,6 +2,7 @@ package pediaclusterlifecycle
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/utils/ptr"
 
 	"github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy"
@@ -358,6 +360,65 @@ func TestOnlyThisServerWritesTheStatus(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAnnotationThatDoesNotPauseIsWarnedOf(t *testing.T) {
+	annotated := func(value string) *policy.PediaClusterLifecycle {
+		lifecycle := validLifecycle()
+		metav1.SetMetaDataAnnotation(&lifecycle.ObjectMeta, policyv1alpha1.PausedAnnotation, value)
+		return lifecycle
+	}
+	const warned = `metadata.annotations[policy.clusterpedia.io/paused]: "yes" has no effect: only "true" pauses the import`
+	for name, test := range map[string]struct {
+		updated, stored *policy.PediaClusterLifecycle
+		want            []string
+	}{
+		"no annotation":       {validLifecycle(), validLifecycle(), nil},
+		"paused":              {annotated("true"), validLifecycle(), nil},
+		"not paused":          {annotated("false"), annotated("true"), nil},
+		"another value":       {annotated("yes"), validLifecycle(), []string{warned}},
+		"from true":           {annotated("yes"), annotated("true"), []string{warned}},
+		"no value":            {annotated(""), validLifecycle(), []string{strings.Replace(warned, "yes", "", 1)}},
+		"it had it before":    {annotated("yes"), annotated("yes"), nil},
+		"it is no longer set": {validLifecycle(), annotated("yes"), nil},
+	} {
+		if diff := cmp.Diff(test.want, testStrategy().WarningsOnUpdate(t.Context(), test.updated, test.stored)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestAPersonWhoDeletesALifecycleIsToldWhatThatDoes(t *testing.T) {
+	const told = `this deletes no PediaCluster: "mcp-amsterdam" is released, and kept if its Source is deleted. ` +
+		`The lifecycle is created again while the policy selects the Source`
+	deleted := validLifecycle()
+	deleted.DeletionTimestamp = ptr.To(metav1.Now())
+	refuse := func(context.Context, runtime.Object) error { return errSpecIsOurs }
+	for name, test := range map[string]struct {
+		ctx      context.Context
+		obj      *policy.PediaClusterLifecycle
+		validate rest.ValidateObjectFunc
+		want     recorded
+	}{
+		"a person":                       {jane, validLifecycle(), rest.ValidateAllObjectFunc, recorded{told}},
+		"this server":                    {caller.AsThisServer(t.Context()), validLifecycle(), rest.ValidateAllObjectFunc, nil},
+		"it is being deleted already":    {jane, deleted, rest.ValidateAllObjectFunc, nil},
+		"admission refuses the deletion": {jane, validLifecycle(), refuse, nil},
+	} {
+		var got recorded
+		err := WarnOfDeletion(test.validate)(warning.WithWarningRecorder(test.ctx, &got), test.obj)
+		if want := test.validate(test.ctx, test.obj); !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// recorded are the warnings of a response.
+type recorded []string
+
+func (r *recorded) AddWarning(_, text string) { *r = append(*r, text) }
 
 func TestTheRestOfTheStrategy(t *testing.T) {
 	strategy, ctx := testStrategy(), context.Background()

@@ -111,7 +111,7 @@ func (r *REST) Delete(ctx context.Context, name string, deleteValidation rest.Va
 	if pediaclusterlifecycle.IsFinalization(ctx, options) {
 		return r.finalize(ctx, name, deleteValidation, options)
 	}
-	deleteValidation = pediaclusterlifecycle.RecordRemoval(ctx, deletion.RecordOrphaning(deleteValidation, options))
+	deleteValidation = pediaclusterlifecycle.RecordRemoval(ctx, pediaclusterlifecycle.WarnOfDeletion(deletion.RecordOrphaning(deleteValidation, options)))
 	return r.Store.Delete(ctx, name, deleteValidation, options)
 }
 
