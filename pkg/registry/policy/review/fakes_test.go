@@ -40,6 +40,8 @@ type fakeHost struct {
 	objects map[string]*unstructured.Unstructured
 	// permitted is what is answered about the rights of this server, nil when it has them.
 	permitted func(ctx context.Context, resource string) error
+	// alike are the types that a name which is not served may stand for.
+	alike []schema.GroupResource
 	// failure is the answer to every read, if set.
 	failure error
 
@@ -56,7 +58,7 @@ func (h *fakeHost) record(format string, args ...any) {
 func (h *fakeHost) Resolve(_ context.Context, name schema.GroupResource, versions []string) (Type, error) {
 	found, ok := h.types[name.Resource]
 	if !ok {
-		return Type{}, &NotServedError{Resource: name, Versions: versions}
+		return Type{}, &NotServedError{Resource: name, Versions: versions, Alike: h.alike}
 	}
 	return found, nil
 }

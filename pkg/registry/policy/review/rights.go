@@ -52,11 +52,19 @@ func (r *Reviewer) rightsWarnings(ctx context.Context, spec *policyv1alpha1.Clus
 		}
 	}
 	for i, err := range answers {
-		if missing := (*rights.Error)(nil); errors.As(err, &missing) {
+		if missing := (*rights.Error)(nil); errors.As(err, &missing) && !r.misspelled(ctx, resources[i]) {
 			warnings = append(warnings, fmt.Sprintf("%s: the policy waits: %s", paths[i], missing))
 		}
 	}
 	return warnings
+}
+
+// misspelled reports whether the host does not serve the type, but one that its name may
+// stand for. A role for such a name would be of no use.
+func (r *Reviewer) misspelled(ctx context.Context, resource schema.GroupResource) bool {
+	_, err := r.host.Resolve(ctx, resource, nil)
+	missing := (*NotServedError)(nil)
+	return errors.As(err, &missing) && len(missing.Alike) > 0
 }
 
 // checkRights refuses to answer when this server may not read what the answer needs.

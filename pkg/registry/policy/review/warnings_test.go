@@ -89,6 +89,19 @@ func TestWarnings(t *testing.T) {
 				"spec.source: the policy waits: " + lacking("clusters"),
 				"spec.references[0]: the policy waits: " + lacking("secrets"),
 			}},
+		"a type that is not served yet, and that this server may not read": {
+			func(w *world) { delete(w.host.types, "secrets"); w.lack("secrets") }, nil,
+			[]string{
+				"spec.references[0]: the policy waits: " + lacking("secrets"),
+				"spec.references[0]: the host does not serve secrets: install what defines it; until then the policy waits",
+			}},
+		"a mistyped name needs no role": {
+			func(w *world) {
+				delete(w.host.types, "secrets")
+				w.host.alike = []schema.GroupResource{{Resource: "configmaps"}}
+				w.lack("secrets")
+			}, nil,
+			[]string{`spec.references[0]: the host does not serve secrets: install what defines it, or write resource "configmaps" of group ""; until then the policy waits`}},
 		"rights that are not known": {
 			func(w *world) {
 				w.host.permitted = func(context.Context, string) error { return errors.New("no answer") }
