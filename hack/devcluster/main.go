@@ -88,17 +88,17 @@ func up(ctx context.Context) error {
 }
 
 const howToGoOn = `
-Of the example's clusters, amsterdam is this very host: it was imported with the
-token of a ServiceAccount, and answers. bergen was imported too, but nothing
-answers at its address, and cusco waits until its platform says that it is ready.
-What was made of a cluster, and why another one was not, step by step:
+The example has three clusters. amsterdam is this host itself: it is imported with
+the token of a ServiceAccount, and is ready. bergen is imported as well, but nothing
+responds at its address. cusco is not imported until its platform reports it ready.
+To see the result for a cluster, and the reason for it step by step:
 
   export KUBECONFIG=$PWD/_output/dev/kubeconfig PATH=$PWD/_output/bin:$PATH
   kubectl get pediacluster oak-amsterdam -o yaml
   kubectl clusterimport explain oak-bergen
   kubectl clusterimport explain oak-cusco
 
-To see the third cluster become ready, a token change and a cluster go:
+To let cusco become ready, rotate a token and remove a cluster:
 
   kubectl patch oakcluster cusco --type=merge -p '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
   kubectl -n oak-system patch secret bergen-auth -p '{"stringData":{"token":"a-new-token"}}'
@@ -106,8 +106,8 @@ To see the third cluster become ready, a token change and a cluster go:
   kubectl delete oakcluster amsterdam
   kubectl get pediaclusterlifecycle,pediacluster
 
-Logs are in _output/dev/logs. "make quickstart" once more puts the example back
-and restarts a changed server, "make dev-down" stops everything.
+Logs are in _output/dev/logs. Run "make quickstart" again to restore the example and
+to restart a changed server; "make dev-down" stops everything.
 `
 
 // applyExample applies the example the way a user would: first the types, then

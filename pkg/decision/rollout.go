@@ -326,7 +326,7 @@ func (r Rollout) conditions(members []Member, state fleetState, decided RolloutD
 		decided.Status.Updated, decided.Status.Total, r.Revision, decided.Status.Verified, decided.Status.Failed)
 	switch {
 	case rolling.Reason == policyv1alpha1.ReasonRolloutPaused:
-		rolling.Message += "; no further import takes it while spec.rollout.paused is true"
+		rolling.Message += "; no further import is updated while spec.rollout.paused is true"
 	case len(state.open) > 0:
 		rolling.Message += "; to be verified: " + list(members, byName(members, state.open), maxOpen, nameOf)
 	}
@@ -354,15 +354,15 @@ func (r Rollout) explain(members []Member, state fleetState, reason string) stri
 		return "spec.rollout.verify is ClusterReady, but the readiness of no cluster is known: run Clusterpedia, start the server with --probe-clusters, or set verify to Written"
 	}
 	why := fmt.Sprintf("more than maxFailures (%s)", r.Spec.MaxFailures)
-	remedy := "edit the policy, which reaches these first, or raise spec.rollout.maxFailures"
+	remedy := "revert or correct the edit, which updates these first, or raise spec.rollout.maxFailures"
 	if state.failedCanaries > 0 {
-		why, remedy = "canaries among them", "edit the policy, which reaches these first"
+		why, remedy = "canaries among them", "revert or correct the edit, which updates these first"
 	}
 	failures := list(members, byName(members, state.failed), maxNamed, func(m *Member) string {
 		return fmt.Sprintf("%s (%s)", m.Name, render.Bounded(cmp.Or(m.Record.Message, "not verified in time"), 64))
 	})
 	// What to do comes first: names may be long, and the end is cut off.
-	return fmt.Sprintf("imports failed with revision %s (%d, %s), and no further import takes it: %s. Failed: %s",
+	return fmt.Sprintf("imports failed with revision %s (%d, %s), and no further import is updated: %s. Failed: %s",
 		r.Revision, len(state.failed), why, remedy, failures)
 }
 

@@ -89,7 +89,7 @@ spec:
 	contains(t, p.kubectl(t, "get", "pediaclusterlifecycle", "rolled-canary", "-o", "wide"), "REVISION", "Failed")
 	contains(t, p.kubectl(t, "get", "events", "-n", "default", "--field-selector=involvedObject.name=rolled"), "RolloutFailed")
 	explained, _ := h.plugin(t, 0, "explain", "rolled-second")
-	contains(t, explained, "Revision", "waits for its turn to take the newest", "the rollout is halted (RolloutFailed)")
+	contains(t, explained, "Revision", "waits for its turn to be updated to", "the rollout is halted (RolloutFailed)")
 	explained, _ = h.plugin(t, 0, "explain", "rolled-canary")
 	contains(t, explained, "the newest, has failed: not verified within 10s")
 	again, _ := h.plugin(t, 1, "diff", "-f", edit)

@@ -87,6 +87,7 @@ func TestCommands(t *testing.T) {
 		{name: "diff without a cluster", args: []string{"diff", "-f", policy}},
 		{name: "explain nothing", args: []string{"explain"}},
 		{name: "an unknown command", args: []string{"nope"}},
+		{name: "an unknown subcommand", args: []string{"rollout", "stop", "oak"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := digest.ReplaceAllString(execute(t, tt.stdin, tt.args...), "hmac-sha256:...")

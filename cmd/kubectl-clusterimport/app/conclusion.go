@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	policyv1alpha1 "github.com/clusterpedia-io/policy-apiserver/pkg/apis/policy/v1alpha1"
 	"github.com/clusterpedia-io/policy-apiserver/pkg/decision"
@@ -106,7 +107,10 @@ func (f *facts) next() string {
 	case f.result.Action != policyv1alpha1.RenderNone:
 		return fmt.Sprintf("Next: %s.", f.result.Action)
 	case phase == policyv1alpha1.LifecycleImported && strings.HasPrefix(f.state(), isImported):
-		return "Nothing is to be done."
+		if cluster := f.lifecycle.Status.Cluster; cluster != nil && cluster.Ready == string(metav1.ConditionFalse) {
+			return "Nothing is left to update, but the cluster is not ready."
+		}
+		return "Nothing is left to update."
 	case phase == policyv1alpha1.LifecycleImported:
 		return "The lifecycle does not say so yet."
 	default:

@@ -128,15 +128,15 @@ func TestNoConclusionSaysWhatIsNotSo(t *testing.T) {
 		deleting := f.lifecycle.DeletionTimestamp != nil || f.lifecycle.Status.Phase == policyv1alpha1.LifecycleDeleting
 		usable := f.pediaCluster != nil && f.pediaCluster.GetDeletionTimestamp() == nil && f.pediaCluster.GetAnnotations() == nil
 		for problem, wrong := range map[string]bool{
-			"it does not say that the lifecycle goes":              deleting != strings.HasPrefix(text, "Being deleted."),
-			"it says imported of what is not":                      strings.HasPrefix(text, "Imported") && !usable && !says("as the lifecycle says"),
-			"it says not imported of what is":                      strings.HasPrefix(text, "Not imported") && usable,
-			"it says that nothing is to be done, and something is": says("Nothing is to be done") && (!usable && !says("as the lifecycle says") || f.lifecycle.Status.Phase != policyv1alpha1.LifecycleImported || f.policy != nil && (f.policy.Spec.Suspend || f.policy.DeletionTimestamp != nil) || f.result.Action != policyv1alpha1.RenderNone),
-			"it leaves to its users what is not there":             says("orphans its") && !usable && f.pediaClusterErr == nil,
-			"it does not say that it is held":                      !deleting && f.lifecycle.Status.Phase == policyv1alpha1.LifecycleHeld && !says("Held. ReasonOfHeld: "),
-			"it says that it goes on under a policy that rests":    says("Next: ") && f.policy != nil && (f.policy.Spec.Suspend || f.policy.DeletionTimestamp != nil || len(f.policy.Status.Conditions) > 0),
-			"it does not say that the Source goes":                 !deleting && f.sourceIsGoing() != says("The Source is being deleted"),
-			"it does not end as a sentence or a message":           strings.HasSuffix(text, ". ") || strings.Contains(text, ".."),
+			"it does not say that the lifecycle goes":                  deleting != strings.HasPrefix(text, "Being deleted."),
+			"it says imported of what is not":                          strings.HasPrefix(text, "Imported") && !usable && !says("as the lifecycle says"),
+			"it says not imported of what is":                          strings.HasPrefix(text, "Not imported") && usable,
+			"it says that nothing is left to update, and something is": says("Nothing is left to update") && (!usable && !says("as the lifecycle says") || f.lifecycle.Status.Phase != policyv1alpha1.LifecycleImported || f.policy != nil && (f.policy.Spec.Suspend || f.policy.DeletionTimestamp != nil) || f.result.Action != policyv1alpha1.RenderNone),
+			"it leaves to its users what is not there":                 says("orphans its") && !usable && f.pediaClusterErr == nil,
+			"it does not say that it is held":                          !deleting && f.lifecycle.Status.Phase == policyv1alpha1.LifecycleHeld && !says("Held. ReasonOfHeld: "),
+			"it says that it goes on under a policy that rests":        says("Next: ") && f.policy != nil && (f.policy.Spec.Suspend || f.policy.DeletionTimestamp != nil || len(f.policy.Status.Conditions) > 0),
+			"it does not say that the Source goes":                     !deleting && f.sourceIsGoing() != says("The Source is being deleted"),
+			"it does not end as a sentence or a message":               strings.HasSuffix(text, ". ") || strings.Contains(text, ".."),
 		} {
 			if wrong {
 				t.Errorf("%s: %s: %s", name, problem, text)

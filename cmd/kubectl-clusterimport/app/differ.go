@@ -102,6 +102,9 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 		}
 	case policyv1alpha1.RenderWait:
 		d.waiting++
+		if d.imported(result.Source) { // what was not imported before may wait in large numbers, and for good reason
+			fmt.Fprintf(d.ErrOut, "%s: %s (%s): %s\n", describe.Source(result.Source), result.Action, result.Reason, result.Message)
+		}
 		return nil
 	default:
 		d.failed++
@@ -112,6 +115,13 @@ func (d *differ) result(ctx context.Context, result *policyv1alpha1.RenderResult
 		return nil
 	}
 	return d.renamed(ctx, result)
+}
+
+// imported reports whether the Source is imported now.
+func (d *differ) imported(source policyv1alpha1.SourceName) bool {
+	return slices.ContainsFunc(d.lifecycles[source], func(lifecycle policyv1alpha1.PediaClusterLifecycle) bool {
+		return lifecycle.Status.Phase == policyv1alpha1.LifecycleImported
+	})
 }
 
 // decide is what the controllers decide about the Source of a result.

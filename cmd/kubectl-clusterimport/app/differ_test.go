@@ -82,6 +82,27 @@ func TestDiffs(t *testing.T) {
 	}
 }
 
+func TestADiffNamesTheImportsThatAnEditLetsWait(t *testing.T) {
+	source := policyv1alpha1.SourceName{Namespace: "fleet", Name: "blue"}
+	for phase, want := range map[policyv1alpha1.LifecyclePhase]string{
+		policyv1alpha1.LifecycleImported: "fleet/blue: Wait (NoEndpoint): spec.template renders no endpoint\n",
+		policyv1alpha1.LifecycleWaiting:  "",
+	} {
+		streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+		lifecycle := policyv1alpha1.PediaClusterLifecycle{ObjectMeta: metav1.ObjectMeta{Name: "mcp-blue"}}
+		lifecycle.Status.Phase = phase
+		d := &differ{IOStreams: streams, policy: &policyv1alpha1.ClusterImportPolicy{},
+			lifecycles: map[policyv1alpha1.SourceName][]policyv1alpha1.PediaClusterLifecycle{source: {lifecycle}}}
+		if err := d.result(t.Context(), &policyv1alpha1.RenderResult{Source: source, Selected: true, Name: "mcp-blue", Action: policyv1alpha1.RenderWait,
+			Reason: policyv1alpha1.ReasonNoEndpoint, Message: "spec.template renders no endpoint"}); err != nil {
+			t.Fatal(err)
+		}
+		if d.waiting != 1 || out.String() != "" || errOut.String() != want {
+			t.Errorf("%s: %d wait:\n%s%s", phase, d.waiting, out, errOut)
+		}
+	}
+}
+
 func TestADiffSaysWhoDecidesAndLeavesWhatIsPaused(t *testing.T) {
 	source := policyv1alpha1.SourceName{Namespace: "fleet", Name: "blue"}
 	for name, test := range map[string]struct {

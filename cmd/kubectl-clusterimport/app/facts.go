@@ -110,7 +110,7 @@ func (f *facts) revisionStep(step stepFunc) {
 	case f.waitsForTurn() && (decision.Paused(f.lifecycle) || f.lifecycle.Status.PrunePlan != ""):
 		step(waits, name, "%s (%s); it takes the newest, %s, when it is no longer paused or held", record.Revision, record.State, newest.Hash())
 	case f.waitsForTurn():
-		step(waits, name, "%s (%s); it waits for its turn to take the newest, %s, which the lines below show", record.Revision, record.State, newest.Hash())
+		step(waits, name, "%s (%s); it waits for its turn to be updated to %s, which the lines below show", record.Revision, record.State, newest.Hash())
 	case record.State == policyv1alpha1.RolloutFailed:
 		step(bad, name, "%s, the newest, has failed: %s", record.Revision, record.Message)
 	case record.State == policyv1alpha1.RolloutUnverified:

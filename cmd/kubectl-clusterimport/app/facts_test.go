@@ -80,7 +80,7 @@ func TestExplain(t *testing.T) {
 			rollsOut(f)
 			f.lifecycle.Spec.Template = "former"
 			f.result.Action, f.result.Changed = policyv1alpha1.RenderUpdate, []string{"spec.apiserver"}
-			f.result.Message = "the import has revision 0123456789 (Verified) and keeps it until its turn to take abcdefabcd, which this shows: it is next"
+			f.result.Message = "this is revision abcdefabcd; the import keeps revision 0123456789 (Verified) until its turn: it is next"
 		}},
 		{name: "is paused before its turn", change: func(f *facts) {
 			rollsOut(f)

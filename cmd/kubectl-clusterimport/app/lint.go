@@ -103,7 +103,7 @@ func (o *lintOptions) lint(ctx context.Context, f *factory) error {
 	others := map[string]bool{}
 	for _, object := range objects {
 		if !offline.IsPolicy(object) {
-			note := fmt.Sprintf("%s: left out: %s is no ClusterImportPolicy", object.Place("").Source, cmp.Or(object.Kind, "what has no kind"))
+			note := fmt.Sprintf("%s: skipped: %s is not a ClusterImportPolicy", object.Place("").Source, cmp.Or(object.Kind, "an object without a kind"))
 			if !others[note] {
 				fmt.Fprintln(f.ErrOut, note)
 			}
@@ -164,7 +164,7 @@ func (o *lintOptions) definitions(f *factory) (offline.Definitions, error) {
 		return nil, err
 	}
 	for _, problem := range broken {
-		fmt.Fprintf(f.ErrOut, "%s: left out: %s\n", problem.Place, problem.Message)
+		fmt.Fprintf(f.ErrOut, "%s: skipped: %s\n", problem.Place, problem.Message)
 	}
 	if len(definitions) == 0 {
 		return nil, fmt.Errorf("no CustomResourceDefinition in %s", strings.Join(o.crds, ", "))

@@ -37,6 +37,8 @@ func newRolloutCommand(f *factory) *cobra.Command {
 			With spec.rollout, an edit of template, creationCondition and references reaches the imports of a
 			policy in stages: the canaries first, and no further import when clusters break.`),
 		DisableFlagsInUseLine: true,
+		Args:                  arguments(cobra.NoArgs, "the subcommands are status, pause and resume"),
+		RunE:                  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	command.AddCommand(newRolloutStatusCommand(f),
 		newPauseCommand(f, "pause", true, "Pause the rollout: no further import is updated", "paused"),

@@ -57,7 +57,7 @@ type NotServedError struct {
 func (e *NotServedError) Error() string {
 	switch {
 	case len(e.Served) > 0:
-		return fmt.Sprintf("the host serves %s in version %v, none of %v", e.Resource, e.Served, e.Versions)
+		return fmt.Sprintf("the host serves %s in version %v, none of %v: correct versions, or install what serves them", e.Resource, e.Served, e.Versions)
 	default:
 		return fmt.Sprintf("the host does not serve %s: install what defines it", e.Resource)
 	}

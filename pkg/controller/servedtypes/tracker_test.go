@@ -130,7 +130,7 @@ func TestATypeThatIsNotServedIsNamed(t *testing.T) {
 		"the host does not serve machines.cluster.x-k8s.io: install what defines it": func() (Type, error) {
 			return tracker.Resolve(schema.GroupResource{Group: clusters.Group, Resource: "machines"}, nil)
 		},
-		"the host serves clusters.cluster.x-k8s.io in version [v1beta2 v1beta1], none of [v1]": func() (Type, error) {
+		"the host serves clusters.cluster.x-k8s.io in version [v1beta2 v1beta1], none of [v1]: correct versions, or install what serves them": func() (Type, error) {
 			return tracker.Resolve(clusters, []string{"v1"})
 		},
 	} {

@@ -63,7 +63,7 @@ func (r *rollout) describe(result *policyv1alpha1.RenderResult, lifecycles []*po
 			continue
 		}
 		record := decision.RecordOf(lifecycle, decision.RevisionOfLifecycle(&lifecycle.Spec).Hash())
-		text := fmt.Sprintf("the import has revision %s (%s) and keeps it until its turn to take %s, which this shows", record.Revision, record.State, r.Hash)
+		text := fmt.Sprintf("this is revision %s; the import keeps revision %s (%s) until its turn", r.Hash, record.Revision, record.State)
 		if waiting := r.waiting[lifecycle.Name]; waiting != "" {
 			text += ": " + waiting
 		}

@@ -32,7 +32,7 @@ func inTurns(t *testing.T) (spec *policy.ClusterImportPolicySpec, newest decisio
 func TestARolloutIsSaidOfWhatWaitsForItsTurn(t *testing.T) {
 	spec, newest := inTurns(t)
 	former := decision.Revision{Template: "spec: {apiserver: https://old}", CreationCondition: "true"}
-	waits := fmt.Sprintf("the import has revision %s (Verified) and keeps it until its turn to take %s, which this shows", former.Hash(), newest.Hash())
+	waits := fmt.Sprintf("this is revision %s; the import keeps revision %s (Verified) until its turn", newest.Hash(), former.Hash())
 	for name, test := range map[string]struct {
 		prepare func(*world)
 		want    map[string]string

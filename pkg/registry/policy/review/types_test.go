@@ -54,7 +54,7 @@ func TestVersionsAreNegotiatedAsTheControllersDo(t *testing.T) {
 	}{
 		{"clusters.mcp.io", nil, "v1"},
 		{"clusters.mcp.io", []string{"v3", "v2", "v1"}, "v2"},
-		{"clusters.mcp.io", []string{"v3"}, "the host serves clusters.mcp.io in version [v1 v2], none of [v3]"},
+		{"clusters.mcp.io", []string{"v3"}, "the host serves clusters.mcp.io in version [v1 v2], none of [v3]: correct versions, or install what serves them"},
 		{"reviews.mcp.io", nil, "the host does not serve reviews.mcp.io: install what defines it"},
 		{"cluster.mcp.io", nil, `the host does not serve cluster.mcp.io: install what defines it, or write resource "clusters" of group "mcp.io"`},
 		{"mcpcluster.mcp.io", nil, `the host does not serve mcpcluster.mcp.io: install what defines it, or write resource "clusters" of group "mcp.io"`},
