@@ -217,6 +217,19 @@ func (s *policySummaries) allReconciled(policy string) (owned int, ok bool) {
 	return p.owned, p.complete && len(p.outstanding) == 0
 }
 
+// isOutstanding reports whether the import is still to be worked on since the policy or its types
+// changed.
+func (s *policySummaries) isOutstanding(i memory.Import) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.policies[i.Policy]
+	if !ok {
+		return false
+	}
+	_, outstanding := p.outstanding[i]
+	return outstanding
+}
+
 // status sums up a policy. It is not ok while a problem is about to pass, nor
 // while the imports are being counted for the first time, if the status that is
 // there speaks of the same spec: after a restart it is truer than the first new

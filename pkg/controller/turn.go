@@ -171,11 +171,12 @@ func (c *importController) readiness(name string, pediaCluster *unstructured.Uns
 	return "", since
 }
 
-// reportSettled says what a settled import records, should it not be known under the policy as it
-// is now: its revision is all that has changed since. It is false when more has, or may have.
+// reportSettled says what a settled import records, should it be outstanding or not be known under
+// the policy as it is now: its revision is all that has changed since. It is false when more has, or
+// may have.
 func (p *pass) reportSettled(left *memory.Settled) bool {
 	rollout, spec := p.state.policy.Spec.Rollout, &p.lifecycles[0].Spec
-	if rollout == nil || p.policies.rollouts.hasReported(p.Import, p.state.policy.Generation) {
+	if rollout == nil || p.policies.rollouts.hasReported(p.Import, p.state.policy.Generation) && !p.policies.summaries.isOutstanding(p.Import) {
 		return true
 	}
 	by, newest := converter{references: p.state.references}, p.state.newest.IsOf(spec)

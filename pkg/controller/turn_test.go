@@ -166,8 +166,15 @@ func settledWithSecret(t *testing.T) *oneImport {
 // to the queue.
 func (o *oneImport) edited(t *testing.T, change func(*policyv1alpha1.ClusterImportPolicy)) {
 	t.Helper()
-	before := o.policies.state("mcp")
-	now := *before
+	o.policies.enqueueImports(o.seesEdit(t, change))
+}
+
+// seesEdit has the policy known as edited, before its imports are enqueued.
+func (o *oneImport) seesEdit(t *testing.T, change func(*policyv1alpha1.ClusterImportPolicy)) (now, before *policyState) {
+	t.Helper()
+	before = o.policies.state("mcp")
+	now = &policyState{}
+	*now = *before
 	now.policy, now.recorded = before.policy.DeepCopy(), nil
 	now.policy.Generation++
 	change(now.policy)
@@ -177,9 +184,9 @@ func (o *oneImport) edited(t *testing.T, change func(*policyv1alpha1.ClusterImpo
 	if len(now.policy.Spec.References) == 0 {
 		now.references = nil
 	}
-	o.policies.resolveRollout(&now, before)
-	o.setState(&now)
-	o.policies.enqueueImports(&now, before)
+	o.policies.resolveRollout(now, before)
+	o.setState(now)
+	return now, before
 }
 
 func wantTemplate(endpoint string) func(*policyv1alpha1.ClusterImportPolicy) {
@@ -215,6 +222,29 @@ func TestASettledImportWaitsForItsTurnWithoutARequest(t *testing.T) {
 	one.wantEndpoint(t, "https://new")
 	if got := one.rollout(t); got.State != policyv1alpha1.RolloutVerified || got.Revision != one.policies.state("mcp").revision {
 		t.Errorf("it says %+v", got)
+	}
+}
+
+// An import may be worked on by the edited policy before all of them are enqueued. It counts as
+// one that is left until it has had the pass that it is enqueued for.
+func TestAPassBetweenAnEditAndItsWorkHidesNothing(t *testing.T) {
+	for name, pass := range map[string]func(*oneImport, *testing.T){
+		"nothing is left to do": (*oneImport).pass, "all its work is done": (*oneImport).again,
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := settledWithSecret(t)
+			now, before := one.seesEdit(t, wantTemplate("https://new"))
+			pass(one, t)
+			one.stored(t)
+			one.policies.enqueueImports(now, before)
+			one.pass(t)
+			if _, ok := one.policies.summaries.allReconciled("mcp"); !ok {
+				t.Error("it counts as one that was not worked on")
+			}
+			one.decideRollout(t)
+			one.pass(t)
+			one.wantEndpoint(t, "https://new")
+		})
 	}
 }
 
