@@ -178,8 +178,8 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided d
 		if remaining := rolloutPeriod - rollout.Now.Sub(p.decidedAt); remaining > 0 {
 			return p.latest, nil, remaining, true
 		}
-		if due := p.latest.Again > 0 && rollout.Now.Sub(p.decidedAt) >= p.latest.Again; !p.changed && !due {
-			return p.latest, nil, 0, true
+		if remaining := p.latest.Again - rollout.Now.Sub(p.decidedAt); !p.changed && (p.latest.Again == 0 || remaining > 0) {
+			return p.latest, nil, max(0, remaining), true // whoever asks may have brought the time forward
 		}
 	}
 	imports, members, ok := p.list(rollout.Revision, generation)

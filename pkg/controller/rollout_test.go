@@ -102,3 +102,30 @@ func TestADecisionWaitsForSomeRoom(t *testing.T) {
 		t.Errorf("after a failure it is decided in %v", after)
 	}
 }
+
+// A policy is reconciled for many reasons, and its queue keeps one time for it, the earliest: whoever
+// finds that it is too early to decide again says when it is not.
+func TestADeadlineIsNotForgottenByAnEarlierLook(t *testing.T) {
+	r, rollout := newRollouts(), decision.Rollout{Policy: "mcp", Revision: "b", Spec: rolloutOf(nil), Now: time.Unix(1000, 0)}
+	r.report(importOfMCP("a"), 1, &decision.Member{Name: "a", Record: decision.Record{
+		Revision: "b", State: policyv1alpha1.RolloutUnverified, TakenTime: ptr.To(metav1.NewTime(rollout.Now))}})
+	decide := func(after time.Duration) (decision.RolloutDecision, time.Duration) {
+		t.Helper()
+		rollout.Now = rollout.Now.Add(after)
+		decided, _, again, ok := r.decide(rollout, 1)
+		if !ok {
+			t.Fatal("it is not decided")
+		}
+		return decided, again
+	}
+	_, deadline := decide(0)
+	if deadline <= time.Second {
+		t.Fatalf("it is to be decided again in %v", deadline)
+	}
+	if _, again := decide(time.Second); again != deadline-time.Second {
+		t.Errorf("after a look it is to be decided again in %v, of %v", again, deadline)
+	}
+	if decided, _ := decide(deadline); decided.Status.Failed != 1 {
+		t.Errorf("after the deadline the policy says %+v", decided.Status)
+	}
+}
