@@ -187,8 +187,8 @@ func (r *rollouts) decide(rollout decision.Rollout, generation int64) (decided d
 		return decided, nil, 0, false
 	}
 	decided = rollout.Decide(members)
-	if decided.Halted != "" { // for those, too, that have not taken it yet
-		for _, m := range p.members {
+	for _, m := range p.members {
+		if decided.Halted != "" || m.allowed.generation != generation { // for those, too, that have not taken it yet
 			m.allowed = allowance{}
 		}
 	}

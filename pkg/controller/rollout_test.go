@@ -129,3 +129,32 @@ func TestADeadlineIsNotForgottenByAnEarlierLook(t *testing.T) {
 		t.Errorf("after the deadline the policy says %+v", decided.Status)
 	}
 }
+
+// Who could have taken a revision before an edit does not count as open after it.
+func TestAnAllowanceEndsWithItsGeneration(t *testing.T) {
+	r, rollout := newRollouts(), decision.Rollout{Policy: "mcp", Revision: "b", Now: time.Unix(1000, 0)}
+	report := func(name string, generation int64, revision string) time.Duration {
+		return r.report(importOfMCP(name), generation, &decision.Member{Name: name, Waits: revision == "a",
+			Record: decision.Record{Revision: revision, State: policyv1alpha1.RolloutVerified}})
+	}
+	decide := func(generation int64, most string) (next []memory.Import) {
+		t.Helper()
+		rollout.Now = rollout.Now.Add(statusDelay)
+		rollout.Spec = rolloutOf(func(r *policyv1alpha1.Rollout) { r.MaxConcurrent = ptr.To(intstr.FromString(most)) })
+		for n := range 20 {
+			report(fmt.Sprint("c", n), generation, "a")
+		}
+		_, next, _, _ = r.decide(rollout, generation)
+		return next
+	}
+	if next := decide(1, "100%"); len(next) != 20 {
+		t.Fatalf("%v are next", next)
+	}
+	next := decide(2, "10%")
+	if len(next) != 2 {
+		t.Fatalf("%v are next", next)
+	}
+	if after := report(next[0].Name, 2, "b"); after != rolloutPeriod {
+		t.Errorf("when one of two is verified it is decided in %v", after)
+	}
+}
