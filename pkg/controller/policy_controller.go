@@ -568,6 +568,7 @@ func (c *policyController) enqueueImports(state, before *policyState) {
 		imports[importOf(lifecycle)] = struct{}{}
 	}
 	c.summaries.begin(state.policy.Name, imports)
+	c.rollouts.keep(state.policy.Name, imports)
 	for i := range imports {
 		enqueue(i)
 	}

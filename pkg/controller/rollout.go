@@ -2,6 +2,7 @@ package controller
 
 import (
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -130,6 +131,17 @@ func (r *rollouts) hasReported(i memory.Import, generation int64) bool {
 	defer r.mu.Unlock()
 	p, ok := r.policies[i.Policy]
 	return ok && p.members[i] != nil && p.members[i].generation == generation
+}
+
+// keep forgets all but these imports of a policy: nobody reports of what is left of no import.
+func (r *rollouts) keep(policy string, imports map[memory.Import]struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p, ok := r.policies[policy]; ok {
+		before := len(p.members)
+		maps.DeleteFunc(p.members, func(i memory.Import, _ *rolloutMember) bool { _, is := imports[i]; return !is })
+		p.changed = p.changed || len(p.members) != before
+	}
 }
 
 // mayTake reports whether it is the import's turn to take the revision, under that generation of

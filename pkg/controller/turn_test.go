@@ -345,6 +345,33 @@ func TestAPassFromBeforeTheEditDoesNotHideWhoWaits(t *testing.T) {
 	one.wantEndpoint(t, "https://new")
 }
 
+// A pass that ends after the rollout was removed reports all the same. Should its import be gone when
+// there is a rollout again, it is not waited for.
+func TestWhatIsNoLongerAnImportIsNotWaitedFor(t *testing.T) {
+	one := newOneImport(t)
+	one.editInTurns(t, 2, "https://new", nil)
+	one.isWritten(t)
+	one.memory.Invalidate(one.Import)
+	one.shown.amidst = func() { // the pass has begun
+		one.seesEdit(t, func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Rollout = nil })
+		one.policies.decideRollout(one.policies.state("mcp"), true)
+	}
+	one.pass(t)
+	one.stored(t)
+	one.changeState(t, func(*policyState) {})
+	one.goes(t)
+	one.pass(t)
+	one.again(t)
+	one.syncOverlay(t, "mcp-a")
+	if !one.isGone(t, "mcp-a") {
+		t.Fatal("the lifecycle is left")
+	}
+	one.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Rollout = rolloutOf(nil) })
+	if decided := one.decideRollout(t); decided.Status.Total != 0 {
+		t.Errorf("the policy says %+v", decided.Status)
+	}
+}
+
 func TestTheHostIsNotWrittenBeforeTheRevisionIsStored(t *testing.T) {
 	one := newOneImport(t)
 	one.editInTurns(t, 2, "https://new", nil)
