@@ -106,6 +106,8 @@ type convergence struct {
 	by       converter
 	revision *decision.Record
 	recorded *recordedConversion
+	// both is set when what is recorded alone does not decide: the newest revision was asked too.
+	both bool
 
 	conversion render.Conversion
 	// current is the PediaCluster, and former that of a former name; nil for none.
@@ -221,6 +223,7 @@ func (c *convergence) makePlan(ctx context.Context) (err error) {
 	if c.recorded != nil && c.conversion.MayDelete() {
 		newest := c.convert(ctx, converter{compiled: c.state.compiled, references: c.state.references})
 		c.conversion.DeleteOnlyWith(&newest)
+		c.both = true
 		references = append(slices.Clone(references), newest.References...)
 	}
 	c.memory.SetReads(c.Import, reads(references))
@@ -351,7 +354,10 @@ func (c *convergence) catchUp() {
 // settle leaves the versions at which nothing is left to do.
 func (c *convergence) settle(written *lifecycles.Lifecycle, pediaCluster *unstructured.Unstructured) {
 	c.settled = &memory.Settled{Lifecycle: lifecycleVersion(written),
-		Source: c.source.GetResourceVersion(), Parts: c.state.partsOf(c.source), Types: c.by.types(), PediaCluster: pediaCluster.GetResourceVersion()}
+		Source: c.source.GetResourceVersion(), Parts: c.state.partsOf(c.source), PediaCluster: pediaCluster.GetResourceVersion()}
+	if !c.both {
+		c.settled.Types = c.by.types()
+	}
 	if c.current != nil {
 		c.settled.Before = c.current.GetResourceVersion()
 	}

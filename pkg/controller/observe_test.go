@@ -199,11 +199,16 @@ func (o *oneImport) hasSecret(t *testing.T, version, endpoint string) {
 
 func (o *oneImport) hasSecretOf(t *testing.T, kind hostobjects.Kind, version, endpoint string) {
 	t.Helper()
+	o.hasSecretNamed(t, kind, "a", version, endpoint)
+}
+
+func (o *oneImport) hasSecretNamed(t *testing.T, kind hostobjects.Kind, name, version, endpoint string) {
+	t.Helper()
 	secret := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret",
-		"metadata": map[string]any{"name": "a", "namespace": "default", "resourceVersion": version},
+		"metadata": map[string]any{"name": name, "namespace": "default", "resourceVersion": version},
 		"data":     map[string]any{"endpoint": endpoint}}}
 	shown := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "default", ResourceVersion: version}}
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", ResourceVersion: version}}
 	err := errors.Join(o.host.Tracker().Add(secret), o.metadata.Tracker().Add(shown))
 	if err != nil {
 		err = errors.Join(o.host.Tracker().Update(secrets, secret, "default"), o.metadata.Tracker().Update(secrets, shown, "default"))
@@ -211,7 +216,7 @@ func (o *oneImport) hasSecretOf(t *testing.T, kind hostobjects.Kind, version, en
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return o.objects.ResourceVersion(kind, "default", "a") == version })
+	eventually(t, func() bool { return o.objects.ResourceVersion(kind, "default", name) == version })
 }
 
 func TestAReferenceIsReadWhenTheInformerKnowsIt(t *testing.T) {

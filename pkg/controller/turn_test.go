@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
@@ -473,6 +474,40 @@ func TestNeitherRevisionDeletesAlone(t *testing.T) {
 			one.again(t)
 			one.wantEndpoint(t, "https://old")
 		})
+	}
+}
+
+// An import that has asked the newest revision as well, and is kept by that, is worked on when there
+// is another one.
+func TestWhatTheNewestRevisionKeepsIsAskedAgain(t *testing.T) {
+	one := settledWithSecret(t)
+	secretNamed := func(name string) func(*policyv1alpha1.ClusterImportPolicy) {
+		return func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.References[0].NameTemplate = name }
+	}
+	one.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) {
+		p.Spec.DeletionCondition = `{{ eq (b64dec .references.auth.data.endpoint) "https://going" }}`
+	})
+	one.pass(t)
+	one.stored(t)
+	one.edited(t, secretNamed("b"))
+	one.hasSecretNamed(t, one.policies.state("mcp").references[0].kind, "b", "1", base64.StdEncoding.EncodeToString([]byte("https://stays")))
+	one.pass(t)
+	one.hasSecret(t, "8", base64.StdEncoding.EncodeToString([]byte("https://going")))
+	one.referenceChanged(memory.Object{GroupResource: secrets.GroupResource(), Namespace: "default", Name: "a"})
+	one.pass(t)
+	one.showsPediaCluster(t, "https://going")
+	one.stored(t)
+	one.pass(t)
+	if !one.isSettledNow() {
+		t.Fatal("something is left to do")
+	}
+	one.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) {
+		secretNamed("{{ .source.metadata.name }}")(p)
+		p.Spec.Template = "spec: {apiserver: https://new, syncResources: []}"
+	})
+	one.pass(t) // asks the brake
+	if decided := one.brakeDecides(10); len(decided.Counted) != 1 {
+		t.Errorf("both revisions delete now, and of the removal it is decided %+v", decided)
 	}
 }
 

@@ -75,7 +75,8 @@ type Settled struct {
 	Lifecycle, Source, PediaCluster string
 	// Parts is a digest of all that matters of the Source, empty when any change of it does.
 	Parts string
-	// Types identifies the types of the references that the pass has read.
+	// Types identifies the types of the references that the pass has read, 0 when these were not
+	// those of one revision.
 	Types uint64
 	// Before is the resourceVersion of the PediaCluster that the pass began with, empty for
 	// none: the informer may still show it.
