@@ -144,12 +144,7 @@ func TestAnImportKeepsWhatItHasUntilItsTurn(t *testing.T) {
 func settledWithSecret(t *testing.T) *oneImport {
 	t.Helper()
 	one := withSecret(t)
-	one.policies.types = servedtypes.New(served{}, one.metadata, func() {})
-	go one.policies.types.Run(t.Context())
-	eventually(t, func() bool {
-		_, err := one.policies.types.Resolve(secrets.GroupResource(), nil)
-		return err == nil
-	})
+	one.typesAreServed(t)
 	one.hasSecret(t, "7", "aHR0cHM6Ly9vbmU=")
 	one.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Rollout = rolloutOf(nil) })
 	one.pass(t)
@@ -161,6 +156,17 @@ func settledWithSecret(t *testing.T) *oneImport {
 		t.Fatal("something is left to do")
 	}
 	return one
+}
+
+// typesAreServed has the policy controller know which types the host serves.
+func (o *oneImport) typesAreServed(t *testing.T) {
+	t.Helper()
+	o.policies.types = servedtypes.New(served{}, o.metadata, func() {})
+	go o.policies.types.Run(t.Context())
+	eventually(t, func() bool {
+		_, err := o.policies.types.Resolve(secrets.GroupResource(), nil)
+		return err == nil
+	})
 }
 
 // edited edits the policy as the policy controller hears of it, and leaves the work on the import
@@ -194,6 +200,23 @@ func wantTemplate(endpoint string) func(*policyv1alpha1.ClusterImportPolicy) {
 	return func(p *policyv1alpha1.ClusterImportPolicy) {
 		p.Spec.Template = "spec:\n  apiserver: " + endpoint + "\n  syncResources: []\n"
 		p.Spec.References = nil
+	}
+}
+
+// What an import reads stays watched after an edit, though no informer has shown its lifecycle yet.
+func TestWhatANewImportReadsStaysWatched(t *testing.T) {
+	one := withSecret(t)
+	one.typesAreServed(t)
+	one.hasSecret(t, "7", "aHR0cHM6Ly9vbmU=")
+	one.edited(t, func(p *policyv1alpha1.ClusterImportPolicy) { p.Spec.Rollout = rolloutOf(nil) })
+	one.pass(t)
+	read := one.policies.state("mcp").references[0].kind
+	one.policies.subscribe(one.seesEdit(t, wantTemplate("https://new")))
+	if synced, _ := one.objects.Status(read); !synced {
+		t.Error("a rotated Secret is not noticed")
+	}
+	if one.policies.state("mcp").recordedBy(&one.lifecyclesOf(one.Import)[0].Spec) == nil {
+		t.Error("it is not known what it lives by")
 	}
 }
 

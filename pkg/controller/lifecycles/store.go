@@ -135,11 +135,20 @@ func (s *Store) OfSource(source policyv1alpha1.DependentResource) []*Lifecycle {
 	return lifecycles
 }
 
-// OfPolicy returns the lifecycles of a policy that the informer has shown.
+// OfPolicy returns the lifecycles of a policy.
 func (s *Store) OfPolicy(policy string) []*Lifecycle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.indexed(byPolicy, policy)
+	lifecycles := s.indexed(byPolicy, policy)
+	isOf := func(l *Lifecycle) bool { return l != nil && policyv1alpha1.ControllingPolicy(l).Name == policy }
+	for _, names := range s.unseen {
+		for _, name := range names {
+			if created := s.overlay[name]; created != nil && isOf(created.shown) && !isOf(s.shown(name)) {
+				lifecycles = append(lifecycles, created.shown)
+			}
+		}
+	}
+	return lifecycles
 }
 
 // List returns the lifecycles that the informer has shown.

@@ -231,6 +231,20 @@ func TestAPassKnowsWhatTheLastOneHasWritten(t *testing.T) {
 	}
 }
 
+func TestWhatWasCreatedIsOneOfItsPolicyAtOnce(t *testing.T) {
+	w := newWorld(t)
+	created := w.create("mcp-a")
+	for range 2 {
+		if got := w.OfPolicy("mcp"); len(got) != 1 || got[0].UID != created.UID {
+			t.Errorf("of its policy are %v", got)
+		}
+		if got := w.OfPolicy("other"); len(got) > 0 {
+			t.Errorf("of another policy are %v", got)
+		}
+		w.must(w.indexer.Add(w.live("mcp-a"))) // shown, and nobody told of it
+	}
+}
+
 func TestWhatIsRemovedIsGoneAtOnceHoweverLateTheInformerIs(t *testing.T) {
 	w := newWorld(t)
 	created := w.create("mcp-a")
