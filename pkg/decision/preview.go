@@ -25,15 +25,16 @@ func SourceOf(result *policyv1alpha1.RenderResult) (source Source) {
 }
 
 // Block has the result of a preview, in place, say that its import, which has these lifecycles,
-// stays as it is if the rules decide so, and what would happen otherwise.
-func Block(result *policyv1alpha1.RenderResult, lifecycles []*Lifecycle) {
+// stays as it is if the rules decide so, and what would happen otherwise. The problem of the policy
+// is nil when there is none.
+func Block(result *policyv1alpha1.RenderResult, problem *Problem, lifecycles []*Lifecycle) {
 	switch result.Action {
 	case policyv1alpha1.RenderCreate, policyv1alpha1.RenderUpdate, policyv1alpha1.RenderDelete, policyv1alpha1.RenderNone:
 	default:
 		return // it stays as it is anyway, and the result says why
 	}
-	decided := Decide(&Snapshot{Policy: &policyv1alpha1.ClusterImportPolicy{}, Lifecycles: lifecycles, Source: SourceOf(result)})
-	if decided.Blocked == nil {
+	decided := Decide(&Snapshot{Policy: &policyv1alpha1.ClusterImportPolicy{}, Problem: problem, Lifecycles: lifecycles, Source: SourceOf(result)})
+	if decided.Blocked == nil || result.Action == policyv1alpha1.RenderNone && len(lifecycles) == 0 {
 		return
 	}
 	message := decided.Blocked.Message

@@ -349,7 +349,7 @@ func TestAPreviewSaysWhatTheRulesBlock(t *testing.T) {
 		"what is new":                      {policyv1alpha1.RenderResult{Action: create, Selected: true}, nil, create, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			Block(&test.result, test.lifecycles)
+			Block(&test.result, nil, test.lifecycles)
 			if test.result.Action != test.want || !strings.Contains(test.result.Message, test.says) {
 				t.Errorf("%s: %s", test.result.Action, test.result.Message)
 			}

@@ -361,12 +361,20 @@ func (s *session) reviewSource(ctx context.Context, source *unstructured.Unstruc
 		Digest: s.digest,
 		Trace:  s.Spec.Trace,
 	})
-	decision.Block(&result, s.ofThis(lifecycles))
+	decision.Block(&result, s.problem(), s.ofThis(lifecycles))
 	if result.Reason == policyv1alpha1.ReasonWaitingForReference {
 		result.Message += ", or you may not read it"
 	}
 	s.rollout.describe(&result, lifecycles)
 	return result, nil
+}
+
+// problem is why imports of the policy cannot be worked on, nil when they can.
+func (s *session) problem() *decision.Problem {
+	if s.blocked == nil {
+		return nil
+	}
+	return &decision.Problem{Message: s.blocked.Error(), Lasting: true}
 }
 
 // lookup reads a reference, by the rules of the controllers.

@@ -103,6 +103,37 @@ func TestAnAnswerSaysWhatTheControllersWouldDo(t *testing.T) {
 	}
 }
 
+// What the controllers cannot decide removes nothing, and so a preview of it does not either.
+func TestAPolicyWithAProblemRemovesNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(*world)
+		want    string
+	}{
+		"an import": {func(w *world) { w.addImport("one") }, "one: mcp-one Wait WaitingForType []"},
+		"an import whose lifecycle may not be read": {func(w *world) {
+			w.addImport("one")
+			w.forbid("get pediaclusterlifecycles")
+		}, "one: mcp-one Wait WaitingForType []"},
+		"no import": {func(*world) {}, "one:  None SourceDeselected []"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.addCluster("one")
+			delete(w.host.types, "secrets")
+			test.prepare(w)
+			deselected := subject()
+			deselected.Policy.Source.SelectorTemplate = "false"
+			answer, err := w.reviewer().Answer(asAlice(t), deselected, &policy.RenderReview{Spec: named("one")}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := summaries(answer); !slices.Equal(got, []string{test.want}) {
+				t.Errorf("it says %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func summaries(review *policy.RenderReview) (lines []string) {
 	for _, result := range review.Status.Results {
 		line := fmt.Sprintf("%s: %s %s %s %v", result.Source.Name, result.Name, result.Action, result.Reason, result.Changed)
