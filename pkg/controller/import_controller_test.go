@@ -153,7 +153,13 @@ func newWorld(t *testing.T, state *policyState, hosts []runtime.Object, stored .
 	}
 	for _, kind := range state.kinds() {
 		pool.Subscribe(ctx, kind, "mcp", nil)
-		eventually(t, func() bool { synced, _ := pool.Status(kind); return synced })
+		// What changes between the list and the watch, fakes show to nobody.
+		eventually(t, func() bool {
+			synced, _ := pool.Status(kind)
+			return synced && slices.ContainsFunc(slices.Concat(host.Actions(), one.metadata.Actions()), func(a clienttesting.Action) bool {
+				return a.Matches("watch", kind.Resource)
+			})
+		})
 	}
 	return one
 }
