@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -112,13 +111,10 @@ func TestHugeSchemasCostABoundedAmount(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		begin := time.Now()
 		object := FromOpenAPI(doc, things)
-		took := time.Since(begin)
 		runtime.ReadMemStats(&after)
-		t.Logf("%s: %d bytes took %s and %d bytes", name, len(doc), took, after.TotalAlloc-before.TotalAlloc)
-		if took > 20*time.Second || after.TotalAlloc-before.TotalAlloc > 512<<20 {
-			t.Errorf("%s: %s and %d bytes", name, took, after.TotalAlloc-before.TotalAlloc)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 512<<20 {
+			t.Errorf("%s: %d bytes took %d bytes", name, len(doc), took)
 		}
 		if got := checked(t, object, "template", "x: {{ toYaml .source.x.x"+strings.Repeat(".x", 20)+" }}"); name != "wide" && len(got) > 0 {
 			t.Errorf("%s: %s", name, got)
