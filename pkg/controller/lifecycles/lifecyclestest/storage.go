@@ -76,12 +76,12 @@ func (s *Storage) Change(name string, change func(*Lifecycle)) *Lifecycle {
 	return s.store(changed, watch.Modified)
 }
 
-// asStored is a lifecycle as storage keeps it: in whole seconds, for one.
+// asStored is a lifecycle as storage keeps it, such as with times in whole seconds.
 func asStored(lifecycle *Lifecycle) *Lifecycle {
 	text, err := json.Marshal(lifecycle)
 	stored := &Lifecycle{}
 	if err := errors.Join(err, json.Unmarshal(text, stored)); err != nil {
-		panic(err) // a lifecycle has nothing that is no JSON
+		panic(err) // a lifecycle can always be encoded
 	}
 	return stored
 }
